@@ -1,0 +1,4 @@
+//! The device runtime of Pliant.
+#![no_std]
+
+pub mod image;

@@ -1,0 +1,3 @@
+//! The `pliant` command line.
+
+fn main() {}

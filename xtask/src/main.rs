@@ -1,0 +1,3 @@
+//! The chores of the Pliant workspace: `cargo xtask --help`.
+
+fn main() {}
