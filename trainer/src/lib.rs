@@ -1,1 +1,5 @@
 //! The trainer of Pliant.
+
+pub mod envs;
+pub mod random;
+pub mod tasks;

@@ -1,0 +1,46 @@
+//! Environments: one file each, stepped as a batch (structure of arrays), deterministic for a given random stream.
+
+mod navigation;
+
+pub use navigation::{MAX_STEP, Navigation};
+
+use crate::random::Stream;
+
+/// A batch of independent instances of one environment, stepped together.
+///
+/// Arrays are row-major with the instance first: observations `[batch, observation_width]`, actions
+/// `[batch, action_width]`. Observations and actions are in the units of the environment's contract, actions before the
+/// environment's own clipping. An instance that has ended stays where it is, with reward 0, until
+/// [`reset`](Self::reset).
+///
+/// ```
+/// use pliant_trainer::{envs::{Environment, Navigation}, random::stream};
+/// let mut batch = Navigation::new(&[[0.3, 0.4], [0.0, 0.0]]);
+/// batch.reset(&mut stream(0, "start", &[]));
+/// let (mut rewards, mut ended) = ([0.0; 2], [false; 2]);
+/// batch.step(&[0.0; 4], &mut rewards, &mut ended);
+/// assert_eq!((rewards, ended), ([-0.5, 0.0], [false, true]));
+/// ```
+pub trait Environment: Send {
+    /// Number of instances.
+    fn batch(&self) -> usize;
+
+    /// Numbers in one observation.
+    fn observation_width(&self) -> usize;
+
+    /// Numbers in one action.
+    fn action_width(&self) -> usize;
+
+    /// Steps after which an episode ends at the latest.
+    fn horizon(&self) -> usize;
+
+    /// Starts a new episode in every instance; whatever is random about its start comes from `random`.
+    fn reset(&mut self, random: &mut Stream);
+
+    /// Writes the current observations, `[batch, observation_width]`.
+    fn observe(&self, observations: &mut [f32]);
+
+    /// Moves every instance by one step: reads `actions` `[batch, action_width]`, writes `rewards` `[batch]` and `ended`
+    /// `[batch]`, true where the episode has ended in this step or before.
+    fn step(&mut self, actions: &[f32], rewards: &mut [f32], ended: &mut [bool]);
+}

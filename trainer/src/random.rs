@@ -1,0 +1,102 @@
+//! Named random streams: one seed governs everything, and no stream depends on how often another was drawn from.
+//!
+//! A stream is found by its seed, its name and a list of indices (iteration, task, inner step), so that tasks can be
+//! drawn and simulated on any number of threads in any order and still give the same numbers.
+
+use rand_core::{Rng, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+/// The generator behind every stream.
+pub type Stream = Xoshiro256PlusPlus;
+
+/// Opens the stream `name` of `seed` at `indices`.
+///
+/// ```
+/// use pliant_trainer::random::{stream, uniform};
+/// let draw = |name, index| uniform(&mut stream(7, name, &[index]), -1.0, 1.0);
+/// assert_eq!(draw("goals", 3), draw("goals", 3));
+/// assert_ne!(draw("goals", 3), draw("goals", 4));
+/// assert_ne!(draw("goals", 3), draw("noise", 3));
+/// ```
+pub fn stream(seed: u64, name: &str, indices: &[u64]) -> Stream {
+    // FNV-1a separates the names; the SplitMix64 finaliser then spreads neighbouring seeds and indices.
+    let name = name.bytes().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    let state = indices
+        .iter()
+        .fold(mix(mix(seed) ^ name), |state, &index| mix(state ^ mix(index)));
+    Stream::seed_from_u64(state)
+}
+
+/// SplitMix64 (Steele, Lea and Flood 2014): adds the golden gamma, then finalises.
+fn mix(value: u64) -> u64 {
+    let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ (value >> 31)
+}
+
+/// One draw from the uniform distribution on `[low, high)`, with 24 random bits.
+pub fn uniform(random: &mut impl Rng, low: f32, high: f32) -> f32 {
+    low + (high - low) * unit(random.next_u32())
+}
+
+/// Fills `values` with independent standard normal draws (Box and Muller 1958), two from each pair of uniforms.
+pub fn fill_standard_normal(random: &mut impl Rng, values: &mut [f32]) {
+    for pair in values.chunks_mut(2) {
+        let bits = random.next_u64();
+        // 1 - u lies in (0, 1], so that the logarithm is finite.
+        let radius = (-2.0 * (1.0 - unit(bits as u32)).ln()).sqrt();
+        let (sine, cosine) = (core::f32::consts::TAU * unit((bits >> 32) as u32)).sin_cos();
+        pair[0] = radius * cosine;
+        if let Some(second) = pair.get_mut(1) {
+            *second = radius * sine;
+        }
+    }
+}
+
+/// The top 24 of 32 random bits as a number in `[0, 1)`.
+fn unit(bits: u32) -> f32 {
+    (bits >> 8) as f32 * (1.0 / (1 << 24) as f32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn normal_moments() {
+        let mut values = vec![0.0; 200_000];
+        fill_standard_normal(&mut stream(0, "test", &[]), &mut values);
+        let moment = |power: i32| values.iter().map(|&v| f64::from(v).powi(power)).sum::<f64>() / values.len() as f64;
+        assert!(moment(1).abs() < 0.01);
+        assert!((moment(2) - 1.0).abs() < 0.02);
+        assert!((moment(4) - 3.0).abs() < 0.1);
+    }
+
+    #[test]
+    fn an_odd_length_is_filled_to_the_end() {
+        let mut values = [f32::NAN; 3];
+        fill_standard_normal(&mut stream(0, "test", &[]), &mut values);
+        assert!(values.iter().all(|value| value.is_finite()));
+    }
+
+    #[test]
+    fn streams_differ_by_seed_name_index_and_depth() {
+        let first = |seed, name, indices: &[u64]| stream(seed, name, indices).next_u64();
+        let draws = [
+            first(0, "a", &[]),
+            first(1, "a", &[]),
+            first(0, "b", &[]),
+            first(0, "a", &[0]),
+            first(0, "a", &[1]),
+            first(0, "a", &[0, 0]),
+            first(0, "a", &[0, 1]),
+            first(0, "a", &[1, 0]),
+        ];
+        for (i, a) in draws.iter().enumerate() {
+            assert!(draws[i + 1..].iter().all(|b| a != b));
+        }
+    }
+}

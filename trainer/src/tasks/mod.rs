@@ -1,0 +1,26 @@
+//! Task families: where the tasks of meta-training and of the tests come from.
+
+pub mod navigation;
+
+/// Which of a family's generator streams a task is drawn from. The streams are separate by name, so that no training
+/// run, of any length, draws a validation or a test task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Split {
+    /// Tasks that meta-training learns from.
+    Train,
+    /// Tasks that choose the checkpoint and calibrate the trust region.
+    Validation,
+    /// Tasks that score the deployed artefact, and nothing else.
+    Test,
+}
+
+impl Split {
+    /// The name of the split in stream names and reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Validation => "validation",
+            Self::Test => "test",
+        }
+    }
+}
