@@ -1,4 +1,5 @@
 //! The device runtime of Pliant.
 #![no_std]
 
+pub mod contract;
 pub mod image;
