@@ -2,4 +2,5 @@
 
 pub mod envs;
 pub mod random;
+pub mod rollout;
 pub mod tasks;
