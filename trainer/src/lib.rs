@@ -1,6 +1,16 @@
-//! The trainer of Pliant.
+//! The trainer of Pliant: meta-trains policies on the workstation and exports them as bundles for the device.
+//!
+//! Layers, from the bottom; each uses only those above it in this list:
+//!
+//! - [`random`]: one seed, named streams of random numbers.
+//! - [`recipe`]: everything that decides a training run, in one checked TOML file.
+//! - [`envs`], [`tasks`]: what there is to learn from.
+//! - [`algorithms`]: meta-learning algorithms behind one trait, stepped by the caller.
 
+pub mod algorithms;
 pub mod envs;
+pub mod error;
 pub mod random;
-pub mod rollout;
+pub mod recipe;
 pub mod tasks;
+pub mod rollout;

@@ -1,0 +1,327 @@
+//! Recipes: everything that decides a training run, in one TOML file.
+//!
+//! ```toml
+//! name = "..."                # of the bundle
+//! description = "..."
+//! seed = 0                    # governs everything
+//! [family.sinusoid]           # one task family
+//! [policy]                    # the network
+//! [algorithm.maml]            # one algorithm, its optimiser below it
+//! [checkpoint]
+//! [evaluation]
+//! ```
+//!
+//! Every field is documented, with its range, at its definition in this module's sections. An unknown field, an unknown
+//! family or a value out of range is refused by name, range and line.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+mod check;
+mod maml;
+mod sections;
+mod sinusoid;
+
+pub use check::{Checker, OutOfRange};
+pub use maml::{Maml, Order};
+pub use sections::{Activation, Adam, Checkpoint, Evaluation, Initialiser, Policy, Schedule};
+pub use sinusoid::Sinusoid;
+
+/// The recipes that come with the program: `pliant train NAME` works anywhere.
+pub const EMBEDDED: &[(&str, &str)] = &[("sinusoid", include_str!("../../models/sinusoid/recipe.toml"))];
+
+/// A training run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// Name of the bundle: 1 to 40 of `a-z`, `0-9` and `-`.
+    pub name: String,
+    /// One sentence for the card.
+    pub description: String,
+    /// Governs everything random. From 0 to 2^63 - 1; default 0.
+    #[serde(default)]
+    pub seed: u64,
+    /// The tasks to learn to adapt to: exactly one `[family.NAME]`.
+    pub family: Family,
+    /// The network.
+    pub policy: Policy,
+    /// How it is trained: exactly one `[algorithm.NAME]`.
+    pub algorithm: Algorithm,
+    /// When the training state is saved.
+    #[serde(default)]
+    pub checkpoint: Checkpoint,
+    /// The held-out evaluation.
+    pub evaluation: Evaluation,
+}
+
+/// `[family.NAME]`: a task family.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Family {
+    /// `[family.sinusoid]`
+    Sinusoid(Sinusoid),
+}
+
+impl Family {
+    /// The family's name as written in recipes and reports.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Sinusoid(_) => "sinusoid",
+        }
+    }
+}
+
+/// `[algorithm.NAME]`: a training algorithm.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Algorithm {
+    /// `[algorithm.maml]`
+    Maml(Maml),
+}
+
+impl Algorithm {
+    /// The algorithm's name as written in recipes and reports.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Maml(_) => "maml",
+        }
+    }
+}
+
+/// Why a recipe was refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecipeError {
+    /// Neither a known recipe's name nor a readable file.
+    #[error(
+        "no recipe called `{name}`: it is neither a readable file ({source}) nor one of the recipes that come with pliant ({})",
+        known()
+    )]
+    NotFound {
+        /// What was asked for.
+        name: String,
+        /// Why it could not be read as a file.
+        source: std::io::Error,
+    },
+    /// Not TOML, a field missing, unknown, or of the wrong type. The message quotes the line.
+    #[error("{origin}: {message}\nEvery field and its range is documented under `pliant train --help-recipe`.")]
+    Syntax {
+        /// File or embedded name.
+        origin: String,
+        /// The parser's message with the line quoted.
+        message: String,
+    },
+    /// Fields out of range; all of them.
+    #[error("{origin}: {}", list(.problems))]
+    OutOfRange {
+        /// File or embedded name.
+        origin: String,
+        /// One entry a field.
+        problems: Vec<OutOfRange>,
+    },
+    /// The family cannot be trained by the algorithm.
+    #[error(
+        "{origin}: `[family.{family}]` cannot be trained by `[algorithm.{algorithm}]`; use `[algorithm.{instead}]`"
+    )]
+    Mismatch {
+        /// File or embedded name.
+        origin: String,
+        /// The family asked for.
+        family: &'static str,
+        /// The algorithm asked for.
+        algorithm: &'static str,
+        /// The algorithm that trains this family.
+        instead: &'static str,
+    },
+    /// `--set` was not of the form `path=value`, or the path leads nowhere.
+    #[error("cannot set `{assignment}`: {reason}")]
+    Override {
+        /// The assignment as given.
+        assignment: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+fn known() -> String {
+    EMBEDDED.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+}
+
+fn list(problems: &[OutOfRange]) -> String {
+    problems
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("\n  ")
+}
+
+/// A recipe together with the text it came from; comments survive overrides and go into the bundle.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Source {
+    /// File, or `NAME (embedded)`: for messages.
+    pub origin: String,
+    /// The TOML.
+    pub text: String,
+}
+
+impl Source {
+    /// The recipe called `name`, or else the file at that path.
+    pub fn find(name: &str) -> Result<Self, RecipeError> {
+        if let Some((name, text)) = EMBEDDED.iter().find(|(known, _)| *known == name) {
+            return Ok(Self {
+                origin: format!("{name} (embedded recipe)"),
+                text: (*text).to_owned(),
+            });
+        }
+        Self::read(Path::new(name))
+    }
+
+    /// The recipe in the file at `path`, or in `path/recipe.toml` where it is a directory.
+    pub fn read(path: &Path) -> Result<Self, RecipeError> {
+        let file: PathBuf = if path.is_dir() {
+            path.join("recipe.toml")
+        } else {
+            path.to_owned()
+        };
+        let text = std::fs::read_to_string(&file).map_err(|source| RecipeError::NotFound {
+            name: path.display().to_string(),
+            source,
+        })?;
+        Ok(Self {
+            origin: file.display().to_string(),
+            text,
+        })
+    }
+
+    /// Sets one field in the text: `algorithm.maml.iterations=100`. Comments and layout stay.
+    pub fn set(&mut self, assignment: &str) -> Result<(), RecipeError> {
+        let refuse = |reason: &str| RecipeError::Override {
+            assignment: assignment.to_owned(),
+            reason: reason.to_owned(),
+        };
+        let (path, value) = assignment
+            .split_once('=')
+            .ok_or_else(|| refuse("write it as path=value, for instance seed=1"))?;
+        let value = value.trim();
+        // A bare word is a string: `algorithm.maml.order=first` needs no quotes within quotes on a shell.
+        let value: toml_edit::Value = value
+            .parse()
+            .or_else(|_| format!("{value:?}").parse())
+            .map_err(|error: toml_edit::TomlError| refuse(error.message()))?;
+        let mut document: toml_edit::DocumentMut =
+            self.text
+                .parse()
+                .map_err(|error: toml_edit::TomlError| RecipeError::Syntax {
+                    origin: self.origin.clone(),
+                    message: error.to_string(),
+                })?;
+        let mut item = document.as_item_mut();
+        for key in path.trim().split('.') {
+            let table = item
+                .as_table_like_mut()
+                .ok_or_else(|| refuse("the path goes through something not a table"))?;
+            item = table.entry(key).or_insert(toml_edit::Item::None);
+            if item.is_none() && key != path.trim().rsplit('.').next().unwrap_or(key) {
+                return Err(refuse(&format!("the recipe has no section `{key}`")));
+            }
+        }
+        match item.as_value_mut() {
+            // Keep what surrounds the value: the comment after it.
+            Some(old) => {
+                let decor = old.decor().clone();
+                *old = value;
+                *old.decor_mut() = decor;
+            }
+            None => *item = toml_edit::Item::Value(value),
+        }
+        self.text = document.to_string();
+        Ok(())
+    }
+
+    /// Parses and checks.
+    pub fn parse(&self) -> Result<Recipe, RecipeError> {
+        let recipe: Recipe = toml::from_str(&self.text).map_err(|error| RecipeError::Syntax {
+            origin: self.origin.clone(),
+            message: error.to_string().trim_end().to_owned(),
+        })?;
+        let mut problems = recipe.check();
+        if !problems.is_empty() {
+            for problem in &mut problems {
+                problem.line = line_of(&self.text, &problem.field);
+            }
+            return Err(RecipeError::OutOfRange {
+                origin: self.origin.clone(),
+                problems,
+            });
+        }
+        let instead = recipe.family_algorithm();
+        if recipe.algorithm.name() != instead {
+            return Err(RecipeError::Mismatch {
+                origin: self.origin.clone(),
+                family: recipe.family.name(),
+                algorithm: recipe.algorithm.name(),
+                instead,
+            });
+        }
+        Ok(recipe)
+    }
+}
+
+impl Recipe {
+    /// Everything out of range; empty for a usable recipe.
+    pub fn check(&self) -> Vec<OutOfRange> {
+        let mut checker = Checker::default();
+        let name_is_fine = (1..=40).contains(&self.name.len())
+            && self
+                .name
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        checker.require(
+            name_is_fine,
+            "name",
+            format_args!("{:?}", self.name),
+            "1 to 40 of a-z, 0-9 and -",
+        );
+        checker.count("seed", self.seed, 0, i64::MAX as u64);
+        checker.section("family", |checker| {
+            checker.section(self.family.name(), |checker| match &self.family {
+                Family::Sinusoid(family) => family.check(checker),
+            });
+        });
+        checker.section("policy", |checker| self.policy.check(checker));
+        checker.section("algorithm", |checker| {
+            checker.section(self.algorithm.name(), |checker| match &self.algorithm {
+                Algorithm::Maml(algorithm) => algorithm.check(checker),
+            });
+        });
+        checker.section("checkpoint", |checker| self.checkpoint.check(checker));
+        checker.section("evaluation", |checker| self.evaluation.check(checker));
+        checker.problems
+    }
+
+    /// The algorithm that trains this recipe's family.
+    const fn family_algorithm(&self) -> &'static str {
+        match self.family {
+            Family::Sinusoid(_) => "maml",
+        }
+    }
+}
+
+/// The line (from 1) on which the field with a dotted path stands.
+fn line_of(text: &str, path: &str) -> Option<usize> {
+    let document = toml::de::DeTable::parse(text).ok()?;
+    let mut table = document.get_ref();
+    let mut keys = path.split('.').peekable();
+    while let Some(key) = keys.next() {
+        let value = table.get(key)?;
+        if keys.peek().is_none() {
+            return Some(text[..value.span().start].lines().count().max(1));
+        }
+        table = value.get_ref().as_table()?;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests;

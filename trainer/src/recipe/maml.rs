@@ -1,0 +1,56 @@
+//! `[algorithm.maml]`.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Adam, check::Checker};
+
+/// Model-agnostic meta-learning of a supervised loss (Finn et al. 2017), optionally with learned step sizes
+/// (Meta-SGD, Li et al. 2017).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Maml {
+    /// Meta-iterations. From 1 to 10000000.
+    pub iterations: u64,
+    /// Tasks in a meta-batch. From 1 to 4096.
+    pub tasks: usize,
+    /// Gradient steps on the support set in training. From 1 to 16.
+    pub inner_steps: usize,
+    /// Step size of the inner loop; where step sizes are learned, their initial value. Greater than 0, at most 10.
+    pub inner_rate: f32,
+    /// Whether the meta-gradient goes through the inner gradient (`second`) or takes it as constant (`first`, FOMAML).
+    pub order: Order,
+    /// Learn one step size a parameter element, trained with the initial parameters (Meta-SGD). Default false.
+    #[serde(default)]
+    pub learn_inner_rate: bool,
+    /// Parts into which the meta-batch is split for worker threads; 1 keeps parameters and optimiser on the device.
+    /// From 1 to `tasks`. It belongs to the recipe, not to the machine: the number of threads never changes a result.
+    #[serde(default = "Maml::default_chunks")]
+    pub chunks: usize,
+    /// The outer optimiser.
+    pub optimizer: Adam,
+}
+
+/// Order of the meta-gradient.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Order {
+    /// The inner gradient is a constant of the outer one (FOMAML).
+    First,
+    /// The outer gradient goes through the inner one (MAML).
+    Second,
+}
+
+impl Maml {
+    fn default_chunks() -> usize {
+        1
+    }
+
+    pub(super) fn check(&self, checker: &mut Checker) {
+        checker.count("iterations", self.iterations, 1, 10_000_000);
+        checker.count("tasks", self.tasks as u64, 1, 4096);
+        checker.count("inner_steps", self.inner_steps as u64, 1, 16);
+        checker.positive("inner_rate", self.inner_rate, 10.0);
+        checker.count("chunks", self.chunks as u64, 1, self.tasks.max(1) as u64);
+        checker.section("optimizer", |checker| self.optimizer.check(checker));
+    }
+}

@@ -1,0 +1,167 @@
+//! The sections that every recipe has, whatever its family and algorithm.
+
+use serde::{Deserialize, Serialize};
+
+use super::check::Checker;
+
+/// `[policy]`: the network that acts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    /// Widths of the hidden layers, first to last. 0 to 8 layers of 1 to 4096 units; `[]` is a linear policy.
+    pub hidden: Vec<usize>,
+    /// The activation after each hidden layer.
+    pub activation: Activation,
+    /// How weights start; biases start at zero.
+    #[serde(default)]
+    pub initialiser: Initialiser,
+}
+
+impl Policy {
+    pub(super) fn check(&self, checker: &mut Checker) {
+        checker.require(
+            self.hidden.len() <= 8 && self.hidden.iter().all(|width| (1..=4096).contains(width)),
+            "hidden",
+            format_args!("{:?}", self.hidden),
+            "0 to 8 layers of 1 to 4096 units",
+        );
+    }
+}
+
+/// Activation of the hidden layers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Activation {
+    /// max(x, 0)
+    Relu,
+    /// The hyperbolic tangent.
+    Tanh,
+}
+
+/// How the weights of a policy start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Initialiser {
+    /// Normal with standard deviation 0.01, cut at two deviations (Finn et al. 2017, sinusoid).
+    SmallNormal,
+    /// Uniform in +-sqrt(6 / (inputs + outputs)) (Glorot and Bengio 2010).
+    #[default]
+    Glorot,
+}
+
+/// `[....optimizer]`: Adam (Kingma and Ba 2015) with the gradient clipped before the moments.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Adam {
+    /// Learning rate at the first iteration. Greater than 0, at most 1.
+    pub rate: f32,
+    /// How the rate moves over the iterations. Default `constant`.
+    #[serde(default)]
+    pub schedule: Schedule,
+    /// Decay of the first moment. From 0 to 0.9999; default 0.9.
+    #[serde(default = "Adam::default_beta1")]
+    pub beta1: f32,
+    /// Decay of the second moment. From 0 to 0.99999; default 0.999.
+    #[serde(default = "Adam::default_beta2")]
+    pub beta2: f32,
+    /// Added to the root of the second moment. Greater than 0, at most 0.1; default 1e-8.
+    #[serde(default = "Adam::default_epsilon")]
+    pub epsilon: f32,
+    /// Each element of the gradient is clipped to +- this. Greater than 0, at most 1e6; absent: not clipped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clip_elements: Option<f32>,
+    /// The whole gradient is scaled down to at most this L2 norm. Greater than 0, at most 1e6; absent: not clipped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clip_norm: Option<f32>,
+}
+
+impl Adam {
+    fn default_beta1() -> f32 {
+        0.9
+    }
+
+    fn default_beta2() -> f32 {
+        0.999
+    }
+
+    fn default_epsilon() -> f32 {
+        1e-8
+    }
+
+    /// Adam with the usual decays, a constant rate and no clipping.
+    pub fn new(rate: f32) -> Self {
+        Self {
+            rate,
+            schedule: Schedule::Constant,
+            beta1: Self::default_beta1(),
+            beta2: Self::default_beta2(),
+            epsilon: Self::default_epsilon(),
+            clip_elements: None,
+            clip_norm: None,
+        }
+    }
+
+    /// Checks every range of the section.
+    pub fn check(&self, checker: &mut Checker) {
+        checker.positive("rate", self.rate, 1.0);
+        checker.between("beta1", self.beta1, 0.0, 0.9999);
+        checker.between("beta2", self.beta2, 0.0, 0.99999);
+        checker.positive("epsilon", self.epsilon, 0.1);
+        if let Some(clip) = self.clip_elements {
+            checker.positive("clip_elements", clip, 1e6);
+        }
+        if let Some(clip) = self.clip_norm {
+            checker.positive("clip_norm", clip, 1e6);
+        }
+    }
+}
+
+/// How the learning rate moves over the iterations.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Schedule {
+    /// Always the initial rate.
+    #[default]
+    Constant,
+    /// Half a cosine from the initial rate at the first iteration to zero after the last (Loshchilov and Hutter 2017).
+    Cosine,
+}
+
+/// `[checkpoint]`: when the training state is saved.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Checkpoint {
+    /// Seconds between checkpoints. From 1 to 86400; default 60. One is also written on Ctrl-C and after the last iteration.
+    pub every_seconds: u64,
+}
+
+impl Default for Checkpoint {
+    fn default() -> Self {
+        Self { every_seconds: 60 }
+    }
+}
+
+impl Checkpoint {
+    pub(super) fn check(&self, checker: &mut Checker) {
+        checker.count("every_seconds", self.every_seconds, 1, 86_400);
+    }
+}
+
+/// `[evaluation]`: the held-out evaluation of the deployed image that follows training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Evaluation {
+    /// Held-out tasks. From 2 to 1000000.
+    pub tasks: u64,
+    /// Seed of the held-out tasks, separate from the training seed so that all training seeds meet the same tasks.
+    /// From 0 to 2^63 - 1; default 0.
+    #[serde(default)]
+    pub seed: u64,
+}
+
+impl Evaluation {
+    pub(super) fn check(&self, checker: &mut Checker) {
+        checker.count("tasks", self.tasks, 2, 1_000_000);
+        checker.count("seed", self.seed, 0, i64::MAX as u64);
+    }
+}
