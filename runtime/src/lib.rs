@@ -2,4 +2,6 @@
 #![no_std]
 
 pub mod contract;
+pub mod experience;
 pub mod image;
+pub mod noise;

@@ -1,0 +1,52 @@
+//! Seeded exploration noise with the same bits on every core.
+
+use rand_core::{Rng, SeedableRng};
+use rand_xoshiro::Xoshiro128PlusPlus;
+
+/// Standard normal numbers: xoshiro128++ (32-bit operations only) and the Box-Muller transform with the runtime's own
+/// logarithm, sine and cosine.
+///
+/// ```
+/// use pliant_runtime::noise::Noise;
+///
+/// let (mut one, mut same) = (Noise::seeded(7), Noise::seeded(7));
+/// assert_eq!(one.gaussian().to_bits(), same.gaussian().to_bits());
+/// ```
+#[derive(Clone, Debug)]
+pub struct Noise {
+    generator: Xoshiro128PlusPlus,
+    /// The second number of the last pair.
+    spare: Option<f32>,
+}
+
+impl Noise {
+    /// The stream of this seed.
+    pub fn seeded(seed: u64) -> Self {
+        Self {
+            generator: Xoshiro128PlusPlus::seed_from_u64(seed),
+            spare: None,
+        }
+    }
+
+    /// Uniform in the open-closed interval (0, 1], a multiple of 2^-24.
+    pub fn uniform(&mut self) -> f32 {
+        let bits = self.generator.next_u32() >> 8;
+        (bits + 1) as f32 * (1.0 / 16_777_216.0)
+    }
+
+    /// The next standard normal number; its magnitude is at most 5.77.
+    pub fn gaussian(&mut self) -> f32 {
+        if let Some(spare) = self.spare.take() {
+            return spare;
+        }
+        let radius = libm::sqrtf(-2.0 * libm::logf(self.uniform()));
+        let angle = self.uniform() * core::f32::consts::TAU;
+        self.spare = Some(radius * libm::sinf(angle));
+        radius * libm::cosf(angle)
+    }
+
+    /// Fills a slice with standard normal numbers.
+    pub fn fill(&mut self, values: &mut [f32]) {
+        values.iter_mut().for_each(|value| *value = self.gaussian());
+    }
+}
