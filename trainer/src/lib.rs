@@ -4,13 +4,18 @@
 //!
 //! - [`random`]: one seed, named streams of random numbers.
 //! - [`recipe`]: everything that decides a training run, in one checked TOML file.
-//! - [`envs`], [`tasks`]: what there is to learn from.
+//! - [`envs`], [`tasks`], [`rollout`]: what there is to learn from.
 //! - [`algorithms`]: meta-learning algorithms behind one trait, stepped by the caller.
+//! - [`eval`]: scores of the deployed artefact on held-out tasks.
+//! - [`report`], [`checkpoint`]: what is shown and kept of a run.
 
 pub mod algorithms;
+pub mod checkpoint;
 pub mod envs;
 pub mod error;
+pub mod eval;
 pub mod random;
 pub mod recipe;
-pub mod tasks;
+pub mod report;
 pub mod rollout;
+pub mod tasks;
