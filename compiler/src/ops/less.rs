@@ -1,0 +1,28 @@
+//! Comparison: less.
+
+use super::elementwise::{Takes, infer_comparison, truth, zip};
+use super::{EvaluateError, OnnxForm, Operator};
+use crate::graph::{TypeError, ValueType};
+use crate::reference::Tensor64;
+
+/// `a < b`, numpy broadcasting, false for NaN. No gradient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Less;
+
+impl Operator for Less {
+    fn name(&self) -> &'static str {
+        "Less"
+    }
+
+    fn infer(&self, inputs: &[&ValueType]) -> Result<ValueType, TypeError> {
+        infer_comparison(inputs, Takes::Number)
+    }
+
+    fn evaluate(&self, inputs: &[&Tensor64], output: &ValueType) -> Result<Tensor64, EvaluateError> {
+        zip(inputs, output, |a, b| truth(a < b))
+    }
+
+    fn onnx(&self, _: &[&ValueType], _: &ValueType) -> OnnxForm {
+        OnnxForm::plain("Less")
+    }
+}
