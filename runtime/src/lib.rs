@@ -1,7 +1,13 @@
 //! The device runtime of Pliant.
 #![no_std]
 
+#[cfg(feature = "std")]
+extern crate std;
+
 pub mod contract;
 pub mod experience;
 pub mod image;
+#[doc(hidden)]
+pub mod kernels;
 pub mod noise;
+pub mod plan;

@@ -317,4 +317,24 @@ impl Record {
     pub const fn operand(&self, index: usize) -> Operand {
         Operand(self.words[index])
     }
+
+    /// Cost in multiply-accumulates: batch x m x k x n for a matrix product, otherwise one for each element written
+    /// (a reduction or a scatter-add: read). Saturating; 0 for an unknown opcode.
+    pub const fn macs(&self) -> u64 {
+        let words = &self.words;
+        let dims: [u32; 4] = match self.opcode() {
+            Some(Opcode::MatMul) => [words[6], words[7], words[8], words[9]],
+            Some(Opcode::Unary) => [words[3], 1, 1, 1],
+            Some(Opcode::Binary) => [words[4], words[5], words[6], 1],
+            Some(Opcode::Ternary) => [words[5], words[6], 1, 1],
+            Some(Opcode::Reduce) => [words[3], words[4], words[5], 1],
+            Some(Opcode::Copy) => [words[3], words[4], words[5], words[6]],
+            Some(Opcode::Gather | Opcode::ScatterAdd) => [words[4], words[6], words[7], 1],
+            Some(Opcode::Fill) => [words[2], 1, 1, 1],
+            None => [0; 4],
+        };
+        (dims[0] as u64 * dims[1] as u64)
+            .saturating_mul(dims[2] as u64)
+            .saturating_mul(dims[3] as u64)
+    }
 }

@@ -1,0 +1,409 @@
+//! A view over the bytes of an image: checked once, panic-free after.
+
+use bytemuck::AnyBitPattern;
+
+use super::crc::{FNV_START, fnv1a};
+use super::record::{Record, Space};
+use super::{
+    AdaptationSpec, BankHeader, CRC_START, FORMAT_VERSION, GoldenSteps, Header, ImageError, MAGIC, PlanHeader,
+    PlanKind, SECTION_ALIGNMENT, SectionEntry, SectionKind, StateEntry, Workspace, crc32,
+};
+use crate::plan::{Plan, SpaceSizes};
+
+/// A device image, checked. Everything is read in place.
+#[derive(Clone, Copy, Debug)]
+pub struct Image<'a> {
+    bytes: &'a [u8],
+    header: &'a Header,
+    table: &'a [SectionEntry],
+    contract: &'a [u8],
+    constants: &'a [f32],
+    adapted_initial: &'a [f32],
+    plans: [Option<Plan<'a>>; PlanKind::COUNT],
+    states: &'a [StateEntry],
+    adaptation: Option<&'a AdaptationSpec>,
+    bank: Bank<'a>,
+    golden: &'a [u8],
+    card: Option<&'a str>,
+}
+
+/// Per-task heads and embeddings.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Bank<'a> {
+    tasks: u32,
+    slice: u32,
+    values: &'a [f32],
+}
+
+impl<'a> Bank<'a> {
+    /// Number of tasks; 0 without a bank.
+    pub fn tasks(&self) -> u32 {
+        self.tasks
+    }
+
+    /// The slice of one task, if there is such a task.
+    pub fn task(&self, task: u32) -> Option<&'a [f32]> {
+        if task >= self.tasks {
+            return None;
+        }
+        let slice = self.slice as usize;
+        let start = (task as usize).checked_mul(slice)?;
+        self.values.get(start..start.checked_add(slice)?)
+    }
+}
+
+/// Views bytes as values; `None` if the length or the alignment does not fit.
+fn values<T: AnyBitPattern>(bytes: &[u8]) -> Option<&[T]> {
+    bytemuck::try_cast_slice(bytes).ok()
+}
+
+fn ensure(condition: bool, error: ImageError) -> Result<(), ImageError> {
+    if condition { Ok(()) } else { Err(error) }
+}
+
+impl<'a> Image<'a> {
+    /// Checks header, checksum, section table, every section, every record of every plan, golden vectors and the
+    /// workspace sizes. The contract's contents are checked by whoever decodes it.
+    ///
+    /// # Errors
+    /// The first rule of `docs/device-image.md` the bytes break. Any byte string is accepted or refused; nothing panics.
+    pub fn new_checked(bytes: &'a [u8]) -> Result<Self, ImageError> {
+        let (header_bytes, _) = bytes.split_at_checked(Header::BYTES).ok_or(ImageError::Truncated)?;
+        let header: &Header = bytemuck::try_from_bytes(header_bytes).map_err(|_| ImageError::Misaligned)?;
+        ensure(header.magic == MAGIC, ImageError::Magic)?;
+        ensure(header.version == FORMAT_VERSION, ImageError::Version(header.version))?;
+        let length = header.length as usize;
+        ensure(
+            length % SECTION_ALIGNMENT == 0 && length >= Header::BYTES,
+            ImageError::Length,
+        )?;
+        let bytes = bytes.get(..length).ok_or(ImageError::Truncated)?;
+        let covered = bytes.get(CRC_START..).ok_or(ImageError::Truncated)?;
+        ensure(crc32(covered) == header.crc, ImageError::Crc)?;
+        let zero = header.reserved == [0; 2] && header.reserved_end == [0; 8] && header.workspace.reserved == [0; 3];
+        ensure(zero, ImageError::Reserved)?;
+
+        let rest = bytes.get(Header::BYTES..).ok_or(ImageError::Truncated)?;
+        let table_bytes = (header.section_count as usize)
+            .checked_mul(SectionEntry::BYTES)
+            .ok_or(ImageError::Length)?;
+        let (table, _) = rest.split_at_checked(table_bytes).ok_or(ImageError::Length)?;
+        let table: &[SectionEntry] = values(table).ok_or(ImageError::Misaligned)?;
+
+        let mut image = Self {
+            bytes,
+            header,
+            table,
+            contract: &[],
+            constants: &[],
+            adapted_initial: &[],
+            plans: [None; PlanKind::COUNT],
+            states: &[],
+            adaptation: None,
+            bank: Bank::default(),
+            golden: &[],
+            card: None,
+        };
+        image.check_layout()?;
+        image.read_sections()?;
+        image.read_plans()?;
+        image.check_states()?;
+        image.check_golden()?;
+        image.check_complete()?;
+        ensure(image.workspace_of_sections() == header.workspace, ImageError::Workspace)?;
+        Ok(image)
+    }
+
+    /// Sections lie in the order of the table, aligned, without gaps but for zero padding, up to the end.
+    fn check_layout(&self) -> Result<(), ImageError> {
+        let table_end = Header::BYTES.saturating_add(size_of_val(self.table));
+        let mut end = table_end;
+        for (entry, index) in self.table.iter().zip(0u16..) {
+            let bad = ImageError::Section(index);
+            ensure(entry.flags & !SectionEntry::REQUIRED == 0, bad)?;
+            ensure(
+                end.checked_next_multiple_of(SECTION_ALIGNMENT) == Some(entry.offset as usize),
+                bad,
+            )?;
+            self.check_padding(end, entry.offset as usize)?;
+            end = (entry.offset as usize).checked_add(entry.length as usize).ok_or(bad)?;
+            ensure(end <= self.bytes.len(), bad)?;
+        }
+        ensure(
+            end.checked_next_multiple_of(SECTION_ALIGNMENT) == Some(self.bytes.len()),
+            ImageError::Length,
+        )?;
+        self.check_padding(end, self.bytes.len())
+    }
+
+    fn check_padding(&self, from: usize, to: usize) -> Result<(), ImageError> {
+        let padding = self.bytes.get(from..to).ok_or(ImageError::Length)?;
+        ensure(padding.iter().all(|&byte| byte == 0), ImageError::Reserved)
+    }
+
+    fn section(&self, entry: &SectionEntry) -> &'a [u8] {
+        let start = entry.offset as usize;
+        self.bytes
+            .get(start..start.saturating_add(entry.length as usize))
+            .unwrap_or(&[])
+    }
+
+    fn read_sections(&mut self) -> Result<(), ImageError> {
+        for (index, entry) in self.table.iter().enumerate() {
+            let Some(kind) = SectionKind::from_bits(entry.kind) else {
+                ensure(
+                    entry.flags & SectionEntry::REQUIRED == 0,
+                    ImageError::UnknownRequired(entry.kind),
+                )?;
+                continue;
+            };
+            let instance_known = kind == SectionKind::Plan || entry.instance == 0;
+            let flag_right = (entry.flags == SectionEntry::REQUIRED) == kind.required();
+            ensure(instance_known && flag_right, ImageError::Section(index as u16))?;
+            let mut before = self.table.iter().take(index);
+            let twice = before.any(|other| other.kind == entry.kind && other.instance == entry.instance);
+            ensure(!twice, ImageError::Duplicate(kind))?;
+            let bytes = self.section(entry);
+            let malformed = ImageError::Contents(kind);
+            match kind {
+                SectionKind::Contract => self.contract = bytes,
+                SectionKind::Constants => self.constants = values(bytes).ok_or(malformed)?,
+                SectionKind::AdaptedInitial => self.adapted_initial = values(bytes).ok_or(malformed)?,
+                SectionKind::States => self.states = values(bytes).ok_or(malformed)?,
+                SectionKind::Adaptation => {
+                    let spec: &AdaptationSpec = bytemuck::try_from_bytes(bytes).map_err(|_| malformed)?;
+                    spec.check().map_err(ImageError::Adaptation)?;
+                    self.adaptation = Some(spec);
+                }
+                SectionKind::Bank => self.bank = Self::read_bank(bytes).ok_or(malformed)?,
+                SectionKind::Golden => self.golden = bytes,
+                SectionKind::Card => self.card = Some(core::str::from_utf8(bytes).map_err(|_| malformed)?),
+                // Plans need the sizes of the other sections: read after them.
+                SectionKind::Plan => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn read_bank(bytes: &'a [u8]) -> Option<Bank<'a>> {
+        let (header, elements) = bytes.split_at_checked(BankHeader::BYTES)?;
+        let header: &BankHeader = bytemuck::try_from_bytes(header).ok()?;
+        let elements = values::<f32>(elements)?;
+        let total = u64::from(header.tasks) * u64::from(header.slice);
+        let right = header.reserved == [0; 2] && total >= 1 && total == elements.len() as u64;
+        right.then_some(Bank {
+            tasks: header.tasks,
+            slice: header.slice,
+            values: elements,
+        })
+    }
+
+    fn read_plans(&mut self) -> Result<(), ImageError> {
+        for (entry, index) in self.table.iter().zip(0u16..) {
+            if SectionKind::from_bits(entry.kind) != Some(SectionKind::Plan) {
+                continue;
+            }
+            let kind = PlanKind::from_bits(u32::from(entry.instance)).ok_or(ImageError::Section(index))?;
+            let plan = self.read_plan(kind, self.section(entry))?;
+            if let Some(slot) = self.plans.get_mut(kind as usize) {
+                *slot = Some(plan);
+            }
+        }
+        Ok(())
+    }
+
+    fn read_plan(&self, kind: PlanKind, bytes: &'a [u8]) -> Result<Plan<'a>, ImageError> {
+        let malformed = ImageError::PlanHeader(kind);
+        let (header, records) = bytes.split_at_checked(PlanHeader::BYTES).ok_or(malformed)?;
+        let header: &PlanHeader = bytemuck::try_from_bytes(header).map_err(|_| malformed)?;
+        let records: &[Record] = values(records).ok_or(malformed)?;
+        let count_right = !records.is_empty() && records.len() == header.records as usize;
+        ensure(header.kind == kind as u32 && count_right, malformed)?;
+        let sizes = SpaceSizes::default()
+            .with(Space::Const, self.constants.len() as u32)
+            .with(Space::Adapted, self.adapted_initial.len() as u32)
+            .with(Space::Arena, header.arena)
+            .with(Space::State, self.header.workspace.state)
+            .with(Space::Input, header.input)
+            .with(Space::Output, header.output)
+            .with(Space::Accumulator, self.header.workspace.accumulator)
+            .with(Space::Bank, self.bank.slice);
+        let plan = Plan::new_checked(records, sizes).map_err(|error| ImageError::Plan(kind, error))?;
+        let flags = if plan.writes_adapted() {
+            PlanHeader::WRITES_ADAPTED
+        } else {
+            0
+        };
+        ensure(
+            header.flags == flags && (flags == 0 || kind == PlanKind::Apply),
+            malformed,
+        )?;
+        ensure(
+            u64::from(header.macs[0]) | u64::from(header.macs[1]) << 32 == plan.macs(),
+            malformed,
+        )?;
+        Ok(plan)
+    }
+
+    fn check_states(&self) -> Result<(), ImageError> {
+        let malformed = ImageError::Contents(SectionKind::States);
+        let mut end = 0u32;
+        for state in self.states {
+            let elements = state.elements().ok_or(malformed)?;
+            ensure(
+                state.dtype == 0 && state.reset_rule().is_some() && elements >= 1,
+                malformed,
+            )?;
+            ensure(state.offset == end, malformed)?;
+            end = end.checked_add(elements).ok_or(malformed)?;
+            let initial_end = u64::from(state.initial) + u64::from(elements);
+            ensure(
+                state.initial == StateEntry::ZERO || initial_end <= self.constants.len() as u64,
+                malformed,
+            )?;
+        }
+        ensure(end == self.header.workspace.state, ImageError::Workspace)
+    }
+
+    fn check_golden(&self) -> Result<(), ImageError> {
+        let malformed = ImageError::Contents(SectionKind::Golden);
+        let mut steps = self.golden_steps();
+        for step in &mut steps {
+            let plan = self.plan(step.plan).ok_or(malformed)?;
+            let fits = |space, values: &[f32]| plan.sizes().get(space) as usize == values.len();
+            ensure(
+                fits(Space::Input, step.input) && fits(Space::Output, step.output),
+                malformed,
+            )?;
+        }
+        ensure(steps.rest().is_empty(), malformed)
+    }
+
+    fn check_complete(&self) -> Result<(), ImageError> {
+        let has = |kind| {
+            self.table
+                .iter()
+                .any(|entry| SectionKind::from_bits(entry.kind) == Some(kind))
+        };
+        ensure(has(SectionKind::Contract), ImageError::Missing(SectionKind::Contract))?;
+        let needed: &[PlanKind] = match self.adaptation {
+            Some(_) => &[
+                PlanKind::Act,
+                PlanKind::Begin,
+                PlanKind::Accumulate,
+                PlanKind::Apply,
+                PlanKind::Score,
+            ],
+            None => &[PlanKind::Act],
+        };
+        for &kind in needed {
+            ensure(self.plan(kind).is_some(), ImageError::MissingPlan(kind))?;
+        }
+        Ok(())
+    }
+
+    /// The workspace sizes as the sections have them.
+    fn workspace_of_sections(&self) -> Workspace {
+        let learn = |space: Space| {
+            let plans = PlanKind::ALL.iter().skip(1).filter_map(|&kind| self.plan(kind));
+            plans.map(|plan| plan.sizes().get(space)).max().unwrap_or(0)
+        };
+        let act = |space: Space| self.plan(PlanKind::Act).map_or(0, |plan| plan.sizes().get(space));
+        Workspace {
+            constants: self.constants.len() as u32,
+            adapted: self.adapted_initial.len() as u32,
+            bank: self.bank.slice,
+            // Checked against the states and by every record that uses them.
+            state: self.header.workspace.state,
+            accumulator: self.header.workspace.accumulator,
+            act_arena: act(Space::Arena),
+            act_input: act(Space::Input),
+            act_output: act(Space::Output),
+            learn_arena: learn(Space::Arena),
+            learn_input: learn(Space::Input),
+            learn_output: learn(Space::Output),
+            support_rows: self.adaptation.map_or(0, |spec| spec.capacity),
+            support_row_width: self.adaptation.map_or(0, AdaptationSpec::row_width),
+            reserved: [0; 3],
+        }
+    }
+
+    /// Exactly the bytes of the image, without what may follow it in flash.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The header.
+    pub fn header(&self) -> &'a Header {
+        self.header
+    }
+
+    /// How much memory the image needs.
+    pub fn workspace(&self) -> &'a Workspace {
+        &self.header.workspace
+    }
+
+    /// The section table.
+    pub fn sections(&self) -> &'a [SectionEntry] {
+        self.table
+    }
+
+    /// The postcard encoding of the contract.
+    pub fn contract_bytes(&self) -> &'a [u8] {
+        self.contract
+    }
+
+    /// The constants, the `const` space of every plan.
+    pub fn constants(&self) -> &'a [f32] {
+        self.constants
+    }
+
+    /// Initial values of the parameters that adapt.
+    pub fn adapted_initial(&self) -> &'a [f32] {
+        self.adapted_initial
+    }
+
+    /// A plan, checked; `None` if the image has none of this kind.
+    pub fn plan(&self, kind: PlanKind) -> Option<Plan<'a>> {
+        self.plans.get(kind as usize).copied().flatten()
+    }
+
+    /// The recurrent states.
+    pub fn states(&self) -> &'a [StateEntry] {
+        self.states
+    }
+
+    /// How the policy adapts, if it does.
+    pub fn adaptation(&self) -> Option<&'a AdaptationSpec> {
+        self.adaptation
+    }
+
+    /// Per-task heads and embeddings; empty without a bank.
+    pub fn bank(&self) -> Bank<'a> {
+        self.bank
+    }
+
+    /// Golden steps, in the order in which they run.
+    pub fn golden_steps(&self) -> GoldenSteps<'a> {
+        GoldenSteps::new(self.golden)
+    }
+
+    /// What the policy was trained on and how it scores.
+    pub fn card(&self) -> Option<&'a str> {
+        self.card
+    }
+
+    /// Tells images apart: 64-bit FNV-1a of every required section. A stored adaptation is bound to it. Not a
+    /// signature. Takes time in proportion to the image.
+    pub fn hash(&self) -> u64 {
+        self.table
+            .iter()
+            .filter(|entry| entry.flags & SectionEntry::REQUIRED != 0)
+            .fold(FNV_START, |hash, entry| {
+                let hash = fnv1a(hash, &entry.kind.to_le_bytes());
+                let hash = fnv1a(hash, &entry.instance.to_le_bytes());
+                let hash = fnv1a(hash, &entry.length.to_le_bytes());
+                fnv1a(hash, self.section(entry))
+            })
+    }
+}
