@@ -1,3 +1,56 @@
 //! The chores of the Pliant workspace: `cargo xtask --help`.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`test`] | `cargo xtask test`: every check of the project, cheapest first, with counts |
+//! | [`provide`] | brings what the tests need: ONNX Runtime, the ONNX checker, an emulator, a bare-metal Rust target |
+//! | [`firmware`] | builds the firmware example, looks into the linked ELF, runs it under the emulator |
+//! | [`docs`] | compares `ARCHITECTURE.md` with the tree; writes measured figures into the README |
+//! | [`process`], [`workspace`], [`tally`], [`error`] | child processes, paths, counts, and what may go wrong |
 
-fn main() {}
+mod arguments;
+mod docs;
+mod error;
+mod firmware;
+mod process;
+mod provide;
+mod tally;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+use arguments::Chore;
+use error::Error;
+use workspace::Workspace;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<ExitCode, Error> {
+    let chore = arguments::parse(std::env::args().skip(1))?;
+    if let Chore::Help = chore {
+        print!("{}", arguments::HELP);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let workspace = Workspace::locate()?;
+    match chore {
+        Chore::Help => {}
+        Chore::Test { steps, install } => return test::run(&workspace, &steps, install),
+        Chore::OnnxRuntime => println!("{}", provide::onnxruntime::provide(&workspace, true)?.display()),
+        Chore::Firmware { toolchain, install } => firmware::build_and_run(&workspace, toolchain, install)?,
+        Chore::Docs { check } => docs::figures::run(&workspace, check)?,
+        Chore::Deny => process::cargo(&workspace)
+            .args(["deny", "--all-features", "check"])
+            .hint("install it with `cargo install --locked cargo-deny` (it compiles for several minutes)")
+            .run()?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,146 @@
+//! The command line.
+
+use crate::error::Error;
+use crate::firmware::toolchain::Choice;
+use crate::test;
+
+/// What `cargo xtask --help` prints.
+pub(crate) const HELP: &str = "\
+The chores of the Pliant workspace.
+
+Usage: cargo xtask <CHORE> [OPTIONS]
+
+Chores:
+  test [STEP...]   Bring what the tests need, then run every check, cheapest first, and count.
+                   Steps, in order: format, clippy, docs, unit, conformance, firmware, map (default: all)
+      --no-install   install and download nothing: skip what is missing, and name the commands
+  onnxruntime      Fetch ONNX Runtime's library into the target folder and print its path
+  firmware         Build the firmware example, check the ELF, run it under the emulator, compare with the host
+      --toolchain <rustup|debian|auto>   who compiles for the bare-metal target (default: auto)
+      --no-install                       as above
+  docs             Write the measured figures of docs/figures.json between the markers in README.md
+      --check        only compare: fails when the README says something else
+  deny             Licences and advisories of every dependency (needs cargo-deny)
+
+Under CI=true a test that was skipped because something could not be installed is a failure.
+";
+
+/// One chore with its options.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Chore {
+    /// Print [`HELP`].
+    Help,
+    /// Run the checks; an empty list of steps means all of them.
+    Test { steps: Vec<test::Step>, install: bool },
+    /// Fetch ONNX Runtime.
+    OnnxRuntime,
+    /// Build and run the firmware example.
+    Firmware { toolchain: Choice, install: bool },
+    /// Write or check the README's figures.
+    Docs { check: bool },
+    /// Run cargo-deny.
+    Deny,
+}
+
+/// Reads the arguments that follow the program's name.
+pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Chore, Error> {
+    let mut words = arguments.peekable();
+    let Some(chore) = words.next() else {
+        return Ok(Chore::Help);
+    };
+    let rest: Vec<String> = words.collect();
+    if matches!(chore.as_str(), "help" | "-h" | "--help") || rest.iter().any(|word| word == "-h" || word == "--help") {
+        return Ok(Chore::Help);
+    }
+    let mut rest = rest.into_iter();
+    match chore.as_str() {
+        "test" => {
+            let (mut steps, mut install) = (Vec::new(), true);
+            for word in rest {
+                match word.as_str() {
+                    "--no-install" => install = false,
+                    name => steps.push(
+                        test::Step::from_name(name).ok_or_else(|| Error::Usage(format!("no test step `{name}`")))?,
+                    ),
+                }
+            }
+            Ok(Chore::Test { steps, install })
+        }
+        "firmware" => {
+            let (mut toolchain, mut install) = (Choice::Auto, true);
+            while let Some(word) = rest.next() {
+                match word.as_str() {
+                    "--no-install" => install = false,
+                    "--toolchain" => {
+                        let name = rest.next().unwrap_or_default();
+                        toolchain = Choice::from_name(&name)
+                            .ok_or_else(|| Error::Usage(format!("no toolchain `{name}`: rustup, debian or auto")))?;
+                    }
+                    other => return Err(Error::Usage(format!("firmware does not know `{other}`"))),
+                }
+            }
+            Ok(Chore::Firmware { toolchain, install })
+        }
+        "docs" => match (rest.next().as_deref(), rest.next()) {
+            (None, _) => Ok(Chore::Docs { check: false }),
+            (Some("--check"), None) => Ok(Chore::Docs { check: true }),
+            (Some(other), _) => Err(Error::Usage(format!("docs does not know `{other}`"))),
+        },
+        "onnxruntime" | "deny" => match rest.next() {
+            Some(other) => Err(Error::Usage(format!("{chore} does not know `{other}`"))),
+            None if chore == "deny" => Ok(Chore::Deny),
+            None => Ok(Chore::OnnxRuntime),
+        },
+        other => Err(Error::Usage(format!("no chore `{other}`"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Chore, Error> {
+        parse(line.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn reads_every_chore() {
+        assert_eq!(parsed("").unwrap(), Chore::Help);
+        assert_eq!(
+            parsed("test").unwrap(),
+            Chore::Test {
+                steps: vec![],
+                install: true
+            }
+        );
+        assert_eq!(
+            parsed("test format firmware --no-install").unwrap(),
+            Chore::Test {
+                steps: vec![test::Step::Format, test::Step::Firmware],
+                install: false
+            }
+        );
+        assert_eq!(
+            parsed("firmware --toolchain debian").unwrap(),
+            Chore::Firmware {
+                toolchain: Choice::Debian,
+                install: true
+            }
+        );
+        assert_eq!(parsed("docs --check").unwrap(), Chore::Docs { check: true });
+        assert_eq!(parsed("test --help").unwrap(), Chore::Help);
+    }
+
+    #[test]
+    fn refuses_what_it_does_not_know_by_name() {
+        for (line, named) in [
+            ("polish", "polish"),
+            ("test lint", "lint"),
+            ("docs --wite", "--wite"),
+            ("deny now", "now"),
+        ] {
+            let message = parsed(line).unwrap_err().to_string();
+            assert!(message.contains(named), "{message}");
+        }
+    }
+}

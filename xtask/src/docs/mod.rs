@@ -1,0 +1,4 @@
+//! Checks that keep the documents true.
+
+pub(crate) mod figures;
+pub(crate) mod map;

@@ -1,0 +1,199 @@
+//! The firmware example: builds it, looks into the ELF, runs it under the emulator, compares it with the host.
+
+mod elf;
+mod run;
+pub(crate) mod toolchain;
+
+use std::path::PathBuf;
+
+use crate::error::{Error, Missing};
+use crate::process::{Process, cargo_path};
+use crate::provide;
+use crate::tally::Tally;
+use crate::workspace::Workspace;
+use toolchain::{Choice, Toolchain};
+
+/// The firmware crates that also build for the workstation.
+pub(crate) const HOST_PACKAGES: [&str; 2] = ["navigation-example", "navigation-host"];
+
+/// The board's package, and the name of its ELF.
+const BOARD: &str = "cortex-m4-qemu";
+
+/// The undefined symbol that the panic handler calls: linking fails, and names it, when a panic is reachable.
+const PANIC_SYMBOL: &str = "pliant_error_a_panic_is_reachable";
+
+/// The cargo feature that plants a panic, to show that the link catches it.
+const PLANTED_PANIC: &str = "planted-panic";
+
+/// What the checks of the firmware found.
+pub(crate) struct Checked {
+    pub(crate) tally: Tally,
+    pub(crate) missing: Vec<Missing>,
+}
+
+/// The workstation's cargo in the firmware workspace.
+pub(crate) fn cargo(workspace: &Workspace) -> Process {
+    Process::new(cargo_path())
+        .current_dir(&workspace.root().join("firmware-examples"))
+        .env("CARGO_TARGET_DIR", target_folder(workspace))
+}
+
+/// `cargo xtask firmware`: all checks, with the board's report shown.
+pub(crate) fn build_and_run(workspace: &Workspace, choice: Choice, install: bool) -> Result<(), Error> {
+    let checked = check(workspace, choice, install)?;
+    println!("\n{}", checked.tally);
+    if let Some(missing) = checked.missing.into_iter().next() {
+        return Err(missing.into());
+    }
+    match checked.tally.failed {
+        0 => Ok(()),
+        failed => Err(Error::Check(format!("{failed} checks of the firmware failed"))),
+    }
+}
+
+/// Runs every check that this machine can run.
+pub(crate) fn check(workspace: &Workspace, choice: Choice, install: bool) -> Result<Checked, Error> {
+    let mut checks = Checks {
+        tally: Tally::default(),
+        missing: Vec::new(),
+    };
+    let toolchain = checks.provided(toolchain::provide(choice, install));
+    let emulator = checks.provided(provide::emulator::provide(install));
+    let Some(toolchain) = toolchain else {
+        checks.tally.skipped += Check::ALL.len();
+        return Ok(checks.done());
+    };
+    println!("bare-metal target: {toolchain}");
+    let Some(elf) = checks.verdict(Check::Links, build(workspace, &toolchain)) else {
+        // Nothing to look into or to run.
+        checks.tally.skipped += Check::ALL.len() - 1;
+        return Ok(checks.done());
+    };
+    checks.verdict(Check::Symbols, elf::check(&elf));
+    checks.verdict(Check::PlantedPanic, planted_panic(workspace, &toolchain));
+    if emulator.is_none() {
+        checks.tally.skipped += 2;
+        return Ok(checks.done());
+    }
+    let board = checks.verdict(Check::Runs, run::on_the_board(&elf));
+    match board {
+        Some(board) => checks.verdict(Check::SameBits, run::same_as_host(workspace, &board)),
+        None => {
+            checks.tally.skipped += 1;
+            None
+        }
+    };
+    Ok(checks.done())
+}
+
+/// The checks, in order.
+#[derive(Clone, Copy)]
+enum Check {
+    Links,
+    Symbols,
+    PlantedPanic,
+    Runs,
+    SameBits,
+}
+
+impl Check {
+    const ALL: [Self; 5] = [
+        Self::Links,
+        Self::Symbols,
+        Self::PlantedPanic,
+        Self::Runs,
+        Self::SameBits,
+    ];
+
+    fn sentence(self) -> &'static str {
+        match self {
+            Self::Links => "the firmware links, so no panic is reachable",
+            Self::Symbols => "the ELF holds no allocator and no panic machinery",
+            Self::PlantedPanic => "a planted panic does not link",
+            Self::Runs => "on the emulated board the golden vectors hold and the policy adapts",
+            Self::SameBits => "the emulated board computes the host's bits",
+        }
+    }
+}
+
+struct Checks {
+    tally: Tally,
+    missing: Vec<Missing>,
+}
+
+impl Checks {
+    fn verdict<T>(&mut self, check: Check, result: Result<T, Error>) -> Option<T> {
+        match result {
+            Ok(value) => {
+                println!("ok: {}", check.sentence());
+                self.tally += Tally::PASS;
+                Some(value)
+            }
+            Err(error) => {
+                println!("failed: {}: {error}", check.sentence());
+                self.tally += Tally::FAIL;
+                None
+            }
+        }
+    }
+
+    fn provided<T>(&mut self, result: Result<T, Missing>) -> Option<T> {
+        result.map_err(|missing| self.missing.push(missing)).ok()
+    }
+
+    fn done(self) -> Checked {
+        Checked {
+            tally: self.tally,
+            missing: self.missing,
+        }
+    }
+}
+
+fn target_folder(workspace: &Workspace) -> PathBuf {
+    workspace.target().join("firmware")
+}
+
+/// Cargo for the board, in its folder: the linker's arguments stand in the `.cargo/config.toml` there.
+fn board_build(workspace: &Workspace, toolchain: &Toolchain) -> Process {
+    toolchain
+        .cargo()
+        .args(["build", "--release", "--locked", "--target", toolchain::TARGET])
+        .current_dir(&workspace.root().join("firmware-examples").join(BOARD))
+        .env("CARGO_TARGET_DIR", target_folder(workspace).join(toolchain.name()))
+        // It would replace the linker's arguments.
+        .env_remove("RUSTFLAGS")
+}
+
+/// Links the firmware and returns the ELF.
+fn build(workspace: &Workspace, toolchain: &Toolchain) -> Result<PathBuf, Error> {
+    board_build(workspace, toolchain)
+        .hint(format!(
+            "when the linker names {PANIC_SYMBOL}, the functions it lists can panic"
+        ))
+        .run()?;
+    Ok(target_folder(workspace)
+        .join(toolchain.name())
+        .join(toolchain::TARGET)
+        .join("release")
+        .join(BOARD))
+}
+
+/// Links the firmware with a panic planted in it: that must fail, and name the symbol.
+fn planted_panic(workspace: &Workspace, toolchain: &Toolchain) -> Result<(), Error> {
+    // A folder of its own, so that the good ELF stays what it is.
+    let folder = target_folder(workspace).join(format!("{}-{PLANTED_PANIC}", toolchain.name()));
+    let process = board_build(workspace, toolchain)
+        .args(["--features", PLANTED_PANIC])
+        .env("CARGO_TARGET_DIR", folder);
+    let finished = process.silent()?;
+    if finished.status.success() {
+        return Err(Error::Check("it did".to_owned()));
+    }
+    match finished.errors.contains(PANIC_SYMBOL) {
+        true => Ok(()),
+        false => Err(Error::Check(format!(
+            "it fails to build, but not for {PANIC_SYMBOL}:\n{}",
+            finished.errors
+        ))),
+    }
+}

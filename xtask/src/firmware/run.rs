@@ -1,0 +1,82 @@
+//! The firmware under the emulator, and its twin on the workstation.
+
+use std::path::Path;
+
+use super::{HOST_PACKAGES, cargo};
+use crate::error::Error;
+use crate::process::Process;
+use crate::provide::emulator;
+use crate::workspace::Workspace;
+
+/// A run takes seconds; a firmware that hangs is stopped.
+const LIMIT_SECONDS: u64 = 300;
+
+/// Runs the ELF; returns its report when it ends with exit status 0.
+pub(crate) fn on_the_board(elf: &Path) -> Result<String, Error> {
+    let process = Process::new(emulator::PROGRAM)
+        .args(["-machine", "mps2-an386"])
+        // One instruction is one nanosecond of emulated time: SysTick, at 25 MHz, counts 40 instructions a tick.
+        .args(["-icount", "shift=0"])
+        .args(["-display", "none", "-monitor", "none", "-serial", "none"])
+        .args(["-semihosting-config", "enable=on,target=native"])
+        .arg("-kernel")
+        .arg(elf)
+        .limit(LIMIT_SECONDS);
+    let command = process.line();
+    let finished = process.shown()?;
+    match finished.status.success() {
+        true => Ok(finished.output),
+        false => Err(Error::Failed {
+            command,
+            status: finished.status.to_string(),
+            hint: None,
+        }),
+    }
+}
+
+/// Runs the same program on the workstation: every line of its report must stand in the board's, in order. The lines hold
+/// the CRC-32 of all actions and of the adapted parameters, so one differing bit is seen.
+pub(crate) fn same_as_host(workspace: &Workspace, board: &str) -> Result<(), Error> {
+    let host = cargo(workspace)
+        .args(["run", "--quiet", "--release", "--locked", "--package", HOST_PACKAGES[1]])
+        .output()?;
+    compare(board, &host)
+}
+
+/// Every line of the host's report stands in the board's, in order.
+fn compare(board: &str, host: &str) -> Result<(), Error> {
+    if !host.contains("CRC-32") {
+        return Err(Error::Check("the host's report holds no checksums".to_owned()));
+    }
+    let mut lines = board.lines();
+    for expected in host.lines().filter(|line| !line.is_empty()) {
+        if !lines.any(|line| line == expected) {
+            return Err(Error::Check(format!(
+                "the host says `{expected}`; the board's report does not"
+            )));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_board_may_say_more_but_nothing_else() {
+        let host = "return before: -40.1\nactions: CRC-32 0x12345678\n";
+        assert!(
+            compare(
+                "flash: 9 bytes\nreturn before: -40.1\nram: 3\nactions: CRC-32 0x12345678\n",
+                host
+            )
+            .is_ok()
+        );
+        let error = compare("return before: -40.1\nactions: CRC-32 0x12345679\n", host)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("0x12345678"), "{error}");
+        assert!(compare("", "").is_err());
+    }
+}

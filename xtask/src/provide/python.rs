@@ -1,0 +1,93 @@
+//! Python and its packages.
+
+use std::path::{Path, PathBuf};
+
+use super::has_program;
+use crate::error::{AtPath, Error, Missing};
+use crate::process::Process;
+use crate::workspace::Workspace;
+
+/// The interpreter.
+pub(crate) const PYTHON: &str = "python3";
+
+/// The release of the ONNX package, whose checker judges every exported graph.
+const ONNX_VERSION: &str = "1.23.2";
+
+/// `pip` with these arguments; `Missing` where there is no pip.
+pub(crate) fn pip(what: &str, arguments: &[&str], install: bool) -> Result<Process, Missing> {
+    let missing = |why: &str, before: Option<&str>| Missing {
+        what: what.to_owned(),
+        why: why.to_owned(),
+        commands: before
+            .map(str::to_owned)
+            .into_iter()
+            .chain([format!("{PYTHON} -m pip {}", arguments.join(" "))])
+            .collect(),
+    };
+    if !install {
+        return Err(missing("not allowed to download", None));
+    }
+    let there = has_program(PYTHON)
+        && Process::new(PYTHON)
+            .args(["-m", "pip", "--version"])
+            .silent()
+            .is_ok_and(|pip| pip.status.success());
+    if !there {
+        return Err(missing("no pip here", Some("apt-get install python3-pip")));
+    }
+    Ok(Process::new(PYTHON)
+        .args(["-m", "pip", "--disable-pip-version-check", "--no-input"])
+        .args(arguments)
+        .limit(900))
+}
+
+/// Installs the ONNX package into the target folder, and returns the folder to put on `PYTHONPATH`.
+pub(crate) fn provide_onnx(workspace: &Workspace, install: bool) -> Result<PathBuf, Error> {
+    let folder = workspace.target().join("python").join(format!("onnx-{ONNX_VERSION}"));
+    if imports_onnx(&folder) {
+        return Ok(folder);
+    }
+    let (place, package) = (folder.to_string_lossy().into_owned(), format!("onnx=={ONNX_VERSION}"));
+    let arguments = [
+        "install",
+        "--quiet",
+        "--only-binary=:all:",
+        "--upgrade",
+        "--target",
+        &place,
+        &package,
+    ];
+    let what = format!("the ONNX checker (Python package onnx {ONNX_VERSION})");
+    let pip = pip(&what, &arguments, install)?;
+    std::fs::create_dir_all(&folder).at(&folder)?;
+    println!("fetching {what}");
+    let command = pip.line();
+    let done = pip.silent()?;
+    match imports_onnx(&folder) {
+        true => Ok(folder),
+        false => {
+            let why = done
+                .errors
+                .lines()
+                .rev()
+                .find(|line| line.starts_with("ERROR"))
+                .unwrap_or("pip failed")
+                .to_owned();
+            Err(Missing {
+                what,
+                why,
+                commands: vec![command],
+            }
+            .into())
+        }
+    }
+}
+
+fn imports_onnx(folder: &Path) -> bool {
+    folder.is_dir()
+        && Process::new(PYTHON)
+            .args(["-c", "import onnx.checker"])
+            .env("PYTHONPATH", folder)
+            .silent()
+            .is_ok_and(|python| python.status.success())
+}
