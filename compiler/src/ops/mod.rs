@@ -11,6 +11,7 @@
 
 use crate::graph::{Graph, GraphError, TypeError, ValueId, ValueType};
 use crate::reference::Tensor64;
+use core::fmt;
 use smallvec::SmallVec;
 use thiserror::Error;
 
@@ -24,8 +25,8 @@ macro_rules! operators {
         $(mod $module; pub use $module::$name;)+
 
         /// Any operator, with its attributes.
-        #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-        #[expect(missing_docs, reason = "each variant is the operator of the same name, documented there")]
+        #[derive(Clone, PartialEq, Eq, Hash)]
+        #[allow(missing_docs, reason = "each variant is the operator of the same name, documented there")]
         pub enum Op { $($name($name)),+ }
 
         $(impl From<$name> for Op {
@@ -95,6 +96,12 @@ pub trait Operator {
 
     /// The ONNX node (opset 18) that does the same, given the types of the inputs and of the output.
     fn onnx(&self, inputs: &[&ValueType], output: &ValueType) -> OnnxForm;
+}
+
+impl fmt::Debug for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        dispatch!(self, o => o.fmt(f))
+    }
 }
 
 impl Operator for Op {
