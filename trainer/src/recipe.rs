@@ -20,16 +20,26 @@ use serde::{Deserialize, Serialize};
 
 mod check;
 mod maml;
+mod maml_policy_gradient;
+mod navigation;
 mod sections;
 mod sinusoid;
 
 pub use check::{Checker, OutOfRange};
 pub use maml::{Maml, Order};
+pub use maml_policy_gradient::{MamlPolicyGradient, Phase};
+pub use navigation::Navigation;
 pub use sections::{Activation, Adam, Checkpoint, Evaluation, Initialiser, Policy, Schedule};
 pub use sinusoid::Sinusoid;
 
 /// The recipes that come with the program: `pliant train NAME` works anywhere.
-pub const EMBEDDED: &[(&str, &str)] = &[("sinusoid", include_str!("../../models/sinusoid/recipe.toml"))];
+pub const EMBEDDED: &[(&str, &str)] = &[
+    (
+        "point-navigation",
+        include_str!("../../models/point-navigation/recipe.toml"),
+    ),
+    ("sinusoid", include_str!("../../models/sinusoid/recipe.toml")),
+];
 
 /// A training run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -59,6 +69,8 @@ pub struct Recipe {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Family {
+    /// `[family.navigation]`
+    Navigation(Navigation),
     /// `[family.sinusoid]`
     Sinusoid(Sinusoid),
 }
@@ -67,6 +79,7 @@ impl Family {
     /// The family's name as written in recipes and reports.
     pub const fn name(&self) -> &'static str {
         match self {
+            Self::Navigation(_) => "navigation",
             Self::Sinusoid(_) => "sinusoid",
         }
     }
@@ -78,6 +91,8 @@ impl Family {
 pub enum Algorithm {
     /// `[algorithm.maml]`
     Maml(Maml),
+    /// `[algorithm.maml-policy-gradient]`
+    MamlPolicyGradient(MamlPolicyGradient),
 }
 
 impl Algorithm {
@@ -85,6 +100,7 @@ impl Algorithm {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Maml(_) => "maml",
+            Self::MamlPolicyGradient(_) => "maml-policy-gradient",
         }
     }
 }
@@ -286,6 +302,7 @@ impl Recipe {
         checker.count("seed", self.seed, 0, i64::MAX as u64);
         checker.section("family", |checker| {
             checker.section(self.family.name(), |checker| match &self.family {
+                Family::Navigation(family) => family.check(checker),
                 Family::Sinusoid(family) => family.check(checker),
             });
         });
@@ -293,6 +310,7 @@ impl Recipe {
         checker.section("algorithm", |checker| {
             checker.section(self.algorithm.name(), |checker| match &self.algorithm {
                 Algorithm::Maml(algorithm) => algorithm.check(checker),
+                Algorithm::MamlPolicyGradient(algorithm) => algorithm.check(checker),
             });
         });
         checker.section("checkpoint", |checker| self.checkpoint.check(checker));
@@ -303,6 +321,7 @@ impl Recipe {
     /// The algorithm that trains this recipe's family.
     const fn family_algorithm(&self) -> &'static str {
         match self.family {
+            Family::Navigation(_) => "maml-policy-gradient",
             Family::Sinusoid(_) => "maml",
         }
     }

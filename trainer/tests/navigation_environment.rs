@@ -1,5 +1,6 @@
 //! The navigation environment against its protocol: a golden trajectory, and the scores of scripted policies.
 
+use pliant_runtime::experience::End;
 use pliant_trainer::{
     envs::{Environment, MAX_STEP, Navigation},
     random::{fill_standard_normal, stream, uniform},
@@ -13,7 +14,7 @@ fn straight_line(goals: &[[f32; 2]], noise: f32) -> f64 {
     batch.reset(&mut random);
     let count = batch.batch();
     let (mut position, mut action, mut normal) = (vec![0.0; 2 * count], vec![0.0; 2 * count], vec![0.0; 2 * count]);
-    let (mut rewards, mut ended) = (vec![0.0; count], vec![false; count]);
+    let (mut rewards, mut ends) = (vec![0.0; count], vec![End::Continue; count]);
     let mut total = 0.0;
     for _ in 0..batch.horizon() {
         batch.observe(&mut position);
@@ -26,10 +27,10 @@ fn straight_line(goals: &[[f32; 2]], noise: f32) -> f64 {
                 action[2 * i + axis] = shrink * to[axis] + MAX_STEP * noise * normal[2 * i + axis];
             }
         }
-        batch.step(&action, &mut rewards, &mut ended);
+        batch.step(&action, &mut rewards, &mut ends);
         total += rewards.iter().map(|&reward| f64::from(reward)).sum::<f64>();
     }
-    assert!(ended.iter().all(|&ended| ended));
+    assert!(ends.iter().all(|end| end.is_last()));
     total / count as f64
 }
 
@@ -46,10 +47,16 @@ fn golden_trajectory() {
     let moves = [[0.5, -0.03], [0.1, -0.07], [0.02, 0.04], [0.035, -0.045], [0.1, 0.1]];
     let mut table = String::new();
     for action in moves {
-        let (mut reward, mut ended, mut position) = ([0.0], [false], [0.0; 2]);
-        batch.step(&action, &mut reward, &mut ended);
+        let (mut reward, mut ends, mut position) = ([0.0], [End::Continue], [0.0; 2]);
+        batch.step(&action, &mut reward, &mut ends);
         batch.observe(&mut position);
-        table += &format!("{:.4} {:.4} {:.5} {}\n", position[0], position[1], reward[0], ended[0]);
+        table += &format!(
+            "{:.4} {:.4} {:.5} {}\n",
+            position[0],
+            position[1],
+            reward[0],
+            ends[0].is_last()
+        );
     }
     // Clipped; moved; moved; within 0.01 of the goal, so ended; ended, so nothing moves and nothing is earned.
     let golden = "0.1000 -0.0300 -0.16553 false\n\
@@ -63,25 +70,25 @@ fn golden_trajectory() {
 #[test]
 fn an_episode_ends_at_the_goal_and_stays_there() {
     let mut batch = Navigation::new(&[[0.105, 0.0], [0.5, 0.5]]);
-    let (mut rewards, mut ended, mut position) = ([0.0; 2], [false; 2], [0.0; 4]);
-    batch.step(&[0.1, 0.0, 0.1, 0.0], &mut rewards, &mut ended);
-    assert_eq!(ended, [true, false]);
+    let (mut rewards, mut ends, mut position) = ([0.0; 2], [End::Continue; 2], [0.0; 4]);
+    batch.step(&[0.1, 0.0, 0.1, 0.0], &mut rewards, &mut ends);
+    assert_eq!(ends, [End::Terminated, End::Continue]);
     assert!((rewards[0] + 0.005).abs() < 1e-6);
-    batch.step(&[0.1, 0.1, 0.1, 0.1], &mut rewards, &mut ended);
+    batch.step(&[0.1, 0.1, 0.1, 0.1], &mut rewards, &mut ends);
     batch.observe(&mut position);
-    assert_eq!((rewards[0], ended[0]), (0.0, true));
+    assert_eq!((rewards[0], ends[0]), (0.0, End::Terminated));
     assert_eq!(position, [0.1, 0.0, 0.2, 0.1]);
 }
 
 #[test]
 fn an_episode_ends_after_100_steps() {
     let mut batch = Navigation::new(&[[0.5, 0.5]]);
-    let (mut reward, mut ended) = ([0.0], [false]);
+    let (mut reward, mut ends) = ([0.0], [End::Continue]);
     for step in 1..=100 {
-        assert!(!ended[0], "ended before step {step}");
-        batch.step(&[0.0, 0.0], &mut reward, &mut ended);
+        assert_eq!(ends[0], End::Continue, "ended before step {step}");
+        batch.step(&[0.0, 0.0], &mut reward, &mut ends);
     }
-    assert!(ended[0]);
+    assert_eq!(ends[0], End::Truncated);
 }
 
 #[test]
@@ -97,11 +104,11 @@ fn staying_at_the_origin_scores_as_in_the_protocol() {
     let goals = goals(20_000);
     let count = goals.len();
     let mut batch = Navigation::new(&goals);
-    let (mut rewards, mut ended) = (vec![0.0; count], vec![false; count]);
+    let (mut rewards, mut ends) = (vec![0.0; count], vec![End::Continue; count]);
     let actions = vec![0.0; 2 * count];
     let mut total = 0.0;
     for _ in 0..100 {
-        batch.step(&actions, &mut rewards, &mut ended);
+        batch.step(&actions, &mut rewards, &mut ends);
         total += rewards.iter().map(|&reward| f64::from(reward)).sum::<f64>();
     }
     // The mean distance from the centre of a square of side 1 is 0.3826, times 100 steps: -38.26. The protocol's -39.3 is

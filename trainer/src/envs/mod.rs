@@ -4,6 +4,8 @@ mod navigation;
 
 pub use navigation::{MAX_STEP, Navigation};
 
+use pliant_runtime::experience::End;
+
 use crate::random::Stream;
 
 /// A batch of independent instances of one environment, stepped together.
@@ -14,12 +16,13 @@ use crate::random::Stream;
 /// [`reset`](Self::reset).
 ///
 /// ```
+/// use pliant_runtime::experience::End;
 /// use pliant_trainer::{envs::{Environment, Navigation}, random::stream};
 /// let mut batch = Navigation::new(&[[0.3, 0.4], [0.0, 0.0]]);
 /// batch.reset(&mut stream(0, "start", &[]));
-/// let (mut rewards, mut ended) = ([0.0; 2], [false; 2]);
-/// batch.step(&[0.0; 4], &mut rewards, &mut ended);
-/// assert_eq!((rewards, ended), ([-0.5, 0.0], [false, true]));
+/// let (mut rewards, mut ends) = ([0.0; 2], [End::Continue; 2]);
+/// batch.step(&[0.0; 4], &mut rewards, &mut ends);
+/// assert_eq!((rewards, ends), ([-0.5, 0.0], [End::Continue, End::Terminated]));
 /// ```
 pub trait Environment: Send {
     /// Number of instances.
@@ -40,7 +43,7 @@ pub trait Environment: Send {
     /// Writes the current observations, `[batch, observation_width]`.
     fn observe(&self, observations: &mut [f32]);
 
-    /// Moves every instance by one step: reads `actions` `[batch, action_width]`, writes `rewards` `[batch]` and `ended`
-    /// `[batch]`, true where the episode has ended in this step or before.
-    fn step(&mut self, actions: &[f32], rewards: &mut [f32], ended: &mut [bool]);
+    /// Moves every instance by one step: reads `actions` `[batch, action_width]`, writes `rewards` `[batch]` and `ends`
+    /// `[batch]`: whether and how the episode has ended, in this step or before.
+    fn step(&mut self, actions: &[f32], rewards: &mut [f32], ends: &mut [End]);
 }

@@ -1,6 +1,8 @@
 //! 2D navigation (Finn, Abbeel and Levine 2017, "Model-Agnostic Meta-Learning", section 5.3): a point on the plane that
 //! is not told its goal.
 
+use pliant_runtime::experience::End;
+
 use super::Environment;
 use crate::random::Stream;
 
@@ -20,10 +22,11 @@ const HORIZON: usize = 100;
 /// ends within 0.01 of the goal or after 100 steps. All in the plane's units.
 ///
 /// ```
+/// use pliant_runtime::experience::End;
 /// use pliant_trainer::envs::{Environment, Navigation};
 /// let mut batch = Navigation::new(&[[0.15, 0.0]]);
-/// let (mut rewards, mut ended, mut position) = ([0.0], [false], [0.0; 2]);
-/// batch.step(&[7.0, 0.0], &mut rewards, &mut ended);
+/// let (mut rewards, mut ends, mut position) = ([0.0], [End::Continue], [0.0; 2]);
+/// batch.step(&[7.0, 0.0], &mut rewards, &mut ends);
 /// batch.observe(&mut position);
 /// assert_eq!(position, [0.1, 0.0]);
 /// assert!((rewards[0] + 0.05).abs() < 1e-6);
@@ -34,7 +37,7 @@ pub struct Navigation {
     goal_y: Vec<f32>,
     x: Vec<f32>,
     y: Vec<f32>,
-    ended: Vec<bool>,
+    ends: Vec<End>,
     steps: usize,
 }
 
@@ -46,7 +49,7 @@ impl Navigation {
             goal_y: goals.iter().map(|goal| goal[1]).collect(),
             x: vec![0.0; goals.len()],
             y: vec![0.0; goals.len()],
-            ended: vec![false; goals.len()],
+            ends: vec![End::Continue; goals.len()],
             steps: 0,
         }
     }
@@ -72,7 +75,7 @@ impl Environment for Navigation {
     fn reset(&mut self, _random: &mut Stream) {
         self.x.fill(0.0);
         self.y.fill(0.0);
-        self.ended.fill(false);
+        self.ends.fill(End::Continue);
         self.steps = 0;
     }
 
@@ -82,11 +85,11 @@ impl Environment for Navigation {
         }
     }
 
-    fn step(&mut self, actions: &[f32], rewards: &mut [f32], ended: &mut [bool]) {
+    fn step(&mut self, actions: &[f32], rewards: &mut [f32], ends: &mut [End]) {
         self.steps += 1;
         let last = self.steps >= HORIZON;
         for i in 0..self.x.len() {
-            if self.ended[i] {
+            if self.ends[i].is_last() {
                 rewards[i] = 0.0;
                 continue;
             }
@@ -96,8 +99,14 @@ impl Environment for Navigation {
             // Not `hypot`, which differs between C libraries in the last bit.
             let distance = (to_x * to_x + to_y * to_y).sqrt();
             rewards[i] = -distance;
-            self.ended[i] = last || distance < ARRIVED;
+            self.ends[i] = if distance < ARRIVED {
+                End::Terminated
+            } else if last {
+                End::Truncated
+            } else {
+                End::Continue
+            };
         }
-        ended.copy_from_slice(&self.ended);
+        ends.copy_from_slice(&self.ends);
     }
 }

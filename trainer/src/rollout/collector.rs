@@ -1,5 +1,7 @@
 //! Collects the trajectories of one task: one batch of environments, one set of parameters.
 
+use pliant_runtime::experience::End;
+
 use crate::{
     envs::Environment,
     random::{Stream, fill_standard_normal},
@@ -29,6 +31,8 @@ pub struct Experience {
     pub log_probs: Vec<f32>,
     /// Reward of each transition, `[rows]`.
     pub rewards: Vec<f32>,
+    /// Whether a transition is the last of its trajectory, and why, `[transitions]`.
+    pub ends: Vec<End>,
     /// 1 for a transition, 0 for an unused row, `[rows]`.
     pub weights: Vec<f32>,
     /// Steps of each trajectory, in the order of the rows; their sum is the number of transitions.
@@ -66,6 +70,7 @@ impl Experience {
             field.clear();
             field.resize(rows * width, 0.0);
         }
+        self.ends.clear();
         self.lengths.clear();
     }
 }
@@ -78,8 +83,8 @@ pub struct Collector {
     means: Vec<f32>,
     log_std: Vec<f32>,
     rewards: Vec<f32>,
-    ended: Vec<bool>,
-    ended_before: Vec<bool>,
+    ends: Vec<End>,
+    ends_before: Vec<End>,
     /// The trajectories as they are gathered: every array is `[batch, horizon, width]`.
     trajectories: Experience,
     observations: Vec<f32>,
@@ -96,8 +101,8 @@ impl Collector {
             means: Vec::new(),
             log_std: Vec::new(),
             rewards: Vec::new(),
-            ended: Vec::new(),
-            ended_before: Vec::new(),
+            ends: Vec::new(),
+            ends_before: Vec::new(),
             trajectories: Experience::default(),
             observations: Vec::new(),
             actions: Vec::new(),
@@ -129,8 +134,8 @@ impl Collector {
         self.observations.resize(batch * observation_width, 0.0);
         self.log_std.resize(action_width, 0.0);
         self.rewards.resize(batch, 0.0);
-        self.ended.clear();
-        self.ended.resize(batch, false);
+        self.ends.clear();
+        self.ends.resize(batch, End::Continue);
         self.trajectories
             .clear(batch * horizon, observation_width, action_width);
         self.trajectories.lengths.resize(batch, 0);
@@ -143,7 +148,7 @@ impl Collector {
                 fill_standard_normal(random, &mut self.normal);
             }
             for i in 0..batch {
-                if self.ended[i] {
+                if self.ends[i].is_last() {
                     continue;
                 }
                 let row = i * horizon + step;
@@ -160,12 +165,12 @@ impl Collector {
                 }
                 self.trajectories.log_probs[row] = log_prob;
             }
-            self.ended_before.clone_from(&self.ended);
-            environment.step(&self.actions, &mut self.rewards, &mut self.ended);
-            for i in (0..batch).filter(|&i| !self.ended_before[i]) {
+            self.ends_before.clone_from(&self.ends);
+            environment.step(&self.actions, &mut self.rewards, &mut self.ends);
+            for i in (0..batch).filter(|&i| !self.ends_before[i].is_last()) {
                 self.trajectories.rewards[i * horizon + step] = self.rewards[i];
             }
-            if self.ended.iter().all(|&ended| ended) {
+            if self.ends.iter().all(|end| end.is_last()) {
                 break;
             }
         }
@@ -191,6 +196,12 @@ impl Collector {
             to += length;
         }
         experience.weights[..to].fill(1.0);
+        experience.ends.resize(to, End::Continue);
+        let mut last = 0;
+        for (&length, &end) in from.lengths.iter().zip(&self.ends) {
+            last += length;
+            experience.ends[last - 1] = end;
+        }
     }
 }
 
@@ -240,6 +251,16 @@ mod tests {
         assert_eq!(experience.rewards.len(), 300);
         assert_eq!(experience.weights.iter().sum::<f32>(), 203.0);
         assert_eq!(experience.weights[202..204], [1.0, 0.0]);
+        assert_eq!(experience.ends.len(), 203);
+        assert_eq!(
+            experience
+                .ends
+                .iter()
+                .enumerate()
+                .filter(|(_, end)| end.is_last())
+                .collect::<Vec<_>>(),
+            [(2, &End::Terminated), (102, &End::Truncated), (202, &End::Truncated)]
+        );
         // The second trajectory starts at row 3, at the origin.
         assert_eq!(experience.observations[2 * 3..][..2], [0.0, 0.0]);
         let first = experience.returns().next().unwrap();
