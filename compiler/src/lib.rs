@@ -5,9 +5,11 @@
 //! | [`graph`] | the intermediate representation and its builder | everyone below |
 //! | [`ops`] | the operators: types, gradients, f64 reference, ONNX form | `graph`, [`autodiff`], export and lowering |
 //! | [`autodiff`] | gradients as graphs, to any order | adaptation rules, the trainer |
+//! | [`image`] | lowering to plans, device images | adaptation, the trainer's plan engine, `pliant inspect` |
 //! | [`reference`](mod@reference) | the f64 interpreter every engine is compared with | tests, the conformance suite |
 
 pub mod autodiff;
 pub mod graph;
+pub mod image;
 pub mod ops;
 pub mod reference;

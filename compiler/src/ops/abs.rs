@@ -3,7 +3,9 @@
 use super::elementwise::{Takes, infer_unary, map};
 use super::{Backward, Cotangents, EvaluateError, OnnxForm, Operator, whole};
 use crate::graph::{GraphError, TypeError, ValueType};
+use crate::image::lower::kernel::{Kernel, Lower, unary};
 use crate::reference::Tensor64;
+use pliant_runtime::image::record::Unary;
 
 /// `|a|`. Gradient: `g * sign(a)`, 0 at 0; the sign counts as constant in every order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -32,5 +34,11 @@ impl Operator for Abs {
 
     fn onnx(&self, _: &[&ValueType], _: &ValueType) -> OnnxForm {
         OnnxForm::plain("Abs")
+    }
+}
+
+impl Lower for Abs {
+    fn kernel(&self, _: &[&ValueType]) -> Kernel {
+        unary(Unary::Abs)
     }
 }

@@ -3,7 +3,9 @@
 use super::elementwise::{Takes, infer_binary, zip};
 use super::{Backward, Cotangents, EvaluateError, OnnxForm, Operator};
 use crate::graph::{GraphError, TypeError, ValueType};
+use crate::image::lower::kernel::{Kernel, Lower};
 use crate::reference::Tensor64;
+use pliant_runtime::image::record::Binary;
 
 /// `a + b`, numpy broadcasting. Gradient: `g` to both, summed to their shapes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,5 +37,11 @@ impl Operator for Add {
 
     fn onnx(&self, _: &[&ValueType], _: &ValueType) -> OnnxForm {
         OnnxForm::plain("Add")
+    }
+}
+
+impl Lower for Add {
+    fn kernel(&self, _: &[&ValueType]) -> Kernel {
+        Kernel::Binary(Binary::Add)
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{Backward, Cotangents, EvaluateError, OnnxForm, Operator, arity, whole};
 use crate::graph::{DType, GraphError, TypeError, ValueType};
+use crate::image::lower::kernel::{Kernel, Lower, cast};
 use crate::reference::Tensor64;
 
 /// The value in another element type: to bool, whether it is not zero; to i64, towards zero. No gradient (from f32 to f32
@@ -44,5 +45,11 @@ impl Operator for Cast {
             DType::Bool => 9,
         };
         OnnxForm::plain("Cast").int("to", number)
+    }
+}
+
+impl Lower for Cast {
+    fn kernel(&self, inputs: &[&ValueType]) -> Kernel {
+        cast(inputs[0].dtype, self.to)
     }
 }

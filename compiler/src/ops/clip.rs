@@ -3,8 +3,10 @@
 use super::elementwise::{Takes, infer_unary, map};
 use super::{Backward, Cotangents, EvaluateError, OnnxForm, Operator, whole};
 use crate::graph::{GraphError, TypeError, ValueType};
+use crate::image::lower::kernel::{Kernel, Lower};
 use crate::reference::Tensor64;
 use core::hash::{Hash, Hasher};
+use pliant_runtime::image::record::Unary;
 
 /// `min(max(a, lo), hi)`. Gradient: `g` inside and at the bounds, 0 outside.
 ///
@@ -55,5 +57,11 @@ impl Hash for Clip {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.lo.to_bits().hash(state);
         self.hi.to_bits().hash(state);
+    }
+}
+
+impl Lower for Clip {
+    fn kernel(&self, _: &[&ValueType]) -> Kernel {
+        Kernel::Unary(Unary::Clip, [self.lo, self.hi])
     }
 }

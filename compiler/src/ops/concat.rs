@@ -2,6 +2,7 @@
 
 use super::{Backward, Cotangents, EvaluateError, OnnxForm, Operator, whole};
 use crate::graph::{GraphError, TypeError, ValueType};
+use crate::image::lower::kernel::{Kernel, Lower};
 use crate::reference::Tensor64;
 
 /// Any number of inputs joined along an axis. Gradient: the slices of `g`.
@@ -69,5 +70,11 @@ impl Operator for Concat {
 
     fn onnx(&self, _: &[&ValueType], _: &ValueType) -> OnnxForm {
         OnnxForm::plain("Concat").int("axis", self.axis as i64)
+    }
+}
+
+impl Lower for Concat {
+    fn kernel(&self, _: &[&ValueType]) -> Kernel {
+        Kernel::Concat { axis: self.axis }
     }
 }

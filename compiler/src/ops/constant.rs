@@ -2,6 +2,7 @@
 
 use super::{EvaluateError, OnnxForm, Operator, arity};
 use crate::graph::{Tensor, TypeError, ValueType};
+use crate::image::lower::kernel::{Kernel, Lower};
 use crate::reference::Tensor64;
 
 /// A tensor known when the graph is built. Its gradient cannot be asked for: folding may have merged it into its users.
@@ -28,5 +29,11 @@ impl Operator for Constant {
     /// Never written as a node: constants are the graph's `initializer` list.
     fn onnx(&self, _: &[&ValueType], _: &ValueType) -> OnnxForm {
         OnnxForm::plain("Constant")
+    }
+}
+
+impl Lower for Constant {
+    fn kernel(&self, _: &[&ValueType]) -> Kernel {
+        Kernel::Leaf
     }
 }

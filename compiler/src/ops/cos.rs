@@ -3,7 +3,9 @@
 use super::elementwise::{Takes, infer_unary, map};
 use super::{Backward, Cotangents, EvaluateError, OnnxForm, Operator, whole};
 use crate::graph::{GraphError, TypeError, ValueType};
+use crate::image::lower::kernel::{Kernel, Lower, unary};
 use crate::reference::Tensor64;
+use pliant_runtime::image::record::Unary;
 
 /// `cos(a)`, `a` in radians. Gradient: `-g * sin(a)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -32,5 +34,11 @@ impl Operator for Cos {
 
     fn onnx(&self, _: &[&ValueType], _: &ValueType) -> OnnxForm {
         OnnxForm::plain("Cos")
+    }
+}
+
+impl Lower for Cos {
+    fn kernel(&self, _: &[&ValueType]) -> Kernel {
+        unary(Unary::Cos)
     }
 }

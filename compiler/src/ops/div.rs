@@ -3,7 +3,9 @@
 use super::elementwise::{Takes, infer_binary, zip};
 use super::{Backward, Cotangents, EvaluateError, OnnxForm, Operator};
 use crate::graph::{GraphError, TypeError, ValueType};
+use crate::image::lower::kernel::{Kernel, Lower};
 use crate::reference::Tensor64;
+use pliant_runtime::image::record::Binary;
 
 /// `a / b`, numpy broadcasting, single precision only. Gradient: `g / b` and `-(g / b) * y`, summed to their shapes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,5 +40,11 @@ impl Operator for Div {
 
     fn onnx(&self, _: &[&ValueType], _: &ValueType) -> OnnxForm {
         OnnxForm::plain("Div")
+    }
+}
+
+impl Lower for Div {
+    fn kernel(&self, _: &[&ValueType]) -> Kernel {
+        Kernel::Binary(Binary::Div)
     }
 }

@@ -3,7 +3,9 @@
 use super::elementwise::{Takes, infer_comparison, truth, zip};
 use super::{EvaluateError, OnnxForm, Operator};
 use crate::graph::{TypeError, ValueType};
+use crate::image::lower::kernel::{Kernel, Lower};
 use crate::reference::Tensor64;
+use pliant_runtime::image::record::Binary;
 
 /// `a == b`, numpy broadcasting, false for NaN. No gradient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -24,5 +26,11 @@ impl Operator for Equal {
 
     fn onnx(&self, _: &[&ValueType], _: &ValueType) -> OnnxForm {
         OnnxForm::plain("Equal")
+    }
+}
+
+impl Lower for Equal {
+    fn kernel(&self, _: &[&ValueType]) -> Kernel {
+        Kernel::Binary(Binary::Equal)
     }
 }

@@ -3,6 +3,7 @@
 use super::broadcast::{broadcast_shapes, expand_data};
 use super::{Backward, Cotangents, EvaluateError, OnnxForm, Operator, arity};
 use crate::graph::{GraphError, Shape, TypeError, ValueType};
+use crate::image::lower::kernel::{Kernel, Lower};
 use crate::reference::Tensor64;
 
 /// The input broadcast to a shape. Gradient: `g` summed to the input's shape.
@@ -36,5 +37,11 @@ impl Operator for Expand {
 
     fn onnx(&self, _: &[&ValueType], output: &ValueType) -> OnnxForm {
         OnnxForm::plain("Expand").list(&output.shape)
+    }
+}
+
+impl Lower for Expand {
+    fn kernel(&self, _: &[&ValueType]) -> Kernel {
+        Kernel::Broadcast
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{Backward, Cotangents, EvaluateError, OnnxForm, Operator, arity, whole};
 use crate::graph::{DType, GraphError, Shape, TypeError, ValueType};
+use crate::image::lower::kernel::{Kernel, Lower};
 use crate::reference::Tensor64;
 
 /// Picks along an axis: inputs `(data, indices)`, indices i64 of any rank, each in `0..length`. The axes of `indices` take
@@ -80,4 +81,10 @@ pub(super) fn for_each_row(
         }
     }
     Ok(())
+}
+
+impl Lower for Gather {
+    fn kernel(&self, _: &[&ValueType]) -> Kernel {
+        Kernel::Gather { axis: self.axis }
+    }
 }

@@ -3,6 +3,7 @@
 use super::elementwise::{Takes, infer_unary, map};
 use super::{Backward, Cotangents, EvaluateError, OnnxForm, Operator, whole};
 use crate::graph::{GraphError, TypeError, ValueType};
+use crate::image::lower::kernel::{Kernel, Lower};
 use crate::reference::Tensor64;
 
 /// The value itself, as a node of its own. Gradient: `g`.
@@ -28,5 +29,11 @@ impl Operator for Identity {
 
     fn onnx(&self, _: &[&ValueType], _: &ValueType) -> OnnxForm {
         OnnxForm::plain("Identity")
+    }
+}
+
+impl Lower for Identity {
+    fn kernel(&self, _: &[&ValueType]) -> Kernel {
+        Kernel::Alias
     }
 }

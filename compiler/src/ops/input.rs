@@ -2,6 +2,7 @@
 
 use super::{EvaluateError, OnnxForm, Operator, arity};
 use crate::graph::{TypeError, ValueType};
+use crate::image::lower::kernel::{Kernel, Lower};
 use crate::reference::Tensor64;
 use std::sync::Arc;
 
@@ -31,5 +32,11 @@ impl Operator for Input {
     /// Never written as a node: inputs are the graph's `input` list.
     fn onnx(&self, _: &[&ValueType], _: &ValueType) -> OnnxForm {
         OnnxForm::plain("Input")
+    }
+}
+
+impl Lower for Input {
+    fn kernel(&self, _: &[&ValueType]) -> Kernel {
+        Kernel::Leaf
     }
 }

@@ -3,7 +3,9 @@
 use super::elementwise::{Takes, infer_comparison, truth, zip};
 use super::{EvaluateError, OnnxForm, Operator};
 use crate::graph::{TypeError, ValueType};
+use crate::image::lower::kernel::{Kernel, Lower};
 use crate::reference::Tensor64;
+use pliant_runtime::image::record::Binary;
 
 /// `a < b`, numpy broadcasting, false for NaN. No gradient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -24,5 +26,11 @@ impl Operator for Less {
 
     fn onnx(&self, _: &[&ValueType], _: &ValueType) -> OnnxForm {
         OnnxForm::plain("Less")
+    }
+}
+
+impl Lower for Less {
+    fn kernel(&self, _: &[&ValueType]) -> Kernel {
+        Kernel::Binary(Binary::Less)
     }
 }

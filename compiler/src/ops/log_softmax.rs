@@ -4,6 +4,7 @@ use super::elementwise::{Takes, infer_unary};
 use super::softmax::for_each_line;
 use super::{Backward, Cotangents, EvaluateError, OnnxForm, Operator, whole};
 use crate::graph::{GraphError, TypeError, ValueType};
+use crate::image::lower::kernel::{Kernel, Lower};
 use crate::reference::Tensor64;
 
 /// `a - ln(sum(e^a))` along an axis, shifted by the largest. Gradient: `g - e^y * sum(g)`.
@@ -45,5 +46,11 @@ impl Operator for LogSoftmax {
 
     fn onnx(&self, _: &[&ValueType], _: &ValueType) -> OnnxForm {
         OnnxForm::plain("LogSoftmax").int("axis", self.axis as i64)
+    }
+}
+
+impl Lower for LogSoftmax {
+    fn kernel(&self, _: &[&ValueType]) -> Kernel {
+        Kernel::Softmax { axis: self.axis, logarithm: true }
     }
 }

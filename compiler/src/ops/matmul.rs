@@ -4,6 +4,7 @@ use super::broadcast::{broadcast_shapes, broadcast_strides, for_each_offset};
 use super::elementwise::Takes;
 use super::{Backward, Cotangent, Cotangents, EvaluateError, OnnxForm, Operator, arity, whole};
 use crate::graph::{GraphError, TypeError, ValueType};
+use crate::image::lower::kernel::{Kernel, Lower, MatMulForm};
 use crate::reference::Tensor64;
 
 /// `[.., m, k] x [.., k, n] -> [.., m, n]`: the product of the last two axes; the axes before broadcast.
@@ -99,4 +100,10 @@ fn shared_matrix(backward: &mut Backward<'_>) -> Result<Option<Cotangent>, Graph
     let cotangent = graph.reshape(backward.cotangent, &[rows, n])?;
     let product = graph.matmul(transposed, cotangent)?;
     Ok(whole(graph.reshape(product, &b_shape)?))
+}
+
+impl Lower for MatMul {
+    fn kernel(&self, _: &[&ValueType]) -> Kernel {
+        Kernel::MatMul(MatMulForm::default())
+    }
 }

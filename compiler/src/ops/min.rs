@@ -3,7 +3,9 @@
 use super::elementwise::{Takes, infer_binary, zip};
 use super::{Backward, Cotangents, EvaluateError, OnnxForm, Operator};
 use crate::graph::{GraphError, TypeError, ValueType};
+use crate::image::lower::kernel::{Kernel, Lower};
 use crate::reference::Tensor64;
+use pliant_runtime::image::record::Binary;
 
 /// The smaller of `a` and `b`, numpy broadcasting; NaN if either is. Gradient: `g` to the one taken, to `a` at a tie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,5 +41,11 @@ impl Operator for Min {
 
     fn onnx(&self, _: &[&ValueType], _: &ValueType) -> OnnxForm {
         OnnxForm::plain("Min")
+    }
+}
+
+impl Lower for Min {
+    fn kernel(&self, _: &[&ValueType]) -> Kernel {
+        Kernel::Binary(Binary::Min)
     }
 }

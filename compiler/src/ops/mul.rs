@@ -3,7 +3,9 @@
 use super::elementwise::{Takes, infer_binary, zip};
 use super::{Backward, Cotangents, EvaluateError, OnnxForm, Operator};
 use crate::graph::{GraphError, TypeError, ValueType};
+use crate::image::lower::kernel::{Kernel, Lower};
 use crate::reference::Tensor64;
+use pliant_runtime::image::record::Binary;
 
 /// `a * b`, element by element, numpy broadcasting. Gradient: `g * b` and `g * a`, summed to their shapes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -37,5 +39,11 @@ impl Operator for Mul {
 
     fn onnx(&self, _: &[&ValueType], _: &ValueType) -> OnnxForm {
         OnnxForm::plain("Mul")
+    }
+}
+
+impl Lower for Mul {
+    fn kernel(&self, _: &[&ValueType]) -> Kernel {
+        Kernel::Binary(Binary::Mul)
     }
 }

@@ -3,7 +3,9 @@
 use super::elementwise::{Takes, infer_unary, map};
 use super::{Backward, Cotangents, EvaluateError, OnnxForm, Operator, whole};
 use crate::graph::{GraphError, TypeError, ValueType};
+use crate::image::lower::kernel::{Kernel, Lower, unary};
 use crate::reference::Tensor64;
+use pliant_runtime::image::record::Unary;
 
 /// `-a`. Gradient: `-g`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -30,5 +32,11 @@ impl Operator for Neg {
 
     fn onnx(&self, _: &[&ValueType], _: &ValueType) -> OnnxForm {
         OnnxForm::plain("Neg")
+    }
+}
+
+impl Lower for Neg {
+    fn kernel(&self, _: &[&ValueType]) -> Kernel {
+        unary(Unary::Neg)
     }
 }

@@ -3,7 +3,9 @@
 use super::elementwise::{Takes, infer_unary, map};
 use super::{EvaluateError, OnnxForm, Operator};
 use crate::graph::{TypeError, ValueType};
+use crate::image::lower::kernel::{Kernel, Lower, unary};
 use crate::reference::Tensor64;
+use pliant_runtime::image::record::Unary;
 
 /// True for false. No gradient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -24,5 +26,11 @@ impl Operator for Not {
 
     fn onnx(&self, _: &[&ValueType], _: &ValueType) -> OnnxForm {
         OnnxForm::plain("Not")
+    }
+}
+
+impl Lower for Not {
+    fn kernel(&self, _: &[&ValueType]) -> Kernel {
+        unary(Unary::Not)
     }
 }

@@ -3,7 +3,9 @@
 use super::elementwise::{Takes, infer_binary, zip};
 use super::{EvaluateError, OnnxForm, Operator};
 use crate::graph::{TypeError, ValueType};
+use crate::image::lower::kernel::{Kernel, Lower};
 use crate::reference::Tensor64;
+use pliant_runtime::image::record::Binary;
 
 /// Either true, numpy broadcasting. No gradient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -24,5 +26,11 @@ impl Operator for Or {
 
     fn onnx(&self, _: &[&ValueType], _: &ValueType) -> OnnxForm {
         OnnxForm::plain("Or")
+    }
+}
+
+impl Lower for Or {
+    fn kernel(&self, _: &[&ValueType]) -> Kernel {
+        Kernel::Binary(Binary::Or)
     }
 }

@@ -3,7 +3,9 @@
 use super::elementwise::{Takes, infer_binary, zip};
 use super::{Backward, Cotangents, EvaluateError, OnnxForm, Operator};
 use crate::graph::{GraphError, Tensor, TypeError, ValueType};
+use crate::image::lower::kernel::{Kernel, Lower};
 use crate::reference::Tensor64;
+use pliant_runtime::image::record::Binary;
 
 /// `a^b`, numpy broadcasting; NaN for negative `a` with fractional `b`.
 ///
@@ -67,5 +69,11 @@ impl Operator for Pow {
 
     fn onnx(&self, _: &[&ValueType], _: &ValueType) -> OnnxForm {
         OnnxForm::plain("Pow")
+    }
+}
+
+impl Lower for Pow {
+    fn kernel(&self, _: &[&ValueType]) -> Kernel {
+        Kernel::Binary(Binary::Pow)
     }
 }

@@ -3,7 +3,9 @@
 use super::reduction::{self, keep_axes};
 use super::{Backward, Cotangents, EvaluateError, OnnxForm, Operator, whole};
 use crate::graph::{GraphError, Shape, TypeError, ValueType};
+use crate::image::lower::kernel::{Kernel, Lower};
 use crate::reference::Tensor64;
+use pliant_runtime::image::record::Reduce;
 
 /// The largest element over axes; NaN if one is. Gradient: `g` shared equally by the elements that equal the largest.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -43,5 +45,11 @@ impl Operator for ReduceMax {
 
     fn onnx(&self, _: &[&ValueType], _: &ValueType) -> OnnxForm {
         OnnxForm::plain("ReduceMax").int("keepdims", self.keep_dims.into()).list(&self.axes)
+    }
+}
+
+impl Lower for ReduceMax {
+    fn kernel(&self, _: &[&ValueType]) -> Kernel {
+        Kernel::Reduce { function: Reduce::Max, axes: self.axes.clone(), scale: 1.0, accumulate: false }
     }
 }

@@ -3,7 +3,9 @@
 use super::reduction::{self, keep_axes};
 use super::{Backward, Cotangents, EvaluateError, OnnxForm, Operator, whole};
 use crate::graph::{GraphError, Shape, TypeError, ValueType};
+use crate::image::lower::kernel::{Kernel, Lower};
 use crate::reference::Tensor64;
+use pliant_runtime::image::record::Reduce;
 
 /// The mean over axes. Gradient: `g / n` broadcast to the input's shape, `n` the number of elements averaged.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -41,5 +43,12 @@ impl Operator for ReduceMean {
 
     fn onnx(&self, _: &[&ValueType], _: &ValueType) -> OnnxForm {
         OnnxForm::plain("ReduceMean").int("keepdims", self.keep_dims.into()).list(&self.axes)
+    }
+}
+
+impl Lower for ReduceMean {
+    fn kernel(&self, inputs: &[&ValueType]) -> Kernel {
+        let count: usize = self.axes.iter().map(|&axis| inputs[0].shape[axis]).product();
+        Kernel::Reduce { function: Reduce::Sum, axes: self.axes.clone(), scale: 1.0 / count as f32, accumulate: false }
     }
 }

@@ -3,7 +3,9 @@
 use super::reduction::{self, keep_axes};
 use super::{Backward, Cotangents, EvaluateError, OnnxForm, Operator, whole};
 use crate::graph::{GraphError, Shape, TypeError, ValueType};
+use crate::image::lower::kernel::{Kernel, Lower};
 use crate::reference::Tensor64;
+use pliant_runtime::image::record::Reduce;
 
 /// The sum over axes, in index order. Gradient: `g` broadcast to the input's shape.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -35,5 +37,11 @@ impl Operator for ReduceSum {
 
     fn onnx(&self, _: &[&ValueType], _: &ValueType) -> OnnxForm {
         OnnxForm::plain("ReduceSum").int("keepdims", self.keep_dims.into()).list(&self.axes)
+    }
+}
+
+impl Lower for ReduceSum {
+    fn kernel(&self, _: &[&ValueType]) -> Kernel {
+        Kernel::Reduce { function: Reduce::Sum, axes: self.axes.clone(), scale: 1.0, accumulate: false }
     }
 }

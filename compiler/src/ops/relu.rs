@@ -3,7 +3,9 @@
 use super::elementwise::{Takes, infer_unary, map};
 use super::{Backward, Cotangents, EvaluateError, OnnxForm, Operator, whole};
 use crate::graph::{GraphError, TypeError, ValueType};
+use crate::image::lower::kernel::{Kernel, Lower, unary};
 use crate::reference::Tensor64;
+use pliant_runtime::image::record::Unary;
 
 /// `max(a, 0)`. Gradient: `g` where `y > 0`, otherwise 0 (so 0 at 0).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -32,5 +34,11 @@ impl Operator for Relu {
 
     fn onnx(&self, _: &[&ValueType], _: &ValueType) -> OnnxForm {
         OnnxForm::plain("Relu")
+    }
+}
+
+impl Lower for Relu {
+    fn kernel(&self, _: &[&ValueType]) -> Kernel {
+        unary(Unary::Relu)
     }
 }

@@ -4,6 +4,7 @@ use super::elementwise::Takes;
 use super::gather::{for_each_row, gathered_type};
 use super::{Backward, Cotangents, EvaluateError, OnnxAttribute, OnnxForm, Operator, arity, whole};
 use crate::graph::{GraphError, TypeError, ValueType};
+use crate::image::lower::kernel::{Kernel, Lower};
 use crate::reference::Tensor64;
 
 /// Adds along an axis: inputs `(data, indices, updates)`; the output is `data` with `updates` added at `indices`, in order.
@@ -61,5 +62,11 @@ impl Operator for ScatterAdd {
         let mut form = OnnxForm::plain("ScatterElements").int("axis", self.axis as i64);
         form.attributes.push(("reduction", OnnxAttribute::String("add")));
         form
+    }
+}
+
+impl Lower for ScatterAdd {
+    fn kernel(&self, _: &[&ValueType]) -> Kernel {
+        Kernel::ScatterAdd { axis: self.axis }
     }
 }

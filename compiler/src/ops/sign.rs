@@ -3,7 +3,9 @@
 use super::elementwise::{Takes, infer_unary, map};
 use super::{EvaluateError, OnnxForm, Operator};
 use crate::graph::{TypeError, ValueType};
+use crate::image::lower::kernel::{Kernel, Lower, unary};
 use crate::reference::Tensor64;
+use pliant_runtime::image::record::Unary;
 
 /// -1 for negative numbers, 0 for zero, 1 for positive ones. It has no gradient: wrap it in
 /// [`StopGradient`](super::StopGradient) where it is meant as a constant.
@@ -25,5 +27,11 @@ impl Operator for Sign {
 
     fn onnx(&self, _: &[&ValueType], _: &ValueType) -> OnnxForm {
         OnnxForm::plain("Sign")
+    }
+}
+
+impl Lower for Sign {
+    fn kernel(&self, _: &[&ValueType]) -> Kernel {
+        unary(Unary::Sign)
     }
 }

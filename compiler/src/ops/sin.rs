@@ -3,7 +3,9 @@
 use super::elementwise::{Takes, infer_unary, map};
 use super::{Backward, Cotangents, EvaluateError, OnnxForm, Operator, whole};
 use crate::graph::{GraphError, TypeError, ValueType};
+use crate::image::lower::kernel::{Kernel, Lower, unary};
 use crate::reference::Tensor64;
+use pliant_runtime::image::record::Unary;
 
 /// `sin(a)`, `a` in radians. Gradient: `g * cos(a)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -31,5 +33,11 @@ impl Operator for Sin {
 
     fn onnx(&self, _: &[&ValueType], _: &ValueType) -> OnnxForm {
         OnnxForm::plain("Sin")
+    }
+}
+
+impl Lower for Sin {
+    fn kernel(&self, _: &[&ValueType]) -> Kernel {
+        unary(Unary::Sin)
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{Backward, Cotangent, Cotangents, EvaluateError, OnnxForm, Operator, arity};
 use crate::graph::{GraphError, TypeError, ValueType};
+use crate::image::lower::kernel::{Kernel, Lower};
 use crate::reference::Tensor64;
 
 /// The elements `start..end` along an axis. Gradient: `g` there, 0 elsewhere.
@@ -51,5 +52,11 @@ impl Operator for Slice {
 
     fn onnx(&self, _: &[&ValueType], _: &ValueType) -> OnnxForm {
         OnnxForm::plain("Slice").list(&[self.start]).list(&[self.end]).list(&[self.axis])
+    }
+}
+
+impl Lower for Slice {
+    fn kernel(&self, _: &[&ValueType]) -> Kernel {
+        Kernel::Slice { axis: self.axis, start: self.start }
     }
 }

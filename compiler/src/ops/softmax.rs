@@ -3,6 +3,7 @@
 use super::elementwise::{Takes, infer_unary};
 use super::{Backward, Cotangents, EvaluateError, OnnxForm, Operator, whole};
 use crate::graph::{GraphError, TypeError, ValueType};
+use crate::image::lower::kernel::{Kernel, Lower};
 use crate::reference::Tensor64;
 
 /// `e^a / sum(e^a)` along an axis, shifted by the largest. Gradient: `y * (g - sum(g * y))`.
@@ -58,5 +59,11 @@ pub(super) fn for_each_line(tensor: &mut Tensor64, axis: usize, mut change: impl
             change(&mut line);
             (0..length).for_each(|j| block[j * inner + i] = line[j]);
         }
+    }
+}
+
+impl Lower for Softmax {
+    fn kernel(&self, _: &[&ValueType]) -> Kernel {
+        Kernel::Softmax { axis: self.axis, logarithm: false }
     }
 }

@@ -3,7 +3,9 @@
 use super::elementwise::{Takes, infer_unary, map};
 use super::{Backward, Cotangents, EvaluateError, OnnxForm, Operator, whole};
 use crate::graph::{GraphError, TypeError, ValueType};
+use crate::image::lower::kernel::{Kernel, Lower, unary};
 use crate::reference::Tensor64;
+use pliant_runtime::image::record::Unary;
 
 /// `ln(1 + e^a)`, as `max(a, 0) + ln(1 + e^-|a|)`. Gradient: `g * sigmoid(a)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -31,5 +33,11 @@ impl Operator for Softplus {
 
     fn onnx(&self, _: &[&ValueType], _: &ValueType) -> OnnxForm {
         OnnxForm::plain("Softplus")
+    }
+}
+
+impl Lower for Softplus {
+    fn kernel(&self, _: &[&ValueType]) -> Kernel {
+        unary(Unary::Softplus)
     }
 }

@@ -3,7 +3,9 @@
 use super::elementwise::{Takes, infer_unary, map};
 use super::{Backward, Cotangents, EvaluateError, OnnxForm, Operator, whole};
 use crate::graph::{GraphError, TypeError, ValueType};
+use crate::image::lower::kernel::{Kernel, Lower, unary};
 use crate::reference::Tensor64;
+use pliant_runtime::image::record::Unary;
 
 /// `sqrt(a)`. Gradient: `g * 0.5 / y`, infinite at 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -31,5 +33,11 @@ impl Operator for Sqrt {
 
     fn onnx(&self, _: &[&ValueType], _: &ValueType) -> OnnxForm {
         OnnxForm::plain("Sqrt")
+    }
+}
+
+impl Lower for Sqrt {
+    fn kernel(&self, _: &[&ValueType]) -> Kernel {
+        unary(Unary::Sqrt)
     }
 }

@@ -3,6 +3,7 @@
 use super::elementwise::{Takes, infer_unary, map};
 use super::{EvaluateError, OnnxForm, Operator};
 use crate::graph::{TypeError, ValueType};
+use crate::image::lower::kernel::{Kernel, Lower};
 use crate::reference::Tensor64;
 
 /// The value itself; to gradients it is a constant. After differentiation it is [`Identity`](super::Identity).
@@ -28,5 +29,11 @@ impl Operator for StopGradient {
 
     fn onnx(&self, _: &[&ValueType], _: &ValueType) -> OnnxForm {
         OnnxForm::plain("Identity")
+    }
+}
+
+impl Lower for StopGradient {
+    fn kernel(&self, _: &[&ValueType]) -> Kernel {
+        Kernel::Alias
     }
 }

@@ -4,7 +4,9 @@ use super::elementwise::{Takes, infer_binary, zip};
 use super::broadcast::reduce_to_shape;
 use super::{Backward, Cotangents, EvaluateError, OnnxForm, Operator, whole};
 use crate::graph::{GraphError, TypeError, ValueType};
+use crate::image::lower::kernel::{Kernel, Lower};
 use crate::reference::Tensor64;
+use pliant_runtime::image::record::Binary;
 
 /// `a - b`, numpy broadcasting. Gradient: `g` and `-g`, summed to their shapes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,5 +41,11 @@ impl Operator for Sub {
 
     fn onnx(&self, _: &[&ValueType], _: &ValueType) -> OnnxForm {
         OnnxForm::plain("Sub")
+    }
+}
+
+impl Lower for Sub {
+    fn kernel(&self, _: &[&ValueType]) -> Kernel {
+        Kernel::Binary(Binary::Sub)
     }
 }

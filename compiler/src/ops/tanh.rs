@@ -3,7 +3,9 @@
 use super::elementwise::{Takes, infer_unary, map};
 use super::{Backward, Cotangents, EvaluateError, OnnxForm, Operator, whole};
 use crate::graph::{GraphError, TypeError, ValueType};
+use crate::image::lower::kernel::{Kernel, Lower, unary};
 use crate::reference::Tensor64;
+use pliant_runtime::image::record::Unary;
 
 /// `tanh(a)`. Gradient: `g * (1 - y * y)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -33,5 +35,11 @@ impl Operator for Tanh {
 
     fn onnx(&self, _: &[&ValueType], _: &ValueType) -> OnnxForm {
         OnnxForm::plain("Tanh")
+    }
+}
+
+impl Lower for Tanh {
+    fn kernel(&self, _: &[&ValueType]) -> Kernel {
+        unary(Unary::Tanh)
     }
 }

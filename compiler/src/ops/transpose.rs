@@ -3,6 +3,7 @@
 use super::broadcast::{broadcast_strides, for_each_offset};
 use super::{Backward, Cotangents, EvaluateError, OnnxForm, Operator, arity, whole};
 use crate::graph::{GraphError, Shape, TypeError, ValueType};
+use crate::image::lower::kernel::{Kernel, Lower};
 use crate::reference::Tensor64;
 
 /// Axis `i` of the output is axis `permutation[i]` of the input. Gradient: `g` permuted back.
@@ -56,5 +57,11 @@ impl Operator for Transpose {
 
     fn onnx(&self, _: &[&ValueType], _: &ValueType) -> OnnxForm {
         OnnxForm::plain("Transpose").ints("perm", &self.permutation)
+    }
+}
+
+impl Lower for Transpose {
+    fn kernel(&self, _: &[&ValueType]) -> Kernel {
+        Kernel::Transpose(self.permutation.clone())
     }
 }

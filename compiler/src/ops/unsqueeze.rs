@@ -3,6 +3,7 @@
 use super::reduction::check_axes;
 use super::{Backward, Cotangents, EvaluateError, OnnxForm, Operator, arity, whole};
 use crate::graph::{GraphError, Shape, TypeError, ValueType};
+use crate::image::lower::kernel::{Kernel, Lower};
 use crate::reference::Tensor64;
 
 /// The input with axes of length one at these positions of the output. Gradient: `g` in the input's shape.
@@ -37,5 +38,11 @@ impl Operator for Unsqueeze {
 
     fn onnx(&self, _: &[&ValueType], _: &ValueType) -> OnnxForm {
         OnnxForm::plain("Unsqueeze").list(&self.axes)
+    }
+}
+
+impl Lower for Unsqueeze {
+    fn kernel(&self, _: &[&ValueType]) -> Kernel {
+        Kernel::Alias
     }
 }

@@ -4,7 +4,9 @@ use super::broadcast::{broadcast_shapes, broadcast_strides, for_each_offset};
 use super::elementwise::Takes;
 use super::{Backward, Cotangents, EvaluateError, OnnxForm, Operator, arity};
 use crate::graph::{GraphError, TypeError, ValueType};
+use crate::image::lower::kernel::{Kernel, Lower};
 use crate::reference::Tensor64;
+use pliant_runtime::image::record::Ternary;
 
 /// `a` where the condition holds, otherwise `b`; inputs `(condition, a, b)`, numpy broadcasting.
 ///
@@ -58,5 +60,11 @@ impl Operator for Where {
 
     fn onnx(&self, _: &[&ValueType], _: &ValueType) -> OnnxForm {
         OnnxForm::plain("Where")
+    }
+}
+
+impl Lower for Where {
+    fn kernel(&self, _: &[&ValueType]) -> Kernel {
+        Kernel::Ternary(Ternary::Where)
     }
 }

@@ -50,7 +50,9 @@ impl Program<'_> {
             let whole = out.start == 0 && out.len == len && !step.keeps_output && first == position;
             let dying = step.reads.iter().find_map(|read| {
                 let place = self.place(&read.span);
-                let Region::Scratch(operand) = place.region else { return None };
+                let Region::Scratch(operand) = place.region else {
+                    return None;
+                };
                 let fits = whole
                     && in_place
                     && self.buffers[operand.index()].len == len
@@ -77,12 +79,22 @@ impl Program<'_> {
                 (starts, size) = (other, other_size);
             }
         }
-        Arena { offsets: slot_of.into_iter().map(|(buffer, slot)| (buffer, starts[slot])).collect(), size }
+        Arena {
+            offsets: slot_of
+                .into_iter()
+                .map(|(buffer, slot)| (buffer, starts[slot]))
+                .collect(),
+            size,
+        }
     }
 
     /// Length of the arena's contents if nothing shared memory: an upper bound for reports.
     pub(super) fn scratch_total(&self) -> usize {
-        self.buffers.iter().filter(|buffer| buffer.home == Home::Arena).map(|buffer| buffer.len).sum()
+        self.buffers
+            .iter()
+            .filter(|buffer| buffer.home == Home::Arena)
+            .map(|buffer| buffer.len)
+            .sum()
     }
 }
 
@@ -101,8 +113,9 @@ fn in_order(slots: &[Slot], alignment: usize, steps: usize) -> (Vec<usize>, usiz
     for position in 0..steps {
         for &index in &starting[position] {
             let len = slots[index].len.next_multiple_of(alignment);
-            let best =
-                (0..free.len()).filter(|&hole| free[hole].1 >= len).min_by_key(|&hole| (free[hole].1, free[hole].0));
+            let best = (0..free.len())
+                .filter(|&hole| free[hole].1 >= len)
+                .min_by_key(|&hole| (free[hole].1, free[hole].0));
             starts[index] = match best {
                 Some(hole) => {
                     let (offset, room) = free[hole];
@@ -188,10 +201,7 @@ mod tests {
         (0..slots.len()).all(|a| {
             (0..a).all(|b| {
                 let (x, y) = (slots[a], slots[b]);
-                x.last < y.first
-                    || y.last < x.first
-                    || starts[a] + x.len <= starts[b]
-                    || starts[b] + y.len <= starts[a]
+                x.last < y.first || y.last < x.first || starts[a] + x.len <= starts[b] || starts[b] + y.len <= starts[a]
             })
         })
     }
@@ -200,7 +210,9 @@ mod tests {
     fn buffers_alive_together_never_overlap() {
         let mut seed = 1_u64;
         let mut next = move |below: u64| {
-            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            seed = seed
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             ((seed >> 33) % below) as usize
         };
         for _ in 0..50 {
@@ -213,10 +225,20 @@ mod tests {
             for alignment in [1, 16] {
                 let (starts, size) = in_order(&slots, alignment, 60);
                 assert!(disjoint(&slots, &starts));
-                assert!(slots.iter().zip(&starts).all(|(s, start)| start + s.len <= size && start % alignment == 0));
+                assert!(
+                    slots
+                        .iter()
+                        .zip(&starts)
+                        .all(|(s, start)| start + s.len <= size && start % alignment == 0)
+                );
                 let (starts, size) = by_size(&slots, alignment);
                 assert!(disjoint(&slots, &starts));
-                assert!(slots.iter().zip(&starts).all(|(s, start)| start + s.len <= size && start % alignment == 0));
+                assert!(
+                    slots
+                        .iter()
+                        .zip(&starts)
+                        .all(|(s, start)| start + s.len <= size && start % alignment == 0)
+                );
             }
         }
     }

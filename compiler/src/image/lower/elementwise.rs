@@ -33,14 +33,26 @@ impl Program<'_> {
         record.words[3] = word(count);
         record.words[4] = parameters[0].to_bits();
         record.words[5] = parameters[1].to_bits();
-        let span = |buffer, offset| Span { buffer, offset, len: count };
+        let span = |buffer, offset| Span {
+            buffer,
+            offset,
+            len: count,
+        };
         self.steps.push(Step {
             record,
             out: span(out, 0),
-            reads: smallvec![Read { word: 2, span: span(a.buffer, a.offset), aliasable: true }],
+            reads: smallvec![Read {
+                word: 2,
+                span: span(a.buffer, a.offset),
+                aliasable: true
+            }],
             keeps_output: false,
         });
-        View { buffer: out, offset: 0, dims: a.dims }
+        View {
+            buffer: out,
+            offset: 0,
+            dims: a.dims,
+        }
     }
 
     /// `f(a, b)`, broadcast to `shape`.
@@ -62,8 +74,9 @@ impl Program<'_> {
     ) -> View {
         let operands = operands.map(|view| view.broadcast(shape));
         // A dimension every operand repeats is computed once and repeated in the result.
-        let kept: SmallVec<[usize; 4]> =
-            (0..shape.len()).filter(|&d| operands.iter().any(|view| view.dims[d].stride != 0)).collect();
+        let kept: SmallVec<[usize; 4]> = (0..shape.len())
+            .filter(|&d| operands.iter().any(|view| view.dims[d].stride != 0))
+            .collect();
         let order = memory_order(&operands, &kept);
         let ordered: SmallVec<[usize; 4]> = order.iter().map(|&d| shape[d]).collect();
         let dense = dense_dims(&ordered);
@@ -80,10 +93,16 @@ impl Program<'_> {
         let most = if opcode == Opcode::Ternary { 2 } else { 3 };
         let mut loops = loops_of(&operands);
         let mut operands = operands;
-        while loops.len() > most && loops[..loops.len() - most].iter().map(|l| l.size).product::<usize>() > MOST_RECORDS {
+        while loops.len() > most && loops[..loops.len() - most].iter().map(|l| l.size).product::<usize>() > MOST_RECORDS
+        {
             // Lay the most scattered operand out like the result; in the end all are, and the loops are one.
             let worst = (0..N)
-                .filter(|&v| order.iter().zip(&dense).any(|(&axis, d)| operands[v].dims[axis].stride != d.stride))
+                .filter(|&v| {
+                    order
+                        .iter()
+                        .zip(&dense)
+                        .any(|(&axis, d)| operands[v].dims[axis].stride != d.stride)
+                })
                 .max_by_key(|&v| order.iter().filter(|&&axis| operands[v].dims[axis].stride != 0).count())
                 .expect("operands that all lie like the result collapse to one loop");
             operands[worst] = self.copied_like(&operands[worst], &order, &dims);
@@ -118,22 +137,43 @@ impl Program<'_> {
                             Some(l.strides[v] == expected)
                         })
                         .all(|fits| fits);
-                    let span =
-                        Span { buffer: operands[v].buffer, offset: operands[v].offset + starts[v], len: extent };
-                    Read { word: 2 + v, span, aliasable: like_output }
+                    let span = Span {
+                        buffer: operands[v].buffer,
+                        offset: operands[v].offset + starts[v],
+                        len: extent,
+                    };
+                    Read {
+                        word: 2 + v,
+                        span,
+                        aliasable: like_output,
+                    }
                 })
                 .collect();
-            let out = Span { buffer: out, offset: index * inner_len, len: inner_len };
-            self.steps.push(Step { record: template, out, reads, keeps_output: false });
+            let out = Span {
+                buffer: out,
+                offset: index * inner_len,
+                len: inner_len,
+            };
+            self.steps.push(Step {
+                record: template,
+                out,
+                reads,
+                keeps_output: false,
+            });
         }
-        View { buffer: out, offset: 0, dims }
+        View {
+            buffer: out,
+            offset: 0,
+            dims,
+        }
     }
 
     /// How many loops an operation over these operands needs once neighbouring ones are merged.
     pub(crate) fn loops_of<const N: usize>(&self, operands: [&View; N], shape: &[usize]) -> usize {
         let operands = operands.map(|view| view.broadcast(shape));
-        let kept: SmallVec<[usize; 4]> =
-            (0..shape.len()).filter(|&d| operands.iter().any(|view| view.dims[d].stride != 0)).collect();
+        let kept: SmallVec<[usize; 4]> = (0..shape.len())
+            .filter(|&d| operands.iter().any(|view| view.dims[d].stride != 0))
+            .collect();
         let order = memory_order(&operands, &kept);
         collapse(order.iter().map(|&axis| Loop {
             size: shape[axis],
@@ -149,13 +189,28 @@ impl Program<'_> {
         }
         let axes: SmallVec<[usize; 4]> = (0..view.dims.len()).filter(|&d| view.dims[d].stride != 0).collect();
         let kept: Dims = axes.iter().map(|&d| view.dims[d]).collect();
-        let kept = View { buffer: view.buffer, offset: view.offset, dims: kept };
+        let kept = View {
+            buffer: view.buffer,
+            offset: view.offset,
+            dims: kept,
+        };
         let compact = self.copied_all(&kept);
-        let mut dims: Dims = view.dims.iter().map(|d| Dim { size: d.size, stride: 0 }).collect();
+        let mut dims: Dims = view
+            .dims
+            .iter()
+            .map(|d| Dim {
+                size: d.size,
+                stride: 0,
+            })
+            .collect();
         for (position, &axis) in axes.iter().enumerate() {
             dims[axis].stride = compact.dims[position].stride;
         }
-        let copy = View { buffer: compact.buffer, offset: compact.offset, dims };
+        let copy = View {
+            buffer: compact.buffer,
+            offset: compact.offset,
+            dims,
+        };
         self.dense_copies.insert(view.clone(), copy.clone());
         copy
     }
@@ -163,7 +218,10 @@ impl Program<'_> {
     /// The elements of `view`, row-major in scratch, repeats written out; `view` itself where it already is.
     pub(crate) fn dense(&mut self, view: &View) -> View {
         if view.is_dense() {
-            return View { dims: dense_dims(&view.shape()), ..view.clone() };
+            return View {
+                dims: dense_dims(&view.shape()),
+                ..view.clone()
+            };
         }
         if view.dims.iter().any(|d| d.size > 1 && d.stride == 0) {
             let key = view.clone();
@@ -181,7 +239,11 @@ impl Program<'_> {
     fn copied_like(&mut self, view: &View, order: &[usize], dims: &Dims) -> View {
         let transposed = view.transpose(order);
         let copy = self.dense(&transposed);
-        View { buffer: copy.buffer, offset: copy.offset, dims: dims.clone() }
+        View {
+            buffer: copy.buffer,
+            offset: copy.offset,
+            dims: dims.clone(),
+        }
     }
 
     fn copied_all(&mut self, view: &View) -> View {
@@ -215,7 +277,7 @@ impl Program<'_> {
         let inner = &loops[split..];
         let mut template = record(Opcode::Copy, 0, 0);
         let padding = 4 - inner.len();
-        for position in 0..4 {
+        for position in 0..4_usize {
             let level = position.checked_sub(padding).map(|p| &inner[p]);
             template.words[3 + position] = word(level.map_or(1, |l| l.size));
             template.words[7 + position] = word(level.map_or(0, |l| l.strides[0]));
@@ -224,12 +286,29 @@ impl Program<'_> {
         let extent = |v: usize| 1 + inner.iter().map(|l| (l.size - 1) * l.strides[v]).sum::<usize>();
         let elements: usize = inner.iter().map(|l| l.size).product();
         for [to_start, from_start] in offsets(&loops[..split]) {
-            let out = Span { buffer: to.buffer, offset: to.offset + to_start, len: extent(0) };
-            let span = Span { buffer: from.buffer, offset: from.offset + from_start, len: extent(1) };
-            let reads = smallvec![Read { word: 2, span, aliasable: false }];
+            let out = Span {
+                buffer: to.buffer,
+                offset: to.offset + to_start,
+                len: extent(0),
+            };
+            let span = Span {
+                buffer: from.buffer,
+                offset: from.offset + from_start,
+                len: extent(1),
+            };
+            let reads = smallvec![Read {
+                word: 2,
+                span,
+                aliasable: false
+            }];
             // A copy that leaves gaps shares its region with the values in the gaps.
             let keeps_output = out.len != elements;
-            self.steps.push(Step { record: template, out, reads, keeps_output });
+            self.steps.push(Step {
+                record: template,
+                out,
+                reads,
+                keeps_output,
+            });
         }
     }
 
@@ -238,8 +317,17 @@ impl Program<'_> {
         let mut record = record(Opcode::Fill, 0, 0);
         record.words[2] = word(to.len());
         record.words[3] = value.to_bits();
-        let out = Span { buffer: to.buffer, offset: to.offset, len: to.len() };
-        self.steps.push(Step { record, out, reads: SmallVec::new(), keeps_output: false });
+        let out = Span {
+            buffer: to.buffer,
+            offset: to.offset,
+            len: to.len(),
+        };
+        self.steps.push(Step {
+            record,
+            out,
+            reads: SmallVec::new(),
+            keeps_output: false,
+        });
     }
 }
 

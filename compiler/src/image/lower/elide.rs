@@ -24,9 +24,7 @@ pub(super) struct Place {
 
 impl Place {
     pub(super) fn overlaps(&self, other: &Self) -> bool {
-        self.region == other.region
-            && self.start < other.start + other.len
-            && other.start < self.start + self.len
+        self.region == other.region && self.start < other.start + other.len && other.start < self.start + self.len
     }
 }
 
@@ -35,10 +33,16 @@ impl Program<'_> {
     pub(super) fn place(&self, span: &Span) -> Place {
         let (root, shift) = self.root(span.buffer);
         match self.buffers[root.index()].home {
-            Home::Fixed { space, offset } => {
-                Place { region: Region::Space(space), start: offset + shift + span.offset, len: span.len }
-            }
-            _ => Place { region: Region::Scratch(root), start: shift + span.offset, len: span.len },
+            Home::Fixed { space, offset } => Place {
+                region: Region::Space(space),
+                start: offset + shift + span.offset,
+                len: span.len,
+            },
+            _ => Place {
+                region: Region::Scratch(root),
+                start: shift + span.offset,
+                len: span.len,
+            },
         }
     }
 
@@ -51,8 +55,8 @@ impl Program<'_> {
         let read = step.reads.first()?;
         let words = &step.record.words;
         // Both sides row-major: the collapsed copy is one loop of stride one.
-        let one_loop = words[3..6].iter().all(|&size| size == 1)
-            && (words[6] == 1 || (words[10] == 1 && words[14] == 1));
+        let one_loop =
+            words[3..6].iter().all(|&size| size == 1) && (words[6] == 1 || (words[10] == 1 && words[14] == 1));
         let buffer = &self.buffers[read.span.buffer.index()];
         let whole = read.span.offset == 0 && read.span.len == buffer.len;
         (one_loop && whole && buffer.home == Home::Arena).then_some(read.span.buffer)
@@ -67,18 +71,30 @@ impl Program<'_> {
             for read in &step.reads {
                 let place = self.place(&read.span);
                 if place.region != Region::Space(Space::Const) && place.region != Region::Space(Space::Input) {
-                    let kind = Kind::Read { aliasable: read.aliasable };
-                    accesses.entry(place.region).or_default().push(Access { position, place, kind });
+                    let kind = Kind::Read {
+                        aliasable: read.aliasable,
+                    };
+                    accesses
+                        .entry(place.region)
+                        .or_default()
+                        .push(Access { position, place, kind });
                 }
             }
             let place = self.place(&step.out);
-            let kind = Kind::Write { keeps: step.keeps_output };
-            accesses.entry(place.region).or_default().push(Access { position, place, kind });
+            let kind = Kind::Write {
+                keeps: step.keeps_output,
+            };
+            accesses
+                .entry(place.region)
+                .or_default()
+                .push(Access { position, place, kind });
         }
 
         let mut removed = vec![false; self.steps.len()];
         for position in 0..self.steps.len() {
-            let Some(source) = self.copies_whole_buffer(position) else { continue };
+            let Some(source) = self.copies_whole_buffer(position) else {
+                continue;
+            };
             let target = self.place(&self.steps[position].out);
             let from = Region::Scratch(source);
             if target.region == from {
@@ -91,7 +107,10 @@ impl Program<'_> {
             }
             removed[position] = true;
             let span = self.steps[position].out;
-            self.buffers[source.index()].home = Home::Within { parent: span.buffer, offset: span.offset };
+            self.buffers[source.index()].home = Home::Within {
+                parent: span.buffer,
+                offset: span.offset,
+            };
             let mut moved = accesses.remove(&from).unwrap_or_default();
             moved.retain(|access| access.position != position);
             for access in &mut moved {
@@ -126,25 +145,35 @@ struct Access {
 /// Whether the buffer with accesses `moved` may live at `target` (with accesses `existing`) instead of being copied
 /// there by the step at `copy`.
 fn may_merge(moved: &[Access], existing: &[Access], target: &Place, copy: usize) -> bool {
-    let Some(first) = moved.iter().filter(|a| matches!(a.kind, Kind::Write { .. })).map(|a| a.position).min() else {
+    let Some(first) = moved
+        .iter()
+        .filter(|a| matches!(a.kind, Kind::Write { .. }))
+        .map(|a| a.position)
+        .min()
+    else {
         return false;
     };
     let last = moved.iter().map(|a| a.position).max().unwrap_or(first);
-    existing.iter().filter(|a| a.position != copy && a.place.overlaps(target)).all(|a| {
-        if a.position < first {
-            return true;
-        }
-        match a.kind {
-            Kind::Read { aliasable } => {
-                let exact = a.place.start == target.start && a.place.len == target.len;
-                let writes_all = || {
-                    moved.iter().any(|m| {
-                        m.position == first && matches!(m.kind, Kind::Write { keeps: false }) && m.place.len == target.len
-                    })
-                };
-                a.position > copy || (a.position == first && aliasable && exact && writes_all())
+    existing
+        .iter()
+        .filter(|a| a.position != copy && a.place.overlaps(target))
+        .all(|a| {
+            if a.position < first {
+                return true;
             }
-            Kind::Write { .. } => a.position > copy && a.position > last,
-        }
-    })
+            match a.kind {
+                Kind::Read { aliasable } => {
+                    let exact = a.place.start == target.start && a.place.len == target.len;
+                    let writes_all = || {
+                        moved.iter().any(|m| {
+                            m.position == first
+                                && matches!(m.kind, Kind::Write { keeps: false })
+                                && m.place.len == target.len
+                        })
+                    };
+                    a.position > copy || (a.position == first && aliasable && exact && writes_all())
+                }
+                Kind::Write { .. } => a.position > copy && a.position > last,
+            }
+        })
 }

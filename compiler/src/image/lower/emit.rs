@@ -34,11 +34,17 @@ fn operand(place: &Place, arena: &Arena) -> Result<Operand, LowerError> {
         Region::Space(space) => (space, place.start),
         Region::Scratch(root) => (Space::Arena, arena.offsets[&root] + place.start),
     };
-    let too_large = LowerError::TooLarge { space, elements: offset.saturating_add(place.len) };
+    let too_large = LowerError::TooLarge {
+        space,
+        elements: offset.saturating_add(place.len),
+    };
     if offset + place.len > MAX_ELEMENTS {
         return Err(too_large);
     }
-    u32::try_from(offset).ok().and_then(|offset| Operand::new(space, offset)).ok_or(too_large)
+    u32::try_from(offset)
+        .ok()
+        .and_then(|offset| Operand::new(space, offset))
+        .ok_or(too_large)
 }
 
 /// Moves the operand in word `index` by `elements`; an absent one stays absent.
@@ -93,7 +99,11 @@ fn split_matmul(record: Record, most: u64, out: &mut Vec<Record>) {
     let row = u64::from(k) * u64::from(n);
     if m > 1 {
         let part = share(most, row, m);
-        let step = if record.has(flags::TRANSPOSE_A) { 1 } else { record.words[13] };
+        let step = if record.has(flags::TRANSPOSE_A) {
+            1
+        } else {
+            record.words[13]
+        };
         for start in (0..m).step_by(part as usize) {
             let mut piece = record;
             piece.words[7] = part.min(m - start);
@@ -110,7 +120,11 @@ fn split_matmul(record: Record, most: u64, out: &mut Vec<Record>) {
         out.push(record);
         return;
     }
-    let step = if record.has(flags::TRANSPOSE_A) { record.words[13] } else { 1 };
+    let step = if record.has(flags::TRANSPOSE_A) {
+        record.words[13]
+    } else {
+        1
+    };
     for start in (0..k).step_by(part as usize) {
         let length = part.min(k - start);
         let mut piece = record;

@@ -71,9 +71,13 @@ impl Items {
 
     /// `matmul(a, w) + bias`, the product used nowhere else.
     fn bias(&mut self, id: ItemId) {
-        let Some([x, y]) = self.binary(id, Binary::Add) else { return };
+        let Some([x, y]) = self.binary(id, Binary::Add) else {
+            return;
+        };
         for (product, bias) in [(x, y), (y, x)] {
-            let Kernel::MatMul(form) = self.items[product].kernel else { continue };
+            let Kernel::MatMul(form) = self.items[product].kernel else {
+                continue;
+            };
             let shape = &self.items[id].shape;
             let other = &self.items[bias].shape;
             let rank = shape.len();
@@ -98,7 +102,9 @@ impl Items {
 
     /// `input + sum`, where the output replaces the input in memory and neither is used otherwise.
     fn accumulate(&mut self, output: ItemId, input: ItemId) {
-        let Some([x, y]) = self.binary(output, Binary::Add) else { return };
+        let Some([x, y]) = self.binary(output, Binary::Add) else {
+            return;
+        };
         if self.uses[output] != 1 || self.uses[input] != 1 || (x != input && y != input) {
             return;
         }
@@ -116,12 +122,21 @@ impl Items {
             return;
         }
         let kernel = match &self.items[sum].kernel {
-            Kernel::MatMul(form) if *form == MatMulForm::default() => {
-                Kernel::MatMul(MatMulForm { accumulate: true, ..*form })
-            }
-            Kernel::Reduce { function: Reduce::Sum, axes, scale: 1.0, accumulate: false } => {
-                Kernel::Reduce { function: Reduce::Sum, axes: axes.clone(), scale: 1.0, accumulate: true }
-            }
+            Kernel::MatMul(form) if *form == MatMulForm::default() => Kernel::MatMul(MatMulForm {
+                accumulate: true,
+                ..*form
+            }),
+            Kernel::Reduce {
+                function: Reduce::Sum,
+                axes,
+                scale: 1.0,
+                accumulate: false,
+            } => Kernel::Reduce {
+                function: Reduce::Sum,
+                axes: axes.clone(),
+                scale: 1.0,
+                accumulate: true,
+            },
             _ => return,
         };
         let mut operands = self.items[sum].operands.clone();
@@ -152,8 +167,7 @@ impl Items {
     /// Back through tanh, sigmoid and relu, written in terms of their outputs.
     fn gradient_epilogue(&mut self, id: ItemId) {
         if let Kernel::Ternary(Ternary::Where) = self.items[id].kernel {
-            let [condition, value, otherwise] =
-                [0, 1, 2].map(|operand| self.items[id].operands[operand]);
+            let [condition, value, otherwise] = [0, 1, 2].map(|operand| self.items[id].operands[operand]);
             if self.is_uniform(otherwise, 0.0)
                 && let Some([y, zero]) = self.binary(condition, Binary::Greater)
                 && self.items[zero].uniform == Some(0.0)
@@ -163,7 +177,9 @@ impl Items {
             }
             return;
         }
-        let Some([x, y]) = self.binary(id, Binary::Mul) else { return };
+        let Some([x, y]) = self.binary(id, Binary::Mul) else {
+            return;
+        };
         for (cotangent, slope) in [(x, y), (y, x)] {
             if self.items[slope].elements() != self.items[id].elements() {
                 continue;
@@ -197,7 +213,9 @@ impl Items {
     /// `transpose(matmul(a, b))` is `matmul(b', a')`, sum for sum; worth it where an operand is a transpose already.
     fn transposed_product(&mut self, id: ItemId) {
         let Some(product) = self.swapped_matrix(id) else { return };
-        let Kernel::MatMul(form) = self.items[product].kernel else { return };
+        let Kernel::MatMul(form) = self.items[product].kernel else {
+            return;
+        };
         let operands = &self.items[product].operands;
         let transposed = operands.iter().any(|&operand| self.swapped_matrix(operand).is_some());
         let rank = self.items[id].shape.len();
@@ -210,12 +228,17 @@ impl Items {
 
     /// The operand of an item that only swaps its last two axes.
     fn swapped_matrix(&self, id: ItemId) -> Option<ItemId> {
-        let Kernel::Transpose(permutation) = &self.items[id].kernel else { return None };
+        let Kernel::Transpose(permutation) = &self.items[id].kernel else {
+            return None;
+        };
         let rank = permutation.len();
         let swaps = rank >= 2
             && permutation[rank - 1] == rank - 2
             && permutation[rank - 2] == rank - 1
-            && permutation[..rank - 2].iter().enumerate().all(|(axis, &from)| axis == from);
+            && permutation[..rank - 2]
+                .iter()
+                .enumerate()
+                .all(|(axis, &from)| axis == from);
         swaps.then(|| self.items[id].operands[0])
     }
 
@@ -233,7 +256,9 @@ impl Items {
             _ => return,
         };
         for (position, product) in candidates.into_iter().flatten() {
-            let Kernel::MatMul(form) = self.items[product].kernel else { continue };
+            let Kernel::MatMul(form) = self.items[product].kernel else {
+                continue;
+            };
             if self.uses[product] != 1
                 || form.accumulate
                 || form.epilogue.is_some()
@@ -243,16 +268,20 @@ impl Items {
             }
             let mut operands = self.items[product].operands.clone();
             let form = match self.items[id].kernel {
-                Kernel::Unary(function, _) if form.activation.is_none() => {
-                    MatMulForm { activation: Some(function), ..form }
-                }
+                Kernel::Unary(function, _) if form.activation.is_none() => MatMulForm {
+                    activation: Some(function),
+                    ..form
+                },
                 Kernel::Binary(function) => {
                     let other = self.items[id].operands[1 - position];
                     if self.items[other].shape != self.items[id].shape || self.items[other].uniform.is_some() {
                         continue;
                     }
                     operands.push(other);
-                    MatMulForm { epilogue: Some(function), ..form }
+                    MatMulForm {
+                        epilogue: Some(function),
+                        ..form
+                    }
                 }
                 _ => continue,
             };
@@ -266,7 +295,8 @@ impl Items {
 
     /// `a + -b`, `-a + b`, `a - -b`: the sign goes into the operation.
     fn signs(&mut self, id: ItemId) {
-        let negated = |items: &Self, operand: ItemId| items.unary(operand, Unary::Neg).filter(|_| items.uses[operand] == 1);
+        let negated =
+            |items: &Self, operand: ItemId| items.unary(operand, Unary::Neg).filter(|_| items.uses[operand] == 1);
         if let Some([a, b]) = self.binary(id, Binary::Add) {
             if let Some(b) = negated(self, b) {
                 self.set(id, Kernel::Binary(Binary::Sub), &[a, b]);
@@ -282,7 +312,9 @@ impl Items {
 
     /// Sums and products with a number. Adding minus zero, and multiplying by one, change no bits.
     fn affine(&mut self, id: ItemId) {
-        let Kernel::Binary(function) = self.items[id].kernel else { return };
+        let Kernel::Binary(function) = self.items[id].kernel else {
+            return;
+        };
         let (a, b) = (self.items[id].operands[0], self.items[id].operands[1]);
         let whole = |operand: ItemId| self.items[operand].shape == self.items[id].shape;
         let (x, c, flipped) = match (self.items[a].uniform, self.items[b].uniform) {
@@ -318,14 +350,25 @@ impl Items {
 
     /// A sum times a number.
     fn scaled_sum(&mut self, id: ItemId) {
-        let Kernel::Unary(Unary::Affine, [factor, zero]) = self.items[id].kernel else { return };
+        let Kernel::Unary(Unary::Affine, [factor, zero]) = self.items[id].kernel else {
+            return;
+        };
         let sum = self.items[id].operands[0];
-        if let Kernel::Reduce { function: Reduce::Sum, axes, scale: 1.0, accumulate: false } = &self.items[sum].kernel
+        if let Kernel::Reduce {
+            function: Reduce::Sum,
+            axes,
+            scale: 1.0,
+            accumulate: false,
+        } = &self.items[sum].kernel
             && self.uses[sum] == 1
             && zero.to_bits() == (-0.0_f32).to_bits()
         {
-            let kernel =
-                Kernel::Reduce { function: Reduce::Sum, axes: axes.clone(), scale: factor, accumulate: false };
+            let kernel = Kernel::Reduce {
+                function: Reduce::Sum,
+                axes: axes.clone(),
+                scale: factor,
+                accumulate: false,
+            };
             let operand = self.items[sum].operands[0];
             self.set(id, kernel, &[operand]);
         }
@@ -342,7 +385,11 @@ impl Items {
             let product = self.items[id].operands[position];
             let other = self.items[id].operands[1 - position];
             let number = self.items[other].uniform.is_some();
-            if self.uses[product] != 1 || self.items[product].shape != self.items[id].shape || product == other || number {
+            if self.uses[product] != 1
+                || self.items[product].shape != self.items[id].shape
+                || product == other
+                || number
+            {
                 continue;
             }
             if let Some([b, c]) = self.binary(product, Binary::Mul) {

@@ -34,8 +34,6 @@ pub(crate) struct Items {
     pub(crate) outputs: Vec<ItemId>,
     /// How many operands of needed items, and outputs, each item is. Zero: not needed.
     pub(crate) uses: Vec<u32>,
-    /// The last needed item of which each item is an operand.
-    pub(crate) user: Vec<ItemId>,
 }
 
 impl Items {
@@ -57,10 +55,20 @@ impl Items {
                 }
                 _ => None,
             };
-            items.push(Item { kernel, operands, shape, uniform });
+            items.push(Item {
+                kernel,
+                operands,
+                shape,
+                uniform,
+            });
         }
         let outputs = graph.outputs().iter().map(|port| same_as[port.value.index()]).collect();
-        let mut all = Self { items, outputs, uses: Vec::new(), user: Vec::new() };
+        let mut all = Self {
+            items,
+            outputs,
+            uses: Vec::new(),
+            user: Vec::new(),
+        };
         all.count_uses();
         all
     }
@@ -68,7 +76,6 @@ impl Items {
     /// Counts anew who uses what, from the outputs.
     pub(crate) fn count_uses(&mut self) {
         self.uses = vec![0; self.items.len()];
-        self.user = vec![0; self.items.len()];
         for &output in &self.outputs {
             self.uses[output] += 1;
         }
@@ -78,7 +85,6 @@ impl Items {
             }
             for &operand in &self.items[id].operands {
                 self.uses[operand] += 1;
-                self.user[operand] = self.user[operand].max(id);
             }
         }
     }
@@ -100,12 +106,6 @@ impl Items {
     /// Whether every element of an item has these bits.
     pub(crate) fn is_uniform(&self, id: ItemId, value: f32) -> bool {
         self.items[id].uniform.is_some_and(|v| v.to_bits() == value.to_bits())
-    }
-
-    /// The only needed user of an item, if it is used once and is no output.
-    pub(crate) fn only_user(&self, id: ItemId) -> Option<ItemId> {
-        // An output has a use without a user; a later user is always a greater number.
-        (self.uses[id] == 1 && self.user[id] > id).then(|| self.user[id])
     }
 }
 

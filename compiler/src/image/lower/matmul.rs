@@ -77,7 +77,11 @@ impl Program<'_> {
         let loops_of = |a: &View, w: &View, bias: &Option<View>| {
             collapse((0..rank - 2).map(|d| Loop {
                 size: leading[d],
-                strides: [a.dims[d].stride, w.dims[d].stride, bias.as_ref().map_or(0, |view| view.dims[d].stride)],
+                strides: [
+                    a.dims[d].stride,
+                    w.dims[d].stride,
+                    bias.as_ref().map_or(0, |view| view.dims[d].stride),
+                ],
             }))
         };
         let mut loops = loops_of(&a, &w, &bias);
@@ -129,9 +133,18 @@ impl Program<'_> {
         let mut template = record(Opcode::MatMul, activation as u8, flag);
         template.words[4] = Operand::NONE.0;
         template.words[5] = Operand::NONE.0;
-        for (index, value) in [batch, m, k, n, batch_strides[0], batch_strides[1], batch_strides[2], row_stride]
-            .into_iter()
-            .enumerate()
+        for (index, value) in [
+            batch,
+            m,
+            k,
+            n,
+            batch_strides[0],
+            batch_strides[1],
+            batch_strides[2],
+            row_stride,
+        ]
+        .into_iter()
+        .enumerate()
         {
             template.words[6 + index] = word(value);
         }
@@ -145,7 +158,11 @@ impl Program<'_> {
         for (index, starts) in offsets(outer).into_iter().enumerate() {
             let read = |word: usize, view: &View, start: usize, stride: usize, len: usize| Read {
                 word,
-                span: Span { buffer: view.buffer, offset: view.offset + start, len: (batch - 1) * stride + len },
+                span: Span {
+                    buffer: view.buffer,
+                    offset: view.offset + start,
+                    len: (batch - 1) * stride + len,
+                },
                 aliasable: false,
             };
             let mut reads: SmallVec<[Read; 4]> = smallvec![
@@ -160,7 +177,11 @@ impl Program<'_> {
             }
             self.steps.push(Step {
                 record: template,
-                out: Span { buffer: target.buffer, offset: target.offset + index * product, len: product },
+                out: Span {
+                    buffer: target.buffer,
+                    offset: target.offset + index * product,
+                    len: product,
+                },
                 reads,
                 keeps_output: extras.accumulate.is_some(),
             });
@@ -182,15 +203,24 @@ impl Program<'_> {
 
     /// Copies so that the dimensions from `split` on are written out densely; leading repeats stay repeats.
     fn dense_tail(&mut self, view: &View, split: usize) -> View {
-        let axes: SmallVec<[usize; 4]> =
-            (0..view.dims.len()).filter(|&d| d >= split || view.dims[d].stride != 0).collect();
+        let axes: SmallVec<[usize; 4]> = (0..view.dims.len())
+            .filter(|&d| d >= split || view.dims[d].stride != 0)
+            .collect();
         let kept: Dims = axes.iter().map(|&d| view.dims[d]).collect();
-        let copy = self.dense(&View { buffer: view.buffer, offset: view.offset, dims: kept });
+        let copy = self.dense(&View {
+            buffer: view.buffer,
+            offset: view.offset,
+            dims: kept,
+        });
         let mut dims = view.dims.clone();
         for (position, &axis) in axes.iter().enumerate() {
             dims[axis].stride = copy.dims[position].stride;
         }
-        View { buffer: copy.buffer, offset: copy.offset, dims }
+        View {
+            buffer: copy.buffer,
+            offset: copy.offset,
+            dims,
+        }
     }
 }
 
@@ -199,7 +229,9 @@ fn left_layout(a: &View) -> Option<Left> {
     let (rows, columns) = (a.dims[a.dims.len() - 2], a.dims[a.dims.len() - 1]);
     if columns.size == 1 || columns.stride == 1 {
         // A row stride of zero (a repeated row) is as good as any other.
-        Some(Left::Rows { stride: if rows.size == 1 { columns.size } else { rows.stride } })
+        Some(Left::Rows {
+            stride: if rows.size == 1 { columns.size } else { rows.stride },
+        })
     } else if rows.size == 1 || rows.stride == 1 {
         Some(Left::Columns { stride: columns.stride })
     } else {

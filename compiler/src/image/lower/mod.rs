@@ -22,15 +22,15 @@ mod view;
 
 use std::collections::{BTreeSet, HashMap};
 
-use pliant_runtime::image::record::{Opcode, Record, Space, Unary};
-use pliant_runtime::plan::{PlanError, Plan, SpaceSizes};
+use pliant_runtime::image::record::{Opcode, Record, Space};
+use pliant_runtime::plan::{Plan, PlanError, SpaceSizes};
 use serde::Serialize;
 use thiserror::Error;
 
 use super::constants::ConstantPool;
 use crate::graph::Graph;
 use items::Items;
-use program::{Home, Program};
+use program::Program;
 use translate::Translator;
 
 /// A place in the memory of a plan.
@@ -109,7 +109,11 @@ pub struct LowerOptions {
 
 impl Default for LowerOptions {
     fn default() -> Self {
-        Self { fuse: true, alignment: 1, max_macs_per_record: None }
+        Self {
+            fuse: true,
+            alignment: 1,
+            max_macs_per_record: None,
+        }
     }
 }
 
@@ -293,25 +297,43 @@ pub fn lower_with(
     sizes[Space::Const as usize] = pool.values().len();
     for (bits, &elements) in (0..).zip(&sizes) {
         if elements > emit::MAX_ELEMENTS {
-            return Err(LowerError::TooLarge { space: Space::from_bits(bits).unwrap_or(Space::Const), elements });
+            return Err(LowerError::TooLarge {
+                space: Space::from_bits(bits).unwrap_or(Space::Const),
+                elements,
+            });
         }
     }
     let sizes = SpaceSizes(sizes.map(|elements| elements as u32));
     let plan = Plan::new_checked(&records, sizes).map_err(LowerError::Refused)?;
     let statistics = statistics(&plan, unshared);
-    Ok(LoweredPlan { records, constants: Vec::new(), sizes, inputs, outputs, statistics })
+    Ok(LoweredPlan {
+        records,
+        constants: Vec::new(),
+        sizes,
+        inputs,
+        outputs,
+        statistics,
+    })
 }
 
 /// Places of all inputs and outputs.
 fn place_ports(graph: &Graph, bindings: &Bindings) -> Result<(Vec<Slot>, Vec<Slot>), LowerError> {
     let place = |ports: &[crate::graph::Port], bound: &HashMap<String, Place>, default: Space, kind| {
-        if let Some(name) = bound.keys().find(|name| !ports.iter().any(|port| *port.name == ***name)) {
+        if let Some(name) = bound
+            .keys()
+            .find(|name| !ports.iter().any(|port| *port.name == ***name))
+        {
             return Err(LowerError::UnknownName(name.clone(), kind));
         }
         let elements = |port: &crate::graph::Port| graph.shape(port.value).iter().product::<usize>();
         let mut next = ports
             .iter()
-            .filter_map(|port| bound.get(&*port.name).filter(|p| p.space == default).map(|p| p.offset + elements(port)))
+            .filter_map(|port| {
+                bound
+                    .get(&*port.name)
+                    .filter(|p| p.space == default)
+                    .map(|p| p.offset + elements(port))
+            })
             .max()
             .unwrap_or(0);
         let mut slots = Vec::with_capacity(ports.len());
@@ -321,14 +343,22 @@ fn place_ports(graph: &Graph, bindings: &Bindings) -> Result<(Vec<Slot>, Vec<Slo
                 next += elements(port);
                 place
             });
-            slots.push(Slot { name: port.name.to_string(), place, shape: graph.shape(port.value).to_vec() });
+            slots.push(Slot {
+                name: port.name.to_string(),
+                place,
+                shape: graph.shape(port.value).to_vec(),
+            });
         }
         let mut order: Vec<&Slot> = slots.iter().collect();
         order.sort_by_key(|slot| (slot.place.space as u8, slot.place.offset));
         for pair in order.windows(2) {
             if pair[0].place.space == pair[1].place.space && pair[0].range().end > pair[1].place.offset {
                 let (first, second) = (pair[0].name.clone(), pair[1].name.clone());
-                return Err(LowerError::Overlap { first, second, space: pair[0].place.space });
+                return Err(LowerError::Overlap {
+                    first,
+                    second,
+                    space: pair[0].place.space,
+                });
             }
         }
         Ok(slots)
@@ -337,11 +367,17 @@ fn place_ports(graph: &Graph, bindings: &Bindings) -> Result<(Vec<Slot>, Vec<Slo
     let outputs = place(graph.outputs(), &bindings.outputs, Space::Output, "output")?;
     for slot in inputs.iter().chain(&outputs) {
         if matches!(slot.place.space, Space::Arena | Space::Const) {
-            return Err(LowerError::Reserved { name: slot.name.clone(), space: slot.place.space });
+            return Err(LowerError::Reserved {
+                name: slot.name.clone(),
+                space: slot.place.space,
+            });
         }
     }
     if let Some(slot) = outputs.iter().find(|slot| !slot.place.space.writable()) {
-        return Err(LowerError::ReadOnly { name: slot.name.clone(), space: slot.place.space });
+        return Err(LowerError::ReadOnly {
+            name: slot.name.clone(),
+            space: slot.place.space,
+        });
     }
     Ok((inputs, outputs))
 }
@@ -374,22 +410,17 @@ fn statistics(plan: &Plan<'_>, unshared: usize) -> PlanStatistics {
     }
 }
 
-/// The kernel a record needs, as reports name it: the firmware's features switch these.
+/// The kernel a record needs, by the name of the runtime's feature without `kernel-`.
 pub(crate) fn kernel_name(record: &Record) -> Option<&'static str> {
     Some(match record.opcode()? {
         Opcode::MatMul => "matmul",
-        Opcode::Unary => match Unary::from_bits(record.function())? {
-            Unary::Exp | Unary::Log | Unary::Sin | Unary::Cos | Unary::Tanh | Unary::Sigmoid | Unary::Softplus => {
-                "transcendental"
-            }
-            _ => "unary",
-        },
+        Opcode::Unary => "unary",
         Opcode::Binary => "binary",
         Opcode::Ternary => "ternary",
         Opcode::Reduce => "reduce",
         Opcode::Copy => "copy",
         Opcode::Gather => "gather",
-        Opcode::ScatterAdd => "scatter_add",
+        Opcode::ScatterAdd => "scatter-add",
         Opcode::Fill => "fill",
     })
 }

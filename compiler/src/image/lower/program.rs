@@ -164,7 +164,8 @@ impl<'p> Program<'p> {
         else {
             return None;
         };
-        (view.len() > 0 && view.dims.iter().all(|d| d.stride == 0)).then(|| self.constants.values()[offset + view.offset])
+        (view.len() > 0 && view.dims.iter().all(|d| d.stride == 0))
+            .then(|| self.constants.values()[offset + view.offset])
     }
 
     /// The buffer at the end of a chain of [`Home::Within`], and the offset of `buffer` in it.

@@ -53,7 +53,10 @@ impl Program<'_> {
             .dims
             .iter()
             .enumerate()
-            .map(|(axis, d)| Dim { size: if reduced(axis) { 1 } else { d.size }, stride: 0 })
+            .map(|(axis, d)| Dim {
+                size: if reduced(axis) { 1 } else { d.size },
+                stride: 0,
+            })
             .collect();
         for (position, &axis) in kept.iter().enumerate() {
             dims[axis].stride = kept_dense[position].stride;
@@ -61,8 +64,16 @@ impl Program<'_> {
 
         let stages = runs.iter().filter(|(kind, _)| *kind).count();
         if stages == 0 {
-            let result = View { buffer: view.buffer, offset: view.offset, dims };
-            let result = if scale == 1.0 { result } else { self.scaled(&result, scale) };
+            let result = View {
+                buffer: view.buffer,
+                offset: view.offset,
+                dims,
+            };
+            let result = if scale == 1.0 {
+                result
+            } else {
+                self.scaled(&result, scale)
+            };
             return self.added(result, accumulate);
         }
         let direct = accumulate.filter(|to| scale == 1.0 && to.dims == dims);
@@ -90,10 +101,18 @@ impl Program<'_> {
             template.words[6] = if last { scale } else { 1.0 }.to_bits();
             self.steps.push(Step {
                 record: template,
-                out: Span { buffer: target.buffer, offset: target.offset, len: outer * inner },
+                out: Span {
+                    buffer: target.buffer,
+                    offset: target.offset,
+                    len: outer * inner,
+                },
                 reads: smallvec![Read {
                     word: 2,
-                    span: Span { buffer, offset, len: outer * length * inner },
+                    span: Span {
+                        buffer,
+                        offset,
+                        len: outer * length * inner
+                    },
                     aliasable: false
                 }],
                 keeps_output: accumulates,
@@ -102,7 +121,11 @@ impl Program<'_> {
             runs.remove(longest);
         }
         let result = View { buffer, offset, dims };
-        if direct.is_some() { result } else { self.added(result, accumulate) }
+        if direct.is_some() {
+            result
+        } else {
+            self.added(result, accumulate)
+        }
     }
 
     /// `a * scale`, bit for bit the product: adding minus zero changes nothing.
@@ -127,8 +150,16 @@ impl Program<'_> {
             record: template,
             out: Span::of(&out),
             reads: smallvec![
-                Read { word: 2, span: Span::of(&data), aliasable: false },
-                Read { word: 3, span: Span::of(&indices), aliasable: false },
+                Read {
+                    word: 2,
+                    span: Span::of(&data),
+                    aliasable: false
+                },
+                Read {
+                    word: 3,
+                    span: Span::of(&indices),
+                    aliasable: false
+                },
             ],
             keeps_output: false,
         });
@@ -146,8 +177,16 @@ impl Program<'_> {
             record: template,
             out: Span::of(&out),
             reads: smallvec![
-                Read { word: 2, span: Span::of(&updates), aliasable: false },
-                Read { word: 3, span: Span::of(&indices), aliasable: false },
+                Read {
+                    word: 2,
+                    span: Span::of(&updates),
+                    aliasable: false
+                },
+                Read {
+                    word: 3,
+                    span: Span::of(&indices),
+                    aliasable: false
+                },
             ],
             keeps_output: true,
         });

@@ -28,8 +28,11 @@ impl Program<'_> {
     /// Reorders the steps; their results stay the same.
     pub(super) fn schedule(&mut self) {
         let mut order = self.dependencies();
-        let mut remaining: HashMap<BufferId, usize> =
-            order.touching.iter().map(|(&buffer, steps)| (buffer, steps.len())).collect();
+        let mut remaining: HashMap<BufferId, usize> = order
+            .touching
+            .iter()
+            .map(|(&buffer, steps)| (buffer, steps.len()))
+            .collect();
         let mut live: HashMap<BufferId, bool> = HashMap::new();
         let mut done = vec![false; self.steps.len()];
         let mut sequence: Vec<u32> = Vec::with_capacity(self.steps.len());
@@ -64,12 +67,19 @@ impl Program<'_> {
                         }
                     }
                 }
-                candidates.extend(order.after[at].iter().filter(|&&next| order.missing[next as usize] == 0));
+                candidates.extend(
+                    order.after[at]
+                        .iter()
+                        .filter(|&&next| order.missing[next as usize] == 0),
+                );
                 candidates[first..].sort_unstable_by_key(|&s| std::cmp::Reverse(s));
             }
         }
         let mut steps: Vec<Option<_>> = std::mem::take(&mut self.steps).into_iter().map(Some).collect();
-        self.steps = sequence.iter().filter_map(|&index| steps[index as usize].take()).collect();
+        self.steps = sequence
+            .iter()
+            .filter_map(|&index| steps[index as usize].take())
+            .collect();
     }
 
     /// Elements of scratch that are in use after a step more than before.
@@ -130,7 +140,11 @@ impl Program<'_> {
                         order.missing[index] += 1;
                     }
                 }
-                list.push(Access { step: index as u32, place, write });
+                list.push(Access {
+                    step: index as u32,
+                    place,
+                    write,
+                });
             }
         }
         order

@@ -26,7 +26,12 @@ pub(super) struct Translator<'t, 'p> {
 
 impl<'t, 'p> Translator<'t, 'p> {
     pub(super) fn new(program: &'t mut Program<'p>, items: &'t Items) -> Self {
-        Self { program, items, views: vec![None; items.items.len()], inputs: Vec::new() }
+        Self {
+            program,
+            items,
+            views: vec![None; items.items.len()],
+            inputs: Vec::new(),
+        }
     }
 
     /// Gives an input its place.
@@ -61,12 +66,16 @@ impl<'t, 'p> Translator<'t, 'p> {
         let mut sources = Vec::with_capacity(views.len());
         for (view, slot) in views.iter().zip(slots) {
             let in_place = self.is_at(view, slot);
-            let replaced = self.inputs.iter().find(|(buffer, ..)| *buffer == view.buffer).is_some_and(|input| {
-                let (_, space, offset, len) = *input;
-                slots.iter().any(|other| {
-                    other.place.space == space && other.place.offset < offset + len && offset < other.range().end
-                })
-            });
+            let replaced = self
+                .inputs
+                .iter()
+                .find(|(buffer, ..)| *buffer == view.buffer)
+                .is_some_and(|input| {
+                    let (_, space, offset, len) = *input;
+                    slots.iter().any(|other| {
+                        other.place.space == space && other.place.offset < offset + len && offset < other.range().end
+                    })
+                });
             sources.push(if replaced && !in_place {
                 let out = self.program.scratch(&view.shape());
                 self.program.copy_into(view, &out);
@@ -79,7 +88,10 @@ impl<'t, 'p> Translator<'t, 'p> {
             if self.is_at(view, slot) {
                 continue;
             }
-            let home = Home::Fixed { space: slot.place.space, offset: slot.place.offset };
+            let home = Home::Fixed {
+                space: slot.place.space,
+                offset: slot.place.offset,
+            };
             let buffer = self.program.buffer(slot.elements(), home);
             let target = View::dense(buffer, &view.shape());
             self.program.copy_into(view, &target);
@@ -117,7 +129,12 @@ impl<'t, 'p> Translator<'t, 'p> {
             Kernel::Binary(function) => self.program.binary(*function, &operands[0], &operands[1], shape),
             Kernel::Ternary(function) => self.ternary(*function, [&operands[0], &operands[1], &operands[2]], shape),
             Kernel::MatMul(form) => self.matmul(*form, &operands, shape),
-            Kernel::Reduce { function, axes, scale, accumulate } => {
+            Kernel::Reduce {
+                function,
+                axes,
+                scale,
+                accumulate,
+            } => {
                 let kept: SmallVec<[usize; 4]> = operands[0]
                     .dims
                     .iter()
@@ -128,7 +145,9 @@ impl<'t, 'p> Translator<'t, 'p> {
                     let last = &operands[operands.len() - 1];
                     last.reshape(&kept).expect("an input is dense")
                 });
-                let result = self.program.reduce(*function, axes, *scale, &operands[0], target.as_ref());
+                let result = self
+                    .program
+                    .reduce(*function, axes, *scale, &operands[0], target.as_ref());
                 self.reshaped(&result, shape)
             }
             Kernel::Concat { axis } => {
@@ -142,9 +161,9 @@ impl<'t, 'p> Translator<'t, 'p> {
                 out
             }
             Kernel::Gather { axis } => self.program.gather(&operands[0], &operands[1], *axis, shape),
-            Kernel::ScatterAdd { axis } => {
-                self.program.scatter_add(&operands[0], &operands[1], &operands[2], *axis)
-            }
+            Kernel::ScatterAdd { axis } => self
+                .program
+                .scatter_add(&operands[0], &operands[1], &operands[2], *axis),
             Kernel::Softmax { axis, logarithm } => self.softmax(&operands[0], *axis, *logarithm),
             Kernel::Truncate => self.truncate(&operands[0]),
             Kernel::IsTrue => {
@@ -192,10 +211,15 @@ impl<'t, 'p> Translator<'t, 'p> {
         let mut next = |present: bool| if present { rest.next().cloned() } else { None };
         let bias = next(form.bias);
         let epilogue = form.epilogue.zip(next(form.epilogue.is_some()));
-        let accumulate =
-            next(form.accumulate).map(|view| view.reshape(shape).expect("an input is dense"));
-        let extras = MatMulExtras { bias, activation: form.activation, epilogue, accumulate };
-        self.program.matmul(&swapped(&operands[0]), &swapped(&operands[1]), extras, shape)
+        let accumulate = next(form.accumulate).map(|view| view.reshape(shape).expect("an input is dense"));
+        let extras = MatMulExtras {
+            bias,
+            activation: form.activation,
+            epilogue,
+            accumulate,
+        };
+        self.program
+            .matmul(&swapped(&operands[0]), &swapped(&operands[1]), extras, shape)
     }
 
     fn softmax(&mut self, a: &View, axis: usize, logarithm: bool) -> View {

@@ -250,10 +250,7 @@ mod tests {
         let transposed = view(&[2, 3, 4]).transpose(&[1, 0, 2]);
         assert!(transposed.reshape(&[6, 4]).is_none());
         let split = transposed.reshape(&[3, 2, 2, 2]).unwrap();
-        assert_eq!(
-            split.dims.iter().map(|d| d.stride).collect::<Vec<_>>(),
-            [4, 12, 2, 1]
-        );
+        assert_eq!(split.dims.iter().map(|d| d.stride).collect::<Vec<_>>(), [4, 12, 2, 1]);
         assert!(view(&[2, 3, 4]).reshape(&[4, 6]).unwrap().is_dense());
         assert_eq!(view(&[1, 4]).reshape(&[4, 1]).unwrap().shape().as_slice(), [4, 1]);
     }
