@@ -27,8 +27,9 @@ impl Operator for ReduceMean {
 
     fn gradient(&self, backward: &mut Backward<'_>) -> Result<Cotangents, GraphError> {
         let count: usize = self.axes.iter().map(|&axis| backward.graph.shape(backward.inputs[0])[axis]).product();
-        // Scaled before it is broadcast, while it is small.
-        let cotangent = backward.graph.scale(backward.cotangent, 1.0 / count as f32)?;
+        // Divided before it is broadcast, while it is small; divided, because 1 / n is rarely exact.
+        let count = backward.graph.scalar(count as f32);
+        let cotangent = backward.graph.div(backward.cotangent, count)?;
         let cotangent = keep_axes(backward, cotangent, &self.axes)?;
         let shape = backward.graph.value_type(backward.inputs[0]).shape.clone();
         Ok(Cotangents::from_iter([whole(backward.graph.expand(cotangent, &shape)?)]))
