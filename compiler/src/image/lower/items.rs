@@ -67,7 +67,6 @@ impl Items {
             items,
             outputs,
             uses: Vec::new(),
-            user: Vec::new(),
         };
         all.count_uses();
         all
