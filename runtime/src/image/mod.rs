@@ -9,6 +9,7 @@ mod error;
 mod format;
 mod golden;
 pub mod record;
+mod self_test;
 mod view;
 
 pub use adaptation_spec::{AdaptationRule, AdaptationSpec, AdaptationSpecError, Field, FieldKind, Objective};
@@ -19,6 +20,7 @@ pub use format::{
     SECTION_ALIGNMENT, SectionEntry, SectionKind, StateEntry, Workspace,
 };
 pub use golden::{GoldenStep, GoldenSteps};
+pub use self_test::{SelfTestError, TestBench};
 pub use view::{Bank, Image};
 
 /// Includes a file as a 16-byte aligned `&'static [u8]`, so that the weights in a device image can be read in place.
