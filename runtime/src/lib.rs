@@ -11,3 +11,4 @@ pub mod image;
 pub mod kernels;
 pub mod noise;
 pub mod plan;
+mod publish;
