@@ -12,6 +12,7 @@
 
 mod advantage;
 mod baseline;
+pub(crate) mod support;
 
 pub use advantage::{AdvantageSweep, ReturnSweep, Standardiser, standardise};
 pub use baseline::{Baseline, baseline_features, baseline_scratch, baseline_width};

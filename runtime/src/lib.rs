@@ -4,6 +4,7 @@
 #[cfg(feature = "std")]
 extern crate std;
 
+pub mod adapt;
 pub mod contract;
 pub mod experience;
 pub mod image;
@@ -11,4 +12,5 @@ pub mod image;
 pub mod kernels;
 pub mod noise;
 pub mod plan;
+pub mod policy;
 mod publish;

@@ -49,8 +49,8 @@ pub(crate) struct Exchange<'m> {
 
 struct Shared<'m> {
     base: &'m [f32],
-    /// Slots 1 and 2, each `base.len()` values.
-    buffers: [NonNull<f32>; 2],
+    /// Slots 1 and 2, each `base.len()` values; `None` when nothing adapts.
+    buffers: Option<[NonNull<f32>; 2]>,
     published: AtomicU32,
     in_use: AtomicU32,
     frozen: AtomicBool,
@@ -82,8 +82,19 @@ impl<'m> Exchange<'m> {
         if first.len() != base.len() || second.len() != base.len() {
             return None;
         }
-        let buffers = [NonNull::from(first).cast(), NonNull::from(second).cast()];
-        Some(Self {
+        Some(Self::with_buffers(
+            base,
+            Some([NonNull::from(first).cast(), NonNull::from(second).cast()]),
+        ))
+    }
+
+    /// Publishes `base` for good: nothing can be claimed.
+    pub(crate) fn fixed(base: &'m [f32]) -> Self {
+        Self::with_buffers(base, None)
+    }
+
+    fn with_buffers(base: &'m [f32], buffers: Option<[NonNull<f32>; 2]>) -> Self {
+        Self {
             shared: Shared {
                 base,
                 buffers,
@@ -96,7 +107,7 @@ impl<'m> Exchange<'m> {
                 claimed: None,
                 previous: None,
             },
-        })
+        }
     }
 
     /// The two ends. There is at most one of each at a time.
@@ -114,10 +125,13 @@ impl<'m> Exchange<'m> {
 }
 
 impl Shared<'_> {
-    /// The slot's first value. Only for slots 1 and 2; anything else gives slot 2.
-    fn buffer(&self, slot: u32) -> NonNull<f32> {
-        let [first, second] = self.buffers;
-        if slot == 1 { first } else { second }
+    /// The first value of slot 1 or 2; `None` for the image's parameters.
+    fn buffer(&self, slot: u32) -> Option<NonNull<f32>> {
+        match (slot, self.buffers) {
+            (1, Some([first, _])) => Some(first),
+            (2, Some([_, second])) => Some(second),
+            _ => None,
+        }
     }
 }
 
@@ -174,14 +188,13 @@ impl Deref for Lease<'_, '_> {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        let slot = slot(self.version);
-        if slot != 1 && slot != 2 {
+        let Some(buffer) = self.shared.buffer(slot(self.version)) else {
             return self.shared.base;
-        }
+        };
         // SAFETY: the buffer holds `base.len()` initialised values, borrowed exclusively for 'm by the exchange. The learner
         // does not write it: `in_use` holds this slot since before `published` was seen to hold it, and does until this lease is
-        // dropped (see the module's table). Aliasing reads by the writer (`Writer::current`) are shared too.
-        unsafe { core::slice::from_raw_parts(self.shared.buffer(slot).as_ptr(), self.shared.base.len()) }
+        // dropped (see the module's table). The writer's own reads of it are shared like this one.
+        unsafe { core::slice::from_raw_parts(buffer.as_ptr(), self.shared.base.len()) }
     }
 }
 
@@ -229,7 +242,7 @@ impl<'m> Writer<'_, 'm> {
             (1, _) | (BASE, Some(1)) => 2,
             _ => 1,
         };
-        if slot(self.shared.in_use.load(SeqCst)) == target {
+        if self.shared.buffers.is_none() || slot(self.shared.in_use.load(SeqCst)) == target {
             return Err(Busy);
         }
         if self.state.previous == Some(target) {
@@ -239,23 +252,26 @@ impl<'m> Writer<'_, 'm> {
         Ok(())
     }
 
+    /// The published parameters.
+    pub(crate) fn current(&self) -> &[f32] {
+        let Some(buffer) = self.shared.buffer(slot(self.version())) else {
+            return self.shared.base;
+        };
+        // SAFETY: the buffer holds `base.len()` initialised values, borrowed exclusively for 'm by the exchange. Only this writer
+        // writes buffers, never the published one, and it is borrowed here.
+        unsafe { core::slice::from_raw_parts(buffer.as_ptr(), self.shared.base.len()) }
+    }
+
     /// The claimed buffer to write, and the published parameters beside it.
     pub(crate) fn shadow(&mut self) -> Option<(&mut [f32], &[f32])> {
-        let claimed = self.state.claimed?;
-        let published = slot(self.shared.published.load(SeqCst));
-        debug_assert_ne!(claimed, published);
-        let length = self.shared.base.len();
-        // SAFETY: the buffer holds `length` initialised values, borrowed exclusively for 'm by the exchange. `claim` found it
-        // neither published nor in use, it has not been published since (`publish` and `restore` end the claim), so no lease
-        // on it can have been granted (see the module's table). There is one writer, and it is borrowed mutably here.
-        let shadow = unsafe { core::slice::from_raw_parts_mut(self.shared.buffer(claimed).as_ptr(), length) };
-        let current = if published == BASE {
-            self.shared.base
-        } else {
-            // SAFETY: as above; only this writer writes buffers, and the published one is not the claimed one.
-            unsafe { core::slice::from_raw_parts(self.shared.buffer(published).as_ptr(), length) }
-        };
-        Some((shadow, current))
+        let claimed = self.state.claimed.filter(|claimed| *claimed != slot(self.version()))?;
+        let buffer = self.shared.buffer(claimed)?;
+        // SAFETY: the buffer holds `base.len()` initialised values, borrowed exclusively for 'm by the exchange. `claim` found it
+        // neither published nor in use, and it has not been published since (that ends the claim), so no lease on it can have
+        // been granted (see the module's table). There is one writer, which is borrowed mutably for as long as this slice, and what
+        // `current` gives is another buffer.
+        let shadow = unsafe { core::slice::from_raw_parts_mut(buffer.as_ptr(), self.shared.base.len()) };
+        Some((shadow, self.current()))
     }
 
     /// Gives the claim up: what was written is never seen by the actor.

@@ -219,11 +219,17 @@ impl<'a> Image<'a> {
         let records: &[Record] = values(records).ok_or(malformed)?;
         let count_right = !records.is_empty() && records.len() == header.records as usize;
         ensure(header.kind == kind as u32 && count_right, malformed)?;
+        // Actor and learner run at the same time: only `act` may touch the states.
+        let state = if kind == PlanKind::Act {
+            self.header.workspace.state
+        } else {
+            0
+        };
         let sizes = SpaceSizes::default()
             .with(Space::Const, self.constants.len() as u32)
             .with(Space::Adapted, self.adapted_initial.len() as u32)
             .with(Space::Arena, header.arena)
-            .with(Space::State, self.header.workspace.state)
+            .with(Space::State, state)
             .with(Space::Input, header.input)
             .with(Space::Output, header.output)
             .with(Space::Accumulator, self.header.workspace.accumulator)

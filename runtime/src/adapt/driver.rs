@@ -1,0 +1,394 @@
+//! The transaction: which phase follows which, and when the result is published.
+
+use super::estimate::Estimate;
+use super::fold::{Fold, Selection, Workshop};
+use super::report::{AdaptReport, Figures, Progress, Reason};
+use crate::experience::support::{RowLayout, Support};
+use crate::image::{AdaptationSpec, Objective};
+use crate::plan::{AdaptedRef, Plan, PlanError};
+use crate::publish::Writer;
+
+/// Values that the copy and the guard handle at a time.
+const BLOCK: usize = 64;
+
+/// What the driver is made of, checked by the policy.
+pub(crate) struct Parts<'m> {
+    pub(crate) spec: &'m AdaptationSpec,
+    pub(crate) objective: Objective,
+    pub(crate) layout: RowLayout,
+    pub(crate) begin: Plan<'m>,
+    pub(crate) accumulate: Plan<'m>,
+    pub(crate) apply: Plan<'m>,
+    pub(crate) score: Plan<'m>,
+    pub(crate) workshop: Workshop<'m>,
+    pub(crate) support: Support<'m>,
+    /// For the baseline.
+    pub(crate) scratch: &'m mut [f32],
+}
+
+/// Runs adaptations and keeps what outlives one.
+pub(crate) struct Driver<'m> {
+    pub(crate) parts: Parts<'m>,
+    job: Option<Job>,
+    /// Gradient steps between the image's parameters and the published ones, and the ones before these.
+    steps: u32,
+    previous_steps: u32,
+}
+
+/// An adaptation under way.
+#[derive(Clone, Copy, Debug)]
+struct Job {
+    phase: Phase,
+    rows: usize,
+    /// Gradient steps done in this job.
+    done: u32,
+    figures: Figures,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    Claim,
+    Estimate(Estimate),
+    ScoreBefore(Fold),
+    Copy { at: usize },
+    Begin { record: usize },
+    Accumulate(Fold),
+    Apply { record: usize },
+    Guard { at: usize, squares: f32 },
+    ScoreAfter(Fold),
+}
+
+/// What a unit of work came to.
+enum Unit {
+    /// More to do; the cost.
+    Spent(u64),
+    /// Nothing can be done until the actor moves on.
+    Wait,
+    Accept,
+    Reject(Reason),
+}
+
+impl From<PlanError> for Unit {
+    /// Cannot happen: the policy checked the memory when it was loaded. Nothing of such a run may be published.
+    fn from(_: PlanError) -> Self {
+        Self::Reject(Reason::NotFinite)
+    }
+}
+
+impl<'m> Driver<'m> {
+    pub(crate) fn new(parts: Parts<'m>) -> Self {
+        Self {
+            parts,
+            job: None,
+            steps: 0,
+            previous_steps: 0,
+        }
+    }
+
+    /// Whether an adaptation is under way, so that the support set must stay as it is.
+    pub(crate) fn is_working(&self) -> bool {
+        self.job.is_some()
+    }
+
+    /// Gradient steps between the image's parameters and the published ones.
+    pub(crate) fn steps(&self) -> u32 {
+        self.steps
+    }
+
+    /// Drops the adaptation under way.
+    pub(crate) fn cancel(&mut self, writer: &mut Writer<'_, '_>) {
+        self.job = None;
+        writer.discard();
+    }
+
+    /// The previous parameters are published again.
+    pub(crate) fn reverted(&mut self) {
+        self.steps = self.previous_steps;
+    }
+
+    /// The image's parameters are published again.
+    pub(crate) fn reverted_to_base(&mut self) {
+        (self.steps, self.previous_steps) = (0, 0);
+    }
+
+    /// Works until done, or until `max_macs` are spent. `complete_rows` is how many rows of the support set count.
+    pub(crate) fn work(&mut self, writer: &mut Writer<'_, '_>, complete_rows: usize, max_macs: u64) -> Progress {
+        let mut job = match self.job {
+            Some(job) => job,
+            None => match self.start(complete_rows, writer) {
+                Ok(job) => job,
+                Err(reason) => {
+                    let figures = Figures {
+                        steps: self.steps,
+                        ..Figures::default()
+                    };
+                    return Progress::Done(AdaptReport::Rejected { reason, figures });
+                }
+            },
+        };
+        let mut spent = 0u64;
+        loop {
+            match self.unit(&mut job, writer) {
+                Unit::Spent(cost) => {
+                    job.figures.macs = job.figures.macs.saturating_add(cost);
+                    spent = spent.saturating_add(cost);
+                    if spent >= max_macs {
+                        break;
+                    }
+                }
+                Unit::Wait => break,
+                Unit::Accept => return Progress::Done(self.accept(&job, writer)),
+                Unit::Reject(reason) => {
+                    self.cancel(writer);
+                    return Progress::Done(AdaptReport::Rejected {
+                        reason,
+                        figures: job.figures,
+                    });
+                }
+            }
+        }
+        self.job = Some(job);
+        Progress::Working
+    }
+
+    fn start(&self, rows: usize, writer: &Writer<'_, '_>) -> Result<Job, Reason> {
+        let (parts, spec) = (&self.parts, self.parts.spec);
+        if writer.is_frozen() {
+            return Err(Reason::Frozen);
+        }
+        let on_policy = parts.objective == Objective::PolicyGradient;
+        if on_policy && self.steps >= spec.steps {
+            return Err(Reason::StepLimit);
+        }
+        let training = self.training().count(&parts.support, rows, spec.holdout_every);
+        if training == 0 {
+            return Err(Reason::EmptySupport);
+        }
+        let steps = if on_policy { self.steps + 1 } else { spec.steps };
+        let figures = Figures {
+            rows: rows as u32,
+            held_out: (rows - training) as u32,
+            steps,
+            ..Figures::default()
+        };
+        Ok(Job {
+            phase: Phase::Claim,
+            rows,
+            done: 0,
+            figures,
+        })
+    }
+
+    /// The rows that train.
+    fn training(&self) -> Selection {
+        match self.parts.objective {
+            Objective::Supervised => Selection::Training,
+            Objective::PolicyGradient => Selection::All,
+        }
+    }
+
+    fn unit(&mut self, job: &mut Job, writer: &mut Writer<'_, '_>) -> Unit {
+        match self.try_unit(job, writer) {
+            Ok(unit) => unit,
+            Err(error) => error.into(),
+        }
+    }
+
+    /// One record, a few rows, or one block of values.
+    fn try_unit(&mut self, job: &mut Job, writer: &mut Writer<'_, '_>) -> Result<Unit, PlanError> {
+        if let Phase::Claim = job.phase {
+            if writer.claim().is_err() {
+                return Ok(Unit::Wait);
+            }
+            job.phase = self.after_claim(job);
+        }
+        let base = writer.base();
+        let training = self.training();
+        let parts = &mut self.parts;
+        let spec = parts.spec;
+        // The claim holds until this job ends.
+        let Some((shadow, current)) = writer.shadow() else {
+            return Ok(Unit::Reject(Reason::Busy));
+        };
+        let cost = match &mut job.phase {
+            Phase::Claim => 0,
+            Phase::Estimate(estimate) => match estimate.unit(spec, &parts.layout, &mut parts.support, parts.scratch) {
+                Some(cost) => cost,
+                None => {
+                    job.phase = Phase::Copy { at: 0 };
+                    0
+                }
+            },
+            Phase::ScoreBefore(fold) => {
+                match fold.unit(&parts.score, spec, &parts.support, &mut parts.workshop, current)? {
+                    Some(cost) => cost,
+                    None => {
+                        job.figures.score_before = Some(parts.workshop.score());
+                        job.phase = Phase::Copy { at: 0 };
+                        0
+                    }
+                }
+            }
+            Phase::Copy { at } => {
+                let source = if parts.objective == Objective::Supervised {
+                    base
+                } else {
+                    current
+                };
+                let from = source.get(*at..).unwrap_or(&[]);
+                let to = shadow.get_mut(*at..).unwrap_or(&mut []);
+                to.iter_mut().zip(from).take(BLOCK).for_each(|(to, from)| *to = *from);
+                *at += BLOCK;
+                if *at >= source.len() {
+                    job.phase = Phase::Begin { record: 0 };
+                }
+                BLOCK as u64
+            }
+            Phase::Begin { record } => {
+                match parts
+                    .workshop
+                    .run_record(&parts.begin, *record, AdaptedRef::Shared(shadow))?
+                {
+                    Some(cost) => {
+                        *record += 1;
+                        cost
+                    }
+                    None => {
+                        job.phase = Phase::Accumulate(Fold::new(training, job.rows));
+                        0
+                    }
+                }
+            }
+            Phase::Accumulate(fold) => {
+                match fold.unit(&parts.accumulate, spec, &parts.support, &mut parts.workshop, shadow)? {
+                    Some(cost) => cost,
+                    None => {
+                        job.phase = Phase::Apply { record: 0 };
+                        0
+                    }
+                }
+            }
+            Phase::Apply { record } => {
+                let step = if parts.objective == Objective::Supervised {
+                    job.done
+                } else {
+                    self.steps
+                };
+                let scale = spec.step_scales.get(step as usize).copied().unwrap_or(0.0);
+                if let Some(input) = parts.workshop.input.first_mut() {
+                    *input = scale;
+                }
+                match parts
+                    .workshop
+                    .run_record(&parts.apply, *record, AdaptedRef::Exclusive(shadow))?
+                {
+                    Some(cost) => {
+                        *record += 1;
+                        cost
+                    }
+                    None => {
+                        job.done += 1;
+                        let again = parts.objective == Objective::Supervised && job.done < spec.steps;
+                        job.phase = if again {
+                            Phase::Begin { record: 0 }
+                        } else {
+                            Phase::Guard { at: 0, squares: 0.0 }
+                        };
+                        0
+                    }
+                }
+            }
+            Phase::Guard { at, squares } => {
+                let pairs = || shadow.iter().zip(base).skip(*at).take(BLOCK);
+                if pairs().any(|(new, _)| !new.is_finite()) {
+                    return Ok(Unit::Reject(Reason::NotFinite));
+                }
+                *squares = pairs()
+                    .map(|(new, old)| new - old)
+                    .fold(*squares, |sum, change| sum + change * change);
+                *at += BLOCK;
+                if *at >= base.len() {
+                    job.figures.change = libm::sqrtf(*squares);
+                    if job.figures.change > spec.trust_region {
+                        return Ok(Unit::Reject(Reason::TrustRegion));
+                    }
+                    let Some(selection) = parts.scored(&job.figures) else {
+                        return Ok(Unit::Accept);
+                    };
+                    job.phase = parts.start_score(selection, job.rows, Phase::ScoreAfter);
+                }
+                BLOCK as u64
+            }
+            Phase::ScoreAfter(fold) => {
+                match fold.unit(&parts.score, spec, &parts.support, &mut parts.workshop, shadow)? {
+                    Some(cost) => cost,
+                    None => {
+                        job.figures.score_after = Some(parts.workshop.score());
+                        return Ok(parts.judge(&job.figures));
+                    }
+                }
+            }
+        };
+        Ok(Unit::Spent(cost))
+    }
+
+    fn after_claim(&mut self, job: &Job) -> Phase {
+        let parts = &mut self.parts;
+        match (parts.objective, parts.scored(&job.figures)) {
+            (Objective::PolicyGradient, _) => Phase::Estimate(Estimate::new(parts.spec, job.rows)),
+            (_, Some(selection)) => parts.start_score(selection, job.rows, Phase::ScoreBefore),
+            (_, None) => Phase::Copy { at: 0 },
+        }
+    }
+
+    fn accept(&mut self, job: &Job, writer: &mut Writer<'_, '_>) -> AdaptReport {
+        self.job = None;
+        let figures = job.figures;
+        if writer.is_frozen() {
+            writer.discard();
+            return AdaptReport::Rejected {
+                reason: Reason::Frozen,
+                figures,
+            };
+        }
+        writer.publish();
+        (self.previous_steps, self.steps) = (self.steps, figures.steps);
+        AdaptReport::Accepted(figures)
+    }
+}
+
+impl Parts<'_> {
+    /// Which rows score the result, if any do.
+    fn scored(&self, figures: &Figures) -> Option<Selection> {
+        match self.objective {
+            Objective::Supervised => (figures.held_out > 0).then_some(Selection::HeldOut),
+            Objective::PolicyGradient => self.spec.kl_limit.is_finite().then_some(Selection::All),
+        }
+    }
+
+    fn start_score(&mut self, selection: Selection, rows: usize, phase: fn(Fold) -> Phase) -> Phase {
+        self.workshop.accumulator.fill(0.0);
+        phase(Fold::new(selection, rows))
+    }
+
+    fn judge(&self, figures: &Figures) -> Unit {
+        let after = figures.score_after.unwrap_or(f32::NAN);
+        let (limit, reason) = match self.objective {
+            // A policy in use whose loss is not a number is worse than any.
+            Objective::Supervised => (
+                figures
+                    .score_before
+                    .filter(|loss| !loss.is_nan())
+                    .unwrap_or(f32::INFINITY),
+                Reason::LossRose,
+            ),
+            Objective::PolicyGradient => (self.spec.kl_limit, Reason::Divergence),
+        };
+        // False for NaN.
+        if after <= limit && after.is_finite() {
+            Unit::Accept
+        } else {
+            Unit::Reject(reason)
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! One pass of a plan over the support set, chunk by chunk, record by record.
+
+use crate::experience::support::{Support, set};
+use crate::image::AdaptationSpec;
+use crate::plan::{AdaptedRef, Exact, Plan, PlanError, Spaces};
+
+/// The memory the learner's plans work in.
+pub(crate) struct Workshop<'m> {
+    pub(crate) constants: &'m [f32],
+    pub(crate) bank: &'m [f32],
+    pub(crate) arena: &'m mut [f32],
+    pub(crate) input: &'m mut [f32],
+    pub(crate) output: &'m mut [f32],
+    pub(crate) accumulator: &'m mut [f32],
+}
+
+impl Workshop<'_> {
+    /// Runs one record and gives its cost; past the last record nothing runs and there is no cost.
+    pub(crate) fn run_record(
+        &mut self,
+        plan: &Plan<'_>,
+        record: usize,
+        adapted: AdaptedRef<'_>,
+    ) -> Result<Option<u64>, PlanError> {
+        let Some(cost) = plan.records().get(record).map(|record| record.macs()) else {
+            return Ok(None);
+        };
+        let mut spaces = Spaces {
+            constants: self.constants,
+            input: self.input,
+            bank: self.bank,
+            adapted,
+            arena: self.arena,
+            state: &mut [],
+            output: self.output,
+            accumulator: self.accumulator,
+        };
+        plan.run_range::<Exact>(record..record + 1, &mut spaces)?;
+        Ok(Some(cost))
+    }
+
+    /// The mean that `score` has summed up: sum over weights.
+    pub(crate) fn score(&self) -> f32 {
+        match *self.accumulator {
+            [sum, weight, ..] => sum / weight,
+            _ => f32::NAN,
+        }
+    }
+}
+
+/// Which rows of the support set take part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Selection {
+    /// All.
+    All,
+    /// All that are not held out.
+    Training,
+    /// The held-out ones.
+    HeldOut,
+}
+
+impl Selection {
+    /// Whether a row takes part. Which rows are held out follows from their arrival, not from their place in the ring, so that
+    /// a row that was held out once never trains.
+    fn contains(self, arrival: u32, holdout_every: u32) -> bool {
+        let held_out = holdout_every != 0 && arrival % holdout_every == holdout_every - 1;
+        match self {
+            Self::All => true,
+            Self::Training => !held_out,
+            Self::HeldOut => held_out,
+        }
+    }
+
+    /// How many of the first `rows` rows take part.
+    pub(crate) fn count(self, support: &Support<'_>, rows: usize, holdout_every: u32) -> usize {
+        (0..rows)
+            .filter(|row| self.contains(support.arrival(*row), holdout_every))
+            .count()
+    }
+}
+
+/// How far a pass has come.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fold {
+    selection: Selection,
+    /// Rows of the support set that count; later ones are of a trajectory that has not ended.
+    rows: usize,
+    next_row: usize,
+    /// The next record; `None` before a chunk is gathered.
+    record: Option<usize>,
+}
+
+impl Fold {
+    pub(crate) const fn new(selection: Selection, rows: usize) -> Self {
+        Self {
+            selection,
+            rows,
+            next_row: 0,
+            record: None,
+        }
+    }
+
+    /// Gathers a chunk or runs one record. Gives the cost, or `None` when all chunks are through.
+    pub(crate) fn unit(
+        &mut self,
+        plan: &Plan<'_>,
+        spec: &AdaptationSpec,
+        support: &Support<'_>,
+        workshop: &mut Workshop<'_>,
+        parameters: &[f32],
+    ) -> Result<Option<u64>, PlanError> {
+        if let Some(record) = self.record {
+            if let Some(cost) = workshop.run_record(plan, record, AdaptedRef::Shared(parameters))? {
+                self.record = Some(record + 1);
+                return Ok(Some(cost));
+            }
+            self.record = None;
+        }
+        if self.gather(spec, support, workshop.input) == 0 {
+            return Ok(None);
+        }
+        self.record = Some(0);
+        Ok(Some(u64::from(spec.chunk_len())))
+    }
+
+    /// Writes the next rows into `chunk`, each field `[chunk_rows, width]`, then the row weights, and gives how many there were.
+    /// Rows that are not there are all zero.
+    fn gather(&mut self, spec: &AdaptationSpec, support: &Support<'_>, chunk: &mut [f32]) -> usize {
+        let (chunk_rows, weights) = (spec.chunk_rows as usize, (spec.chunk_rows * spec.row_width()) as usize);
+        chunk.fill(0.0);
+        let mut gathered = 0;
+        while gathered < chunk_rows && self.next_row < self.rows {
+            let index = self.next_row;
+            self.next_row += 1;
+            if !self.selection.contains(support.arrival(index), spec.holdout_every) {
+                continue;
+            }
+            let mut row = support.row(index);
+            let mut field_start = 0;
+            for field in spec.fields() {
+                let width = field.width as usize;
+                let Some((values, rest)) = row.split_at_checked(width) else {
+                    break;
+                };
+                let place = chunk
+                    .get_mut(field_start + gathered * width..)
+                    .and_then(|rest| rest.get_mut(..width));
+                if let Some(place) = place {
+                    place.copy_from_slice(values);
+                }
+                field_start += chunk_rows * width;
+                row = rest;
+            }
+            set(chunk, weights + gathered, 1.0);
+            gathered += 1;
+        }
+        gathered
+    }
+}

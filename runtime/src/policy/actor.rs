@@ -1,0 +1,421 @@
+//! Acting: raw observation in, physical action out, and a status that says what happened.
+
+use heapless::Vec;
+
+use super::Scales;
+use crate::contract::{MAX_ACTIONS, MAX_OBSERVATIONS};
+use crate::image::{ResetRule, StateEntry};
+use crate::noise::Noise;
+use crate::plan::{AdaptedRef, Exact, Plan, Spaces};
+use crate::publish::Reader;
+
+/// Half the logarithm of two pi.
+const HALF_LOG_TAU: f32 = 0.918_938_5;
+
+/// What came of a call. Unless it is [`Acted`](Self::Acted) or [`NotExploring`](Self::NotExploring), the contract's safe action
+/// was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+#[non_exhaustive]
+pub enum Status {
+    /// The policy's action was written.
+    Acted,
+    /// Only from [`Actor::explore`]: the mean action was written, because the policy has no Gaussian head or is frozen.
+    NotExploring,
+    /// The observation (or its ages) has not as many values as the contract has channels.
+    ObservationLength {
+        /// Channels of the contract.
+        expected: usize,
+        /// Values given.
+        given: usize,
+    },
+    /// The action has not as many places as the contract has channels. Those there are hold the safe action, any more 0.
+    ActionLength {
+        /// Channels of the contract.
+        expected: usize,
+        /// Places given.
+        given: usize,
+    },
+    /// A value of the observation is NaN or infinite.
+    ObservationNotFinite {
+        /// The first such channel.
+        channel: usize,
+    },
+    /// A value of the observation is older than the contract allows.
+    ObservationStale {
+        /// The first such channel.
+        channel: usize,
+    },
+    /// An output or a recurrent state came out NaN or infinite. All states were reset.
+    PolicyNotFinite,
+}
+
+impl Status {
+    /// Whether the contract's safe action was written in place of the policy's.
+    pub const fn is_safe_action(self) -> bool {
+        !matches!(self, Self::Acted | Self::NotExploring)
+    }
+}
+
+/// What begins, and so which recurrent states go back to their initial values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResetKind {
+    /// A new episode of the same task.
+    Episode,
+    /// A new task, and with it a new episode.
+    Task,
+    /// Everything, as after loading: also the states that are otherwise never reset.
+    All,
+}
+
+/// How often what happened, since loading; each stays at its greatest value when it gets there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Calls that wrote the policy's action.
+    pub acted: u32,
+    /// Calls that wrote the safe action.
+    pub safe: u32,
+    /// Calls in which the contract's clip changed an observation: a sign that the world is not what the policy was trained in.
+    pub clipped: u32,
+    /// Deadlines missed, as told by [`Actor::note_deadline`].
+    pub missed_deadlines: u32,
+}
+
+/// A step taken with an exploring action: what a [`Learner`](super::Learner) needs to know of it.
+///
+/// About 230 bytes, with room for the greatest contract, so that it can go through a queue.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    pub(super) observation: Vec<f32, MAX_OBSERVATIONS>,
+    pub(super) action: Vec<f32, MAX_ACTIONS>,
+    pub(super) log_probability: f32,
+    /// Which publication of the parameters acted.
+    pub(super) version: u32,
+    pub(super) episode: u32,
+    pub(super) index: u32,
+}
+
+impl Step {
+    /// The normalised observation, one value a channel.
+    pub fn observation(&self) -> &[f32] {
+        &self.observation
+    }
+
+    /// The sampled action as the policy gave it: no unit, no clip, no range.
+    pub fn action(&self) -> &[f32] {
+        &self.action
+    }
+
+    /// Natural logarithm of the action's probability density.
+    pub fn log_probability(&self) -> f32 {
+        self.log_probability
+    }
+
+    /// Calls of the actor in this episode before this one.
+    pub fn index(&self) -> u32 {
+        self.index
+    }
+}
+
+/// What an actor works with; outlives the handle.
+pub(super) struct ActorCore<'m> {
+    pub(super) plan: Plan<'m>,
+    pub(super) scales: Scales<'m>,
+    pub(super) stochastic: bool,
+    pub(super) constants: &'m [f32],
+    pub(super) states: &'m [StateEntry],
+    pub(super) bank: &'m [f32],
+    pub(super) input: &'m mut [f32],
+    pub(super) arena: &'m mut [f32],
+    pub(super) state: &'m mut [f32],
+    pub(super) output: &'m mut [f32],
+    pub(super) noise: Noise,
+    pub(super) counts: Counts,
+    pub(super) episode: u32,
+    /// Calls in this episode.
+    pub(super) index: u32,
+}
+
+impl ActorCore<'_> {
+    pub(super) fn reset(&mut self, kind: ResetKind) {
+        self.episode = self.episode.wrapping_add(1);
+        self.index = 0;
+        for entry in self.states {
+            let resets = match entry.reset_rule() {
+                Some(ResetRule::Episode) => true,
+                Some(ResetRule::Task) => kind != ResetKind::Episode,
+                Some(ResetRule::Never) | None => kind == ResetKind::All,
+            };
+            let length = entry.elements().unwrap_or(0) as usize;
+            let Some(values) = self
+                .state
+                .get_mut(entry.offset as usize..)
+                .and_then(|rest| rest.get_mut(..length))
+            else {
+                continue;
+            };
+            if resets {
+                // The image checked that the initial value lies inside the constants; past them stands for zero.
+                let initial = self.constants.get(entry.initial as usize..).unwrap_or(&[]);
+                values.fill(0.0);
+                values
+                    .iter_mut()
+                    .zip(initial)
+                    .for_each(|(value, initial)| *value = *initial);
+            }
+        }
+    }
+
+    /// Normalises the observation into the plan's input.
+    fn normalise(&mut self, observation: &[f32], ages_ms: Option<&[u32]>) -> Result<(), Status> {
+        let scales = self.scales.observations;
+        let expected = scales.len();
+        for given in [Some(observation.len()), ages_ms.map(<[u32]>::len)]
+            .into_iter()
+            .flatten()
+        {
+            if given != expected {
+                return Err(Status::ObservationLength { expected, given });
+            }
+        }
+        if let Some(channel) = observation.iter().position(|value| !value.is_finite()) {
+            return Err(Status::ObservationNotFinite { channel });
+        }
+        let ages = ages_ms.unwrap_or(&[]).iter();
+        if let Some(channel) = ages.zip(scales).position(|(age, scale)| scale.is_stale(*age)) {
+            return Err(Status::ObservationStale { channel });
+        }
+        let mut clipped = false;
+        for ((value, raw), scale) in self.input.iter_mut().zip(observation).zip(scales) {
+            let (normalised, limited) = scale.normalise(*raw);
+            *value = normalised;
+            clipped |= limited;
+        }
+        if clipped {
+            self.counts.clipped = self.counts.clipped.saturating_add(1);
+        }
+        Ok(())
+    }
+
+    /// Runs the policy; the output is finite when there is no error.
+    fn infer(&mut self, parameters: &[f32]) -> Result<(), Status> {
+        let mut spaces = Spaces {
+            constants: self.constants,
+            input: self.input,
+            bank: self.bank,
+            adapted: AdaptedRef::Shared(parameters),
+            arena: self.arena,
+            state: self.state,
+            output: self.output,
+            accumulator: &mut [],
+        };
+        let ran = self.plan.run::<Exact>(&mut spaces);
+        if ran.is_ok()
+            && self
+                .output
+                .iter()
+                .chain(self.state.iter())
+                .all(|value| value.is_finite())
+        {
+            return Ok(());
+        }
+        let (episode, index) = (self.episode, self.index);
+        self.reset(ResetKind::All);
+        (self.episode, self.index) = (episode, index);
+        Err(Status::PolicyNotFinite)
+    }
+
+    /// Means, and log standard deviations (none when the policy is deterministic).
+    fn head(&self) -> (&[f32], &[f32]) {
+        self.output
+            .split_at_checked(self.scales.actions.len())
+            .unwrap_or((&[], &[]))
+    }
+
+    fn write_mean(&self, action: &mut [f32]) {
+        let (means, _) = self.head();
+        for ((action, mean), scale) in action.iter_mut().zip(means).zip(self.scales.actions) {
+            *action = scale.denormalise(*mean);
+        }
+    }
+
+    fn write_safe(&self, action: &mut [f32]) {
+        action.fill(0.0);
+        action
+            .iter_mut()
+            .zip(self.scales.actions)
+            .for_each(|(action, scale)| *action = scale.safe);
+    }
+
+    /// Samples from the Gaussian head and gives the action and its log-probability.
+    fn sample(&mut self) -> Result<(Vec<f32, MAX_ACTIONS>, f32), Status> {
+        let mut action = Vec::new();
+        let mut log_probability = 0.0;
+        let (means, log_deviations) = self
+            .output
+            .split_at_checked(self.scales.actions.len())
+            .unwrap_or((&[], &[]));
+        for (mean, log_deviation) in means.iter().zip(log_deviations) {
+            let noise = self.noise.gaussian();
+            let value = mean + libm::expf(*log_deviation) * noise;
+            log_probability += -0.5 * noise * noise - log_deviation - HALF_LOG_TAU;
+            if !value.is_finite() || action.push(value).is_err() {
+                return Err(Status::PolicyNotFinite);
+            }
+        }
+        if log_probability.is_finite() {
+            Ok((action, log_probability))
+        } else {
+            Err(Status::PolicyNotFinite)
+        }
+    }
+}
+
+/// Acts. Every call takes the same time and never waits; see [`Policy::split`](super::Policy::split).
+pub struct Actor<'p, 'm> {
+    core: &'p mut ActorCore<'m>,
+    reader: Reader<'p, 'm>,
+}
+
+impl<'p, 'm> Actor<'p, 'm> {
+    pub(super) fn new(core: &'p mut ActorCore<'m>, reader: Reader<'p, 'm>) -> Self {
+        Self { core, reader }
+    }
+
+    /// The mean action for an observation.
+    ///
+    /// `observation` holds one raw value a channel, in the contract's order and units; so does `action` afterwards. Observation
+    /// values are normalised and clipped, actions scaled and clamped to their range, as the contract says. Where the policy must be
+    /// refused, `action` holds the contract's safe action and the status says why.
+    pub fn act(&mut self, observation: &[f32], action: &mut [f32]) -> Status {
+        self.act_checked(observation, None, action)
+    }
+
+    /// As [`act`](Self::act), with the age of each value of the observation in milliseconds: a value older than its channel allows
+    /// gives the safe action.
+    pub fn act_aged(&mut self, observation: &[f32], ages_ms: &[u32], action: &mut [f32]) -> Status {
+        self.act_checked(observation, Some(ages_ms), action)
+    }
+
+    /// An action sampled from the policy's Gaussian, with the seeded noise, and the [`Step`] to hand to the learner.
+    ///
+    /// # Errors
+    /// Nothing to learn from: [`Status::NotExploring`] and the mean action, or another status and the safe action.
+    pub fn explore(&mut self, observation: &[f32], action: &mut [f32]) -> Result<Step, Status> {
+        self.explore_checked(observation, None, action)
+    }
+
+    /// As [`explore`](Self::explore), with ages as in [`act_aged`](Self::act_aged).
+    ///
+    /// # Errors
+    /// As [`explore`](Self::explore).
+    pub fn explore_aged(&mut self, observation: &[f32], ages_ms: &[u32], action: &mut [f32]) -> Result<Step, Status> {
+        self.explore_checked(observation, Some(ages_ms), action)
+    }
+
+    /// Begins an episode, a task, or everything anew: resets the recurrent states that the image says. Call it before every episode:
+    /// the learner takes the first step after it as the start of a trajectory.
+    pub fn reset(&mut self, kind: ResetKind) {
+        self.core.reset(kind);
+    }
+
+    /// Starts the exploration noise anew from a seed. Without it the seed is 0.
+    pub fn seed(&mut self, seed: u64) {
+        self.core.noise = Noise::seeded(seed);
+    }
+
+    /// Frozen, the actor uses the parameters of the image and does not explore, and the learner refuses to adapt. Adapted
+    /// parameters are kept for when it is lifted.
+    pub fn freeze(&mut self, frozen: bool) {
+        self.reader.freeze(frozen);
+    }
+
+    /// Whether it is frozen.
+    pub fn is_frozen(&self) -> bool {
+        self.reader.is_frozen()
+    }
+
+    /// Tells whether the action of this step came too late, for [`Counts::missed_deadlines`].
+    pub fn note_deadline(&mut self, missed: bool) {
+        let count = &mut self.core.counts.missed_deadlines;
+        *count = count.saturating_add(u32::from(missed));
+    }
+
+    /// What happened since loading.
+    pub fn counts(&self) -> Counts {
+        self.core.counts
+    }
+
+    fn act_checked(&mut self, observation: &[f32], ages_ms: Option<&[u32]>, action: &mut [f32]) -> Status {
+        let status = match self.infer(observation, ages_ms, action) {
+            Ok(_) => {
+                self.core.write_mean(action);
+                Status::Acted
+            }
+            Err(status) => status,
+        };
+        self.finish(status, action)
+    }
+
+    fn explore_checked(
+        &mut self,
+        observation: &[f32],
+        ages_ms: Option<&[u32]>,
+        action: &mut [f32],
+    ) -> Result<Step, Status> {
+        let index = self.core.index;
+        let step = self.infer(observation, ages_ms, action).and_then(|version| {
+            if !self.core.stochastic || self.reader.is_frozen() {
+                self.core.write_mean(action);
+                return Err(Status::NotExploring);
+            }
+            let (sampled, log_probability) = self.core.sample()?;
+            for ((action, sampled), scale) in action.iter_mut().zip(&sampled).zip(self.core.scales.actions) {
+                *action = scale.denormalise(*sampled);
+            }
+            let observation = self.core.input.iter().copied().take(MAX_OBSERVATIONS).collect();
+            let episode = self.core.episode;
+            Ok(Step {
+                observation,
+                action: sampled,
+                log_probability,
+                version,
+                episode,
+                index,
+            })
+        });
+        let status = step.as_ref().map_or_else(|status| *status, |_| Status::Acted);
+        let _status = self.finish(status, action);
+        step
+    }
+
+    /// Runs the policy, and gives which publication of the parameters it ran with.
+    fn infer(&mut self, observation: &[f32], ages_ms: Option<&[u32]>, action: &[f32]) -> Result<u32, Status> {
+        self.core.index = self.core.index.saturating_add(1);
+        let expected = self.core.scales.actions.len();
+        if action.len() != expected {
+            return Err(Status::ActionLength {
+                expected,
+                given: action.len(),
+            });
+        }
+        self.core.normalise(observation, ages_ms)?;
+        let parameters = self.reader.lease();
+        self.core.infer(&parameters)?;
+        Ok(parameters.version())
+    }
+
+    fn finish(&mut self, status: Status, action: &mut [f32]) -> Status {
+        if status.is_safe_action() {
+            self.core.write_safe(action);
+        }
+        let counts = &mut self.core.counts;
+        let count = if status.is_safe_action() {
+            &mut counts.safe
+        } else {
+            &mut counts.acted
+        };
+        *count = count.saturating_add(1);
+        status
+    }
+}
