@@ -17,10 +17,13 @@ const CLOSE: &str = "<!-- /figure -->";
 pub(crate) fn run(workspace: &Workspace, check: bool) -> Result<(), Error> {
     let source = workspace.root().join("docs").join("figures.json");
     let readme = workspace.root().join("README.md");
+    let before = std::fs::read_to_string(&readme).at(&readme)?;
+    if !before.contains(OPEN) {
+        return Ok(());
+    }
     let figures = std::fs::read_to_string(&source).at(&source)?;
     let figures: Value = serde_json::from_str(&figures)
         .map_err(|error| Error::Check(format!("{} is not JSON: {error}", source.display())))?;
-    let before = std::fs::read_to_string(&readme).at(&readme)?;
     let after = filled(&before, &figures)?;
     match (before == after, check) {
         (true, _) => Ok(()),
