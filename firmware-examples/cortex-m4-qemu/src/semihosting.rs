@@ -1,0 +1,56 @@
+//! Text out and the exit status, through the debugger's breakpoint interface (Arm, "Semihosting for AArch32 and AArch64").
+//!
+//! Without `core::fmt`: formatting brings panics with it.
+
+#![allow(unsafe_code)]
+
+use core::arch::asm;
+
+const OPEN: u32 = 0x01;
+const WRITE: u32 = 0x05;
+const EXIT_EXTENDED: u32 = 0x20;
+
+/// `SYS_OPEN` mode "w".
+const MODE_WRITE: usize = 4;
+/// The reason `ADP_Stopped_ApplicationExit`.
+const APPLICATION_EXIT: usize = 0x2_0026;
+
+/// The host's standard output.
+pub struct Console {
+    handle: usize,
+}
+
+impl Console {
+    /// Opens it.
+    pub fn open() -> Self {
+        const NAME: &[u8; 4] = b":tt\0";
+        Self {
+            handle: call(OPEN, &[NAME.as_ptr().expose_provenance(), MODE_WRITE, NAME.len() - 1]) as usize,
+        }
+    }
+
+    /// Prints text as it is. What the host does not take is lost: there is nobody to tell.
+    pub fn print(&mut self, text: &str) {
+        call(WRITE, &[self.handle, text.as_ptr().expose_provenance(), text.len()]);
+    }
+}
+
+/// Ends the emulation with this exit status.
+pub fn exit(status: u32) -> ! {
+    call(EXIT_EXTENDED, &[APPLICATION_EXIT, status as usize]);
+    loop {
+        // A host without the call: nothing more to do.
+        cortex_m::asm::wfi();
+    }
+}
+
+fn call<const N: usize>(operation: u32, block: &[usize; N]) -> u32 {
+    let answer;
+    // SAFETY: the host reads the block, and what its pointers name, for the length it states, while the core is halted; all
+    // of that outlives the call, and none of these operations writes to the target's memory. Without a debugger the
+    // breakpoint is a fault: it stops the board, it corrupts nothing.
+    unsafe {
+        asm!("bkpt #0xab", inlateout("r0") operation => answer, in("r1") block.as_ptr(), options(nostack));
+    }
+    answer
+}
