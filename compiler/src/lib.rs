@@ -6,10 +6,12 @@
 //! | [`ops`] | the operators: types, gradients, f64 reference, ONNX form | `graph`, [`autodiff`], export and lowering |
 //! | [`autodiff`] | gradients as graphs, to any order | adaptation rules, the trainer |
 //! | [`image`] | lowering to plans, device images | adaptation, the trainer's plan engine, `pliant inspect` |
+//! | [`onnx`] | graphs to ONNX and back | policies and adaptation on Linux, the ONNX Runtime engine |
 //! | [`reference`](mod@reference) | the f64 interpreter every engine is compared with | tests, the conformance suite |
 
 pub mod autodiff;
 pub mod graph;
 pub mod image;
+pub mod onnx;
 pub mod ops;
 pub mod reference;

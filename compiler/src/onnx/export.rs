@@ -12,12 +12,12 @@ use super::{
         OperatorSetIdProto, StringStringEntryProto, TensorProto, TensorShapeProto, TensorTypeProto, TypeProto,
         ValueInfoProto,
     },
-    symbolic::Symbols,
+    symbolic::{Symbols, Target},
     tensor,
 };
 use crate::{
     graph::{Graph, Node, Tensor, ValueId, ValueType},
-    ops::{Op, OnnxAttribute, OnnxConstant, Operator as _},
+    ops::{OnnxAttribute, OnnxConstant, Op, Operator as _},
 };
 
 /// What goes into a model besides the graph.
@@ -68,11 +68,17 @@ pub(super) fn model(
         producer_version: env!("CARGO_PKG_VERSION").to_owned(),
         doc_string: options.doc.clone(),
         graph: Some(graph),
-        opset_import: vec![OperatorSetIdProto { domain: String::new(), version: OPSET }],
+        opset_import: vec![OperatorSetIdProto {
+            domain: String::new(),
+            version: OPSET,
+        }],
         metadata_props: options
             .metadata
             .iter()
-            .map(|(key, value)| StringStringEntryProto { key: key.clone(), value: value.clone() })
+            .map(|(key, value)| StringStringEntryProto {
+                key: key.clone(),
+                value: value.clone(),
+            })
             .collect(),
         ..Default::default()
     })
@@ -113,7 +119,11 @@ fn write(graph: &Graph, options: &ExportOptions, symbols: Option<&Symbols>) -> R
     }
     let info = |port: &crate::graph::Port| value_info(&port.name, port.value, graph, symbols);
     Ok(GraphProto {
-        name: if options.name.is_empty() { "graph".to_owned() } else { options.name.clone() },
+        name: if options.name.is_empty() {
+            "graph".to_owned()
+        } else {
+            options.name.clone()
+        },
         doc_string: options.doc.clone(),
         input: graph.inputs().iter().map(info).collect(),
         output: graph.outputs().iter().map(info).collect(),
@@ -130,11 +140,18 @@ fn value_info(name: &str, value: ValueId, graph: &Graph, symbols: Option<&Symbol
             None => Some(DimensionValue::Value(length as i64)),
         },
     };
-    let shape = TensorShapeProto { dim: graph.shape(value).iter().enumerate().map(dimension).collect() };
+    let shape = TensorShapeProto {
+        dim: graph.shape(value).iter().enumerate().map(dimension).collect(),
+    };
     let elem_type = tensor::element_type(graph.dtype(value)).into();
     ValueInfoProto {
         name: name.to_owned(),
-        r#type: Some(TypeProto { tensor_type: Some(TensorTypeProto { elem_type, shape: Some(shape) }) }),
+        r#type: Some(TypeProto {
+            tensor_type: Some(TensorTypeProto {
+                elem_type,
+                shape: Some(shape),
+            }),
+        }),
         ..Default::default()
     }
 }
@@ -158,10 +175,15 @@ impl Writer {
         let mut taken = HashSet::new();
         for port in graph.inputs().iter().chain(graph.outputs()) {
             if port.name.is_empty() {
-                return Err(OnnxError::Type { value: String::new(), problem: "an input or output has no name" });
+                return Err(OnnxError::Type {
+                    value: String::new(),
+                    problem: "an input or output has no name",
+                });
             }
             if !taken.insert(port.name.to_string()) {
-                return Err(OnnxError::Redefined { value: port.name.to_string() });
+                return Err(OnnxError::Redefined {
+                    value: port.name.to_string(),
+                });
             }
         }
         Ok(Self {
@@ -210,22 +232,44 @@ impl Writer {
             self.names[value.index()] = self.fresh(format!("v{}", value.index()));
         }
         let output = self.names[value.index()].clone();
-        let mut input: Vec<String> = node.inputs.iter().map(|&input| self.names[input.index()].clone()).collect();
+        let mut input: Vec<String> = node
+            .inputs
+            .iter()
+            .map(|&input| self.names[input.index()].clone())
+            .collect();
         if let Op::ScatterAdd(scatter) = &node.op {
             self.broadcast_indices(&output, &mut input, scatter.axis, &types);
         }
+        let no_axes = form.constants == [OnnxConstant::List(Vec::new())];
         for constant in form.constants {
             let name = match constant {
                 OnnxConstant::Scalar(number) => self.constant(&Tensor::scalar(number)),
-                OnnxConstant::List(values) => {
-                    self.list(symbols.and_then(|symbols| symbols.reshape(value)).unwrap_or(values))
-                }
+                OnnxConstant::List(values) => match symbols.and_then(|symbols| symbols.target(value)) {
+                    None => self.list(values),
+                    Some(Target::List(values)) => self.list(values),
+                    Some(Target::ShapeOf(of)) => {
+                        let of = self.names[of.index()].clone();
+                        self.before(&output, "Shape", "shape", vec![of])
+                    }
+                },
             };
             input.push(name);
         }
-        let attribute = form.attributes.into_iter().map(|(name, value)| attribute(name, value)).collect();
+        let mut attribute: Vec<_> = form
+            .attributes
+            .into_iter()
+            .map(|(name, value)| attribute(name, value))
+            .collect();
+        if form.op_type.starts_with("Reduce") && types[0].rank() > 0 && no_axes {
+            // ONNX would reduce over all of them.
+            attribute.push(self::attribute("noop_with_empty_axes", OnnxAttribute::Int(1)));
+        }
         // Where ONNX's operator alone does not tell which of Pliant's it is, the importer reads it here.
-        let mark = if form.op_type == "Identity" && node.op.name() != form.op_type { node.op.name() } else { "" };
+        let mark = if form.op_type == "Identity" && node.op.name() != form.op_type {
+            node.op.name()
+        } else {
+            ""
+        };
         self.nodes.push(NodeProto {
             name: format!("{} {output}", node.op.name()),
             op_type: form.op_type.to_owned(),
@@ -246,20 +290,22 @@ impl Writer {
         let mut full: Vec<i64> = data.shape.iter().map(|&length| length as i64).collect();
         full[axis] = count;
         if indices.rank() != 1 {
-            input[2] = self.before(output, "Reshape", "updates", &input[2], full.clone());
+            let shape = self.list(full.clone());
+            input[2] = self.before(output, "Reshape", "updates", vec![input[2].clone(), shape]);
         }
-        input[1] = self.before(output, "Reshape", "indices", &input[1], along);
-        input[1] = self.before(output, "Expand", "broadcast", &input[1], full);
+        let shape = self.list(along);
+        input[1] = self.before(output, "Reshape", "indices", vec![input[1].clone(), shape]);
+        let shape = self.list(full);
+        input[1] = self.before(output, "Expand", "broadcast", vec![input[1].clone(), shape]);
     }
 
-    /// Writes a node before the one that makes `output`.
-    fn before(&mut self, output: &str, op_type: &str, role: &str, operand: &str, shape: Vec<i64>) -> String {
+    /// Writes a node before the one that makes `output`; gives the name of its result.
+    fn before(&mut self, output: &str, op_type: &str, role: &str, input: Vec<String>) -> String {
         let result = self.fresh(format!("{output}_{role}"));
-        let shape = self.list(shape);
         self.nodes.push(NodeProto {
             name: format!("{op_type} {result}"),
             op_type: op_type.to_owned(),
-            input: vec![operand.to_owned(), shape],
+            input,
             output: vec![result.clone()],
             ..Default::default()
         });
@@ -268,7 +314,10 @@ impl Writer {
 }
 
 fn attribute(name: &str, value: OnnxAttribute) -> AttributeProto {
-    let mut attribute = AttributeProto { name: name.to_owned(), ..Default::default() };
+    let mut attribute = AttributeProto {
+        name: name.to_owned(),
+        ..Default::default()
+    };
     match value {
         OnnxAttribute::Int(value) => {
             attribute.set_type(AttributeType::Int);

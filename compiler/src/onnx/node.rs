@@ -30,17 +30,34 @@ enum Operand<'m> {
 
 impl<'r, 'm> NodeReader<'r, 'm> {
     pub(super) fn new(reader: &'r mut Reader<'m>, node: &'m NodeProto, name: &'r str) -> Self {
-        let operand = |name: &'m String| if name.is_empty() { Operand::Absent } else { Operand::Named(name) };
+        let operand = |name: &'m String| {
+            if name.is_empty() {
+                Operand::Absent
+            } else {
+                Operand::Named(name)
+            }
+        };
         let mut operands: Vec<Operand<'m>> = node.input.iter().map(operand).collect();
         while operands.last() == Some(&Operand::Absent) {
             operands.pop();
         }
-        Self { reader, node, name, taken: Vec::new(), operands }
+        Self {
+            reader,
+            node,
+            name,
+            taken: Vec::new(),
+            operands,
+        }
     }
 
     /// The operands that are left once every attribute was taken.
     pub(super) fn finish(mut self) -> Result<Vec<ValueId>, OnnxError> {
-        if let Some(attribute) = self.node.attribute.iter().find(|a| !self.taken.contains(&a.name.as_str())) {
+        if let Some(attribute) = self
+            .node
+            .attribute
+            .iter()
+            .find(|a| !self.taken.contains(&a.name.as_str()))
+        {
             return Err(self.problem(&attribute.name, "is not supported"));
         }
         (0..self.operands.len()).map(|index| self.operand(index)).collect()
@@ -48,7 +65,11 @@ impl<'r, 'm> NodeReader<'r, 'm> {
 
     /// An error about an attribute or operand of this node.
     pub(super) fn problem(&self, attribute: &str, problem: &'static str) -> OnnxError {
-        OnnxError::Attribute { node: self.name.to_owned(), attribute: attribute.to_owned(), problem }
+        OnnxError::Attribute {
+            node: self.name.to_owned(),
+            attribute: attribute.to_owned(),
+            problem,
+        }
     }
 
     fn attribute(&mut self, name: &'static str, kind: AttributeType) -> Result<Option<&'m AttributeProto>, OnnxError> {
@@ -69,12 +90,16 @@ impl<'r, 'm> NodeReader<'r, 'm> {
 
     /// A string attribute.
     pub(super) fn text(&mut self, name: &'static str) -> Result<Option<&'m [u8]>, OnnxError> {
-        Ok(self.attribute(name, AttributeType::String)?.map(|attribute| attribute.s.as_slice()))
+        Ok(self
+            .attribute(name, AttributeType::String)?
+            .map(|attribute| attribute.s.as_slice()))
     }
 
     /// An attribute that is a list of integers.
     pub(super) fn ints(&mut self, name: &'static str) -> Result<Option<&'m [i64]>, OnnxError> {
-        Ok(self.attribute(name, AttributeType::Ints)?.map(|attribute| attribute.ints.as_slice()))
+        Ok(self
+            .attribute(name, AttributeType::Ints)?
+            .map(|attribute| attribute.ints.as_slice()))
     }
 
     /// An axis of operand 0, counted from the end where negative.
@@ -88,7 +113,10 @@ impl<'r, 'm> NodeReader<'r, 'm> {
 
     /// Axes of a value of this rank, ascending; counted from the end where negative.
     pub(super) fn axes(&self, axes: &[i64], rank: usize) -> Result<Shape, OnnxError> {
-        let mut axes = axes.iter().map(|&axis| self.index(axis, rank)).collect::<Result<Shape, _>>()?;
+        let mut axes = axes
+            .iter()
+            .map(|&axis| self.index(axis, rank))
+            .collect::<Result<Shape, _>>()?;
         axes.sort_unstable();
         Ok(axes)
     }
@@ -97,7 +125,11 @@ impl<'r, 'm> NodeReader<'r, 'm> {
     pub(super) fn index(&self, axis: i64, rank: usize) -> Result<usize, OnnxError> {
         let rank = rank as i64;
         let axis = if axis < 0 { axis.saturating_add(rank) } else { axis };
-        if (0..rank).contains(&axis) { Ok(axis as usize) } else { Err(self.problem("axis", "does not exist")) }
+        if (0..rank).contains(&axis) {
+            Ok(axis as usize)
+        } else {
+            Err(self.problem("axis", "does not exist"))
+        }
     }
 
     /// Number of operands left.
@@ -140,7 +172,9 @@ impl<'r, 'm> NodeReader<'r, 'm> {
     /// Takes the constant operand `index` off the list: a single-precision scalar.
     pub(super) fn take_scalar(&mut self, index: usize, what: &'static str) -> Result<Option<f32>, OnnxError> {
         let Some(name) = self.take(index) else { return Ok(None) };
-        let Some(proto) = self.reader.constant(name) else { return Err(self.problem(what, "must be a constant")) };
+        let Some(proto) = self.reader.constant(name) else {
+            return Err(self.problem(what, "must be a constant"));
+        };
         let tensor: Tensor = tensor::decode(proto, self.name)?;
         match tensor.as_f32() {
             Some(&[value]) if tensor.shape().is_empty() => Ok(Some(value)),

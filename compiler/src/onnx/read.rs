@@ -53,8 +53,14 @@ pub(super) fn operator(name: &str, node: &mut NodeReader<'_, '_>) -> Result<Opti
             let (axes, keep_dims) = reduction(node)?;
             ReduceMax { axes, keep_dims }.into()
         }
-        "Softmax" => Softmax { axis: node.axis(Some(-1))? }.into(),
-        "LogSoftmax" => LogSoftmax { axis: node.axis(Some(-1))? }.into(),
+        "Softmax" => Softmax {
+            axis: node.axis(Some(-1))?,
+        }
+        .into(),
+        "LogSoftmax" => LogSoftmax {
+            axis: node.axis(Some(-1))?,
+        }
+        .into(),
         "Transpose" => transpose(node)?.into(),
         "Reshape" => reshape(node)?.into(),
         "Expand" => expand(node)?.into(),
@@ -62,7 +68,10 @@ pub(super) fn operator(name: &str, node: &mut NodeReader<'_, '_>) -> Result<Opti
         "Unsqueeze" => unsqueeze(node)?.into(),
         "Concat" => Concat { axis: node.axis(None)? }.into(),
         "Slice" => slice(node)?.into(),
-        "Gather" => Gather { axis: node.axis(Some(0))? }.into(),
+        "Gather" => Gather {
+            axis: node.axis(Some(0))?,
+        }
+        .into(),
         "ScatterElements" => scatter_add(node)?.into(),
         "Identity" if node.marked("StopGradient") => StopGradient.into(),
         "Identity" => Identity.into(),
@@ -73,7 +82,11 @@ pub(super) fn operator(name: &str, node: &mut NodeReader<'_, '_>) -> Result<Opti
 
 /// ONNX takes any number of operands here, Pliant two.
 fn two(node: &NodeReader<'_, '_>, op: Op) -> Result<Op, OnnxError> {
-    if node.operand_count() == 2 { Ok(op) } else { Err(node.problem("operands", "must be two")) }
+    if node.operand_count() == 2 {
+        Ok(op)
+    } else {
+        Err(node.problem("operands", "must be two"))
+    }
 }
 
 fn clip(node: &mut NodeReader<'_, '_>) -> Result<Clip, OnnxError> {
@@ -97,7 +110,10 @@ fn reduction(node: &mut NodeReader<'_, '_>) -> Result<(Shape, bool), OnnxError> 
 fn transpose(node: &mut NodeReader<'_, '_>) -> Result<Transpose, OnnxError> {
     let rank = node.value_type(0)?.rank();
     let permutation = match node.ints("perm")? {
-        Some(permutation) => permutation.iter().map(|&axis| node.index(axis, rank)).collect::<Result<_, _>>()?,
+        Some(permutation) => permutation
+            .iter()
+            .map(|&axis| node.index(axis, rank))
+            .collect::<Result<_, _>>()?,
         None => (0..rank).rev().collect(),
     };
     Ok(Transpose { permutation })
@@ -105,7 +121,9 @@ fn transpose(node: &mut NodeReader<'_, '_>) -> Result<Transpose, OnnxError> {
 
 fn reshape(node: &mut NodeReader<'_, '_>) -> Result<Reshape, OnnxError> {
     let zero_is_zero = node.int("allowzero")?.unwrap_or(0) != 0;
-    let Some(wanted) = node.take_ints(1, "shape")? else { return Err(node.problem("shape", "is missing")) };
+    let Some(wanted) = node.take_ints(1, "shape")? else {
+        return Err(node.problem("shape", "is missing"));
+    };
     let from = node.value_type(0)?;
     let mut shape = Shape::new();
     let mut rest = None;
@@ -122,7 +140,9 @@ fn reshape(node: &mut NodeReader<'_, '_>) -> Result<Reshape, OnnxError> {
             _ => shape.push(usize::try_from(dimension).unwrap_or(0)),
         }
     }
-    let Some(count) = elements(&shape) else { return Err(node.problem("shape", "is empty, negative or too large")) };
+    let Some(count) = elements(&shape) else {
+        return Err(node.problem("shape", "is empty, negative or too large"));
+    };
     if let Some(position) = rest {
         if from.elements() % count != 0 {
             return Err(node.problem("shape", "does not divide the operand"));
@@ -133,15 +153,25 @@ fn reshape(node: &mut NodeReader<'_, '_>) -> Result<Reshape, OnnxError> {
 }
 
 fn expand(node: &mut NodeReader<'_, '_>) -> Result<Expand, OnnxError> {
-    let Some(wanted) = node.take_ints(1, "shape")? else { return Err(node.problem("shape", "is missing")) };
+    let Some(wanted) = node.take_ints(1, "shape")? else {
+        return Err(node.problem("shape", "is missing"));
+    };
     let from = node.value_type(0)?;
     // ONNX broadcasts both ways: a length of one, or an axis left out, keeps the operand's.
     let rank = wanted.len().max(from.rank());
     let mut shape = Shape::new();
     for position in 0..rank {
-        let wanted = position.checked_sub(rank - wanted.len()).map_or(1, |index| wanted[index]);
-        let own = position.checked_sub(rank - from.rank()).map_or(1, |index| from.shape[index]);
-        shape.push(if wanted == 1 { own } else { usize::try_from(wanted).unwrap_or(0) });
+        let wanted = position
+            .checked_sub(rank - wanted.len())
+            .map_or(1, |index| wanted[index]);
+        let own = position
+            .checked_sub(rank - from.rank())
+            .map_or(1, |index| from.shape[index]);
+        shape.push(if wanted == 1 {
+            own
+        } else {
+            usize::try_from(wanted).unwrap_or(0)
+        });
     }
     match elements(&shape) {
         Some(_) => Ok(Expand { shape }),
@@ -159,9 +189,13 @@ fn squeeze(node: &mut NodeReader<'_, '_>) -> Result<Squeeze, OnnxError> {
 }
 
 fn unsqueeze(node: &mut NodeReader<'_, '_>) -> Result<Unsqueeze, OnnxError> {
-    let Some(axes) = node.take_ints(1, "axes")? else { return Err(node.problem("axes", "are missing")) };
+    let Some(axes) = node.take_ints(1, "axes")? else {
+        return Err(node.problem("axes", "are missing"));
+    };
     let rank = node.value_type(0)?.rank() + axes.len();
-    Ok(Unsqueeze { axes: node.axes(&axes, rank)? })
+    Ok(Unsqueeze {
+        axes: node.axes(&axes, rank)?,
+    })
 }
 
 fn slice(node: &mut NodeReader<'_, '_>) -> Result<Slice, OnnxError> {
@@ -186,7 +220,11 @@ fn slice(node: &mut NodeReader<'_, '_>) -> Result<Slice, OnnxError> {
         let bound = if bound < 0 { bound.saturating_add(length) } else { bound };
         bound.clamp(0, length) as usize
     };
-    Ok(Slice { axis, start: inside(start), end: inside(end) })
+    Ok(Slice {
+        axis,
+        start: inside(start),
+        end: inside(end),
+    })
 }
 
 /// `ScatterElements` wants indices of the updates' shape: the exporter put a `Reshape` and an `Expand` before them, and,
@@ -199,7 +237,10 @@ fn scatter_add(node: &mut NodeReader<'_, '_>) -> Result<ScatterAdd, OnnxError> {
     let found = node.see_through(1, |op| matches!(op, Op::Expand(_)))?
         && node.see_through(1, |op| matches!(op, Op::Reshape(_)))?;
     if !found {
-        return Err(node.problem("indices", "must be one tensor of indices, broadcast over the other axes"));
+        return Err(node.problem(
+            "indices",
+            "must be one tensor of indices, broadcast over the other axes",
+        ));
     }
     let data = node.value_type(0)?;
     let indices = node.value_type(1)?;
@@ -217,5 +258,6 @@ fn scatter_add(node: &mut NodeReader<'_, '_>) -> Result<ScatterAdd, OnnxError> {
 
 fn cast(node: &mut NodeReader<'_, '_>) -> Result<Cast, OnnxError> {
     let to = node.int("to")?.and_then(|to| tensor::dtype(i32::try_from(to).ok()?));
-    to.map(|to| Cast { to }).ok_or_else(|| node.problem("to", "must be float, int64 or bool"))
+    to.map(|to| Cast { to })
+        .ok_or_else(|| node.problem("to", "must be float, int64 or bool"))
 }

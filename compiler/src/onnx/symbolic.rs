@@ -19,7 +19,8 @@ use crate::{
 const SIZES: [usize; 2] = [997, 1009];
 
 /// Writes a model whose dimension called `dimension` is symbolic. `build` gives the graph for a number of rows, and is
-/// called for two of them; the graphs may differ only in dimensions of inputs and outputs and in the target of reshapes.
+/// called for two of them; the graphs may differ only in dimensions of inputs and outputs and in the targets of reshapes
+/// and expansions.
 ///
 /// ```
 /// use pliant_compiler::{graph::{DType, Graph}, onnx::{self, OnnxError}};
@@ -54,18 +55,31 @@ pub(super) struct Symbols {
     dimension: String,
     /// By value: the shape at the second size.
     other: Vec<crate::graph::Shape>,
-    /// By value: what a `Reshape` writes for its target, where that depends on the rows.
-    reshapes: Vec<Option<Vec<i64>>>,
+    /// By value: what a `Reshape` or `Expand` writes for its target, where that depends on the rows.
+    targets: Vec<Option<Target>>,
+}
+
+/// A target shape that depends on the number of rows.
+#[derive(Clone)]
+pub(super) enum Target {
+    /// With 0 (copied from the operand) or -1 (what is left) for the rows.
+    List(Vec<i64>),
+    /// The shape of this value.
+    ShapeOf(ValueId),
 }
 
 impl Symbols {
     fn new([a, b]: &[Graph; 2], dimension: &str) -> Result<Self, OnnxError> {
-        let fail = |node: String, problem| OnnxError::Symbolic { node, dimension: dimension.to_owned(), problem };
+        let fail = |node: String, problem| OnnxError::Symbolic {
+            node,
+            dimension: dimension.to_owned(),
+            problem,
+        };
         let whole = |problem| Err(fail("(the whole graph)".to_owned(), problem));
         if a.inputs() != b.inputs() || a.outputs() != b.outputs() {
             return whole("its inputs and outputs differ between two numbers of rows");
         }
-        let mut reshapes = vec![None; a.len()];
+        let mut targets = vec![None; a.len()];
         for ((value, left), (_, right)) in a.iter().zip(b.iter()) {
             let fail = |problem| Err(fail(format!("{} {value}", left.op.name()), problem));
             if left.inputs != right.inputs {
@@ -77,20 +91,27 @@ impl Symbols {
                     if pairs.clone().any(|(a, b)| a != b && [*a, *b] != SIZES) {
                         return fail("one of its dimensions is not the number of rows itself");
                     }
-                    if left.value_type.dtype != right.value_type.dtype || left.value_type.rank() != right.value_type.rank() {
+                    if left.value_type.dtype != right.value_type.dtype
+                        || left.value_type.rank() != right.value_type.rank()
+                    {
                         return fail("its type differs");
                     }
                 }
                 (Op::Reshape(to), Op::Reshape(other)) if to != other => {
                     let from = left.inputs.first().map(|&input| (a.shape(input), b.shape(input)));
                     match from.and_then(|from| reshape_target(from, (&to.shape, &other.shape))) {
-                        Some(target) => reshapes[value.index()] = Some(target),
+                        Some(target) => targets[value.index()] = Some(Target::List(target)),
                         None => return fail("more than one dimension of its target depends on it"),
                     }
                 }
                 (Op::Constant(a), Op::Constant(b)) if a != b => return fail("the constant's values or shape differ"),
-                (Op::Expand(a), Op::Expand(b)) if a != b => {
-                    return fail("its target shape does; let the operators after it broadcast instead");
+                (Op::Expand(to), Op::Expand(other)) if to != other => {
+                    // Mostly the gradient of a reduction, whose operand has the shape. Inputs come first and win.
+                    let of = |(v, _): &(ValueId, _)| *a.shape(*v) == *to.shape && *b.shape(*v) == *other.shape;
+                    match a.iter().take(value.index()).find(of) {
+                        Some((of, _)) => targets[value.index()] = Some(Target::ShapeOf(of)),
+                        None => return fail("no value before it has its target shape"),
+                    }
                 }
                 (left, right) if left != right => return fail("the operator or its attributes differ"),
                 _ => {}
@@ -100,7 +121,11 @@ impl Symbols {
             return whole("it has another number of nodes at another number of rows");
         }
         let other = b.nodes().iter().map(|node| node.value_type.shape.clone()).collect();
-        Ok(Self { dimension: dimension.to_owned(), other, reshapes })
+        Ok(Self {
+            dimension: dimension.to_owned(),
+            other,
+            targets,
+        })
     }
 
     /// An axis of an input or output: its length, the symbol, or nothing where it is another function of the rows.
@@ -115,9 +140,9 @@ impl Symbols {
         }
     }
 
-    /// The target a `Reshape` writes, where it depends on the rows.
-    pub(super) fn reshape(&self, value: ValueId) -> Option<Vec<i64>> {
-        self.reshapes[value.index()].clone()
+    /// The target of this `Reshape` or `Expand`, where it depends on the rows.
+    pub(super) fn target(&self, value: ValueId) -> Option<Target> {
+        self.targets[value.index()].clone()
     }
 }
 

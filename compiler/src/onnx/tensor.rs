@@ -14,7 +14,9 @@ pub(super) const MAX_ELEMENTS: usize = 1 << 31;
 pub(super) fn elements(shape: &[usize]) -> Option<usize> {
     let mut count = 1usize;
     for &dimension in shape {
-        count = count.checked_mul(dimension).filter(|&count| count > 0 && count <= MAX_ELEMENTS)?;
+        count = count
+            .checked_mul(dimension)
+            .filter(|&count| count > 0 && count <= MAX_ELEMENTS)?;
     }
     Some(count)
 }
@@ -55,14 +57,22 @@ pub(super) fn encode(tensor: &Tensor, name: &str) -> TensorProto {
 /// A constant from a message, values in `raw_data` or in the typed field.
 pub(super) fn decode(proto: &TensorProto, holder: &str) -> Result<Tensor, OnnxError> {
     let wrong = |problem| OnnxError::Constant {
-        tensor: if proto.name.is_empty() { holder.to_owned() } else { proto.name.clone() },
+        tensor: if proto.name.is_empty() {
+            holder.to_owned()
+        } else {
+            proto.name.clone()
+        },
         problem,
     };
     if proto.data_location != 0 || !proto.external_data.is_empty() {
         return Err(wrong("its values are in another file, which Pliant does not read"));
     }
     let dtype = dtype(proto.data_type).ok_or_else(|| wrong("its element type is none of float, int64 and bool"))?;
-    let shape: Option<Vec<usize>> = proto.dims.iter().map(|&dimension| usize::try_from(dimension).ok()).collect();
+    let shape: Option<Vec<usize>> = proto
+        .dims
+        .iter()
+        .map(|&dimension| usize::try_from(dimension).ok())
+        .collect();
     let shape = shape.filter(|shape| elements(shape).is_some());
     let shape = shape.ok_or_else(|| wrong("its shape is empty, negative or too large"))?;
     let raw = &proto.raw_data;
@@ -106,7 +116,11 @@ pub(super) fn decode_vector(proto: &TensorProto) -> Option<Vec<i64>> {
         return Some(Vec::new());
     }
     let tensor = decode(proto, "").ok()?;
-    if tensor.shape().len() == 1 { tensor.as_i64().map(<[i64]>::to_vec) } else { None }
+    if tensor.shape().len() == 1 {
+        tensor.as_i64().map(<[i64]>::to_vec)
+    } else {
+        None
+    }
 }
 
 #[cfg(test)]
@@ -124,7 +138,12 @@ mod tests {
         for tensor in tensors {
             assert_eq!(decode(&encode(&tensor, "t"), "").unwrap(), tensor);
         }
-        let typed = TensorProto { dims: vec![2], data_type: 1, float_data: vec![1.0, 2.0], ..Default::default() };
+        let typed = TensorProto {
+            dims: vec![2],
+            data_type: 1,
+            float_data: vec![1.0, 2.0],
+            ..Default::default()
+        };
         assert_eq!(decode(&typed, "").unwrap(), Tensor::f32(&[2], vec![1.0, 2.0]).unwrap());
     }
 
@@ -133,7 +152,10 @@ mod tests {
         for values in [vec![], vec![3], vec![-1, 0, 5]] {
             assert_eq!(decode_vector(&encode_vector(&values, "v")), Some(values));
         }
-        assert_eq!(decode_vector(&encode(&Tensor::f32(&[1], vec![1.0]).unwrap(), "v")), None);
+        assert_eq!(
+            decode_vector(&encode(&Tensor::f32(&[1], vec![1.0]).unwrap(), "v")),
+            None
+        );
     }
 
     #[test]

@@ -29,6 +29,11 @@ macro_rules! operators {
         #[allow(missing_docs, reason = "each variant is the operator of the same name, documented there")]
         pub enum Op { $($name($name)),+ }
 
+        impl Op {
+            /// The name of every operator: what a test of all of them must cover.
+            pub const NAMES: &'static [&'static str] = &[$(stringify!($name)),+];
+        }
+
         $(impl From<$name> for Op {
             fn from(operator: $name) -> Self { Self::$name(operator) }
         })+
