@@ -4,6 +4,7 @@
 //!
 //! - [`random`]: one seed, named streams of random numbers.
 //! - [`recipe`]: everything that decides a training run, in one checked TOML file.
+//! - [`engine`]: what runs graphs on the workstation.
 //! - [`envs`], [`tasks`], [`rollout`]: what there is to learn from.
 //! - [`algorithms`]: meta-learning algorithms behind one trait, stepped by the caller.
 //! - [`eval`]: scores of the deployed artefact on held-out tasks.
@@ -11,6 +12,7 @@
 
 pub mod algorithms;
 pub mod checkpoint;
+pub mod engine;
 pub mod envs;
 pub mod error;
 pub mod eval;

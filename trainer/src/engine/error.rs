@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, path::PathBuf};
 
 use super::ENGINE_NAMES;
-use crate::engine::library::{ONNX_RUNTIME_VERSION, OLDEST_ONNX_RUNTIME_MINOR};
+use crate::engine::library::{OLDEST_ONNX_RUNTIME_MINOR, ONNX_RUNTIME_VERSION};
 
 /// An engine that is missing, or failed.
 #[derive(Debug, thiserror::Error)]

@@ -32,7 +32,11 @@ pub fn find_onnx_runtime(explicit: Option<&Path>) -> Result<PathBuf, EngineError
         if path.is_dir() {
             return library_in(&path).ok_or(EngineError::LibraryMissing { searched: vec![path] });
         }
-        return if path.exists() { Ok(path) } else { Err(EngineError::LibraryMissing { searched: vec![path] }) };
+        return if path.exists() {
+            Ok(path)
+        } else {
+            Err(EngineError::LibraryMissing { searched: vec![path] })
+        };
     }
     let searched = default_places();
     match searched.iter().find_map(|folder| library_in(folder)) {
@@ -46,7 +50,13 @@ fn default_places() -> Vec<PathBuf> {
     let mut places = Vec::new();
     if let Ok(executable) = env::current_exe() {
         // target/release/pliant, target/debug/deps/test-…, target/<triple>/release/pliant: at most four up.
-        places.extend(executable.ancestors().skip(1).take(4).map(|folder| folder.join("onnxruntime")));
+        places.extend(
+            executable
+                .ancestors()
+                .skip(1)
+                .take(4)
+                .map(|folder| folder.join("onnxruntime")),
+        );
         places.extend(executable.parent().map(Path::to_path_buf));
     }
     places.push(Path::new("target").join("onnxruntime"));
@@ -55,12 +65,21 @@ fn default_places() -> Vec<PathBuf> {
 
 /// The library in a folder, or in the `onnxruntime/capi` of a wheel unpacked there. Of several versions the last by name.
 fn library_in(folder: &Path) -> Option<PathBuf> {
-    let inside = [folder.to_path_buf(), folder.join("capi"), folder.join("onnxruntime").join("capi"), folder.join("lib")];
+    let inside = [
+        folder.to_path_buf(),
+        folder.join("capi"),
+        folder.join("onnxruntime").join("capi"),
+        folder.join("lib"),
+    ];
     inside.iter().find_map(|folder| {
         let mut found: Vec<PathBuf> = fs::read_dir(folder)
             .ok()?
             .filter_map(|entry| Some(entry.ok()?.path()))
-            .filter(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(is_library_name))
+            .filter(|path| {
+                path.file_name()
+                    .and_then(|name| name.to_str())
+                    .is_some_and(is_library_name)
+            })
             .collect();
         found.sort();
         found.pop()
@@ -88,7 +107,10 @@ mod tests {
         let error = find_onnx_runtime(Some(path)).unwrap_err();
         assert!(matches!(&error, EngineError::LibraryMissing { searched } if searched == &[path]));
         let text = error.to_string();
-        assert!(text.contains("cargo xtask onnxruntime") && text.contains("pip download"), "{text}");
+        assert!(
+            text.contains("cargo xtask onnxruntime") && text.contains("pip download"),
+            "{text}"
+        );
     }
 
     #[test]

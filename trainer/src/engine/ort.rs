@@ -26,7 +26,10 @@ use pliant_compiler::{
     onnx::{ExportOptions, export},
 };
 
-use super::{CompileOptions, Engine, EngineError, Port, Program, Statistics, find_onnx_runtime, ports::Ports};
+use super::{
+    CompileOptions, Engine, EngineError, Port, Program, Statistics, find_onnx_runtime,
+    ports::{Ports, operators},
+};
 
 /// Which of ONNX Runtime's execution providers runs the graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,13 +93,17 @@ impl OrtEngine {
         let builder = match self.provider {
             Provider::Cpu => builder,
             Provider::Cuda { device } => {
-                let cuda = ep::CUDA::default().with_device_id(device).with_tf32(false).build().error_on_failure();
+                let cuda = ep::CUDA::default()
+                    .with_device_id(device)
+                    .with_tf32(false)
+                    .build()
+                    .error_on_failure();
                 builder
                     .and_then(|builder| builder.with_execution_providers([cuda]))
                     .and_then(|builder| builder.with_disable_cpu_fallback())
             }
         };
-        builder.map_err(ort::Error::from)?.commit_from_memory(model)
+        builder?.commit_from_memory(model)
     }
 }
 
@@ -114,9 +121,14 @@ impl Engine for OrtEngine {
         let graph = graph.prune();
         let model = export(&graph, &ExportOptions::default())?;
         let session = self.session(&model).map_err(failed("creating the session"))?;
-        let nodes = graph.operator_count();
-        let statistics = Statistics { graph_nodes: nodes, kernels: nodes, creation: start.elapsed() };
-        let mut program = OrtProgram::new(session, ports, self.provider, statistics).map_err(failed("binding buffers"))?;
+        let nodes = operators(&graph);
+        let statistics = Statistics {
+            graph_nodes: nodes,
+            kernels: nodes,
+            creation: start.elapsed(),
+        };
+        let mut program =
+            OrtProgram::new(session, ports, self.provider, statistics).map_err(failed("binding buffers"))?;
         program.statistics.creation = start.elapsed();
         Ok(Box::new(program))
     }
@@ -128,22 +140,37 @@ fn load(path: &Path) -> Result<Environment, EngineError> {
     let path = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
     if let Some((loaded, environment)) = &*loaded {
         if *loaded != path {
-            return Err(EngineError::LibraryAlreadyLoaded { loaded: loaded.clone(), asked: path });
+            return Err(EngineError::LibraryAlreadyLoaded {
+                loaded: loaded.clone(),
+                asked: path,
+            });
         }
         return Ok(environment.clone());
     }
     let builder = ort::init_from(&path).map_err(|error| match error {
-        LoadDynamicError::BadVersion { version_str, path } => EngineError::LibraryTooOld { path, found: version_str },
-        other => EngineError::LibraryUnusable { path: path.clone(), reason: other.to_string() },
+        LoadDynamicError::BadVersion { version_str, path } => EngineError::LibraryTooOld {
+            path,
+            found: version_str,
+        },
+        other => EngineError::LibraryUnusable {
+            path: path.clone(),
+            reason: other.to_string(),
+        },
     })?;
-    let environment =
-        builder.with_name("pliant").with_telemetry(false).build().map_err(failed("creating the environment"))?;
+    let environment = builder
+        .with_name("pliant")
+        .with_telemetry(false)
+        .build()
+        .map_err(failed("creating the environment"))?;
     *loaded = Some((path, environment.clone()));
     Ok(environment)
 }
 
 fn failed(doing: &'static str) -> impl FnOnce(ort::Error) -> EngineError {
-    move |error| EngineError::OnnxRuntime { doing, message: error.to_string() }
+    move |error| EngineError::OnnxRuntime {
+        doing,
+        message: error.to_string(),
+    }
 }
 
 /// A tensor the host can reach, and its copy on the device where that is another memory.
@@ -207,7 +234,9 @@ impl Buffer {
             }
             DType::Bool => {
                 let from = self.host.try_extract_tensor::<bool>()?.1;
-                into.iter_mut().zip(from).for_each(|(to, &value)| *to = f32::from(u8::from(value)));
+                into.iter_mut()
+                    .zip(from)
+                    .for_each(|(to, &value)| *to = f32::from(u8::from(value)));
             }
         }
         Ok(())
@@ -235,18 +264,31 @@ impl OrtProgram {
             Provider::Cpu => None,
             Provider::Cuda { device } => Some(Allocator::new(
                 &session,
-                MemoryInfo::new(AllocationDevice::CUDA, device, AllocatorType::Device, MemoryType::Default)?,
+                MemoryInfo::new(
+                    AllocationDevice::CUDA,
+                    device,
+                    AllocatorType::Device,
+                    MemoryType::Default,
+                )?,
             )?),
         };
         let mut inputs = Vec::with_capacity(ports.inputs.len());
         for (port, next) in ports.inputs.iter().zip(&ports.next) {
             let count = if next.is_some() { 2 } else { 1 };
-            inputs.push((0..count).map(|_| Buffer::new(port, device.as_ref())).collect::<ort::Result<Vec<_>>>()?);
+            inputs.push(
+                (0..count)
+                    .map(|_| Buffer::new(port, device.as_ref()))
+                    .collect::<ort::Result<Vec<_>>>()?,
+            );
         }
         // Plain outputs are bound in the host's memory: the session copies them there at the end of a run.
         let mut outputs = Vec::with_capacity(ports.outputs.len());
         for (port, previous) in ports.outputs.iter().zip(&ports.previous) {
-            outputs.push(if previous.is_some() { None } else { Some(Buffer::new(port, None)?) });
+            outputs.push(if previous.is_some() {
+                None
+            } else {
+                Some(Buffer::new(port, None)?)
+            });
         }
         let turns = if ports.next.iter().any(Option::is_some) { 2 } else { 1 };
         let mut bindings = Vec::with_capacity(turns);
@@ -266,7 +308,15 @@ impl OrtProgram {
             }
             bindings.push(binding);
         }
-        Ok(Self { bindings, turn: 0, inputs, outputs, session, ports, statistics })
+        Ok(Self {
+            bindings,
+            turn: 0,
+            inputs,
+            outputs,
+            session,
+            ports,
+            statistics,
+        })
     }
 }
 
@@ -283,11 +333,15 @@ impl Program for OrtProgram {
         self.ports.check_input(input, values.len())?;
         let buffers = &mut self.inputs[input];
         let current = self.turn % buffers.len();
-        buffers[current].write(self.ports.inputs[input].dtype, values).map_err(failed("setting an input"))
+        buffers[current]
+            .write(self.ports.inputs[input].dtype, values)
+            .map_err(failed("setting an input"))
     }
 
     fn run(&mut self) -> Result<(), EngineError> {
-        self.session.run_binding(&self.bindings[self.turn]).map_err(failed("running the graph"))?;
+        self.session
+            .run_binding(&self.bindings[self.turn])
+            .map_err(failed("running the graph"))?;
         self.turn = (self.turn + 1) % self.bindings.len();
         Ok(())
     }

@@ -69,7 +69,11 @@ pub fn select(
 ) -> Result<EngineChoice, EngineError> {
     let by_name = |engine: Arc<dyn Engine>| {
         let reason = format!("engine `{}`, as asked for", engine.name());
-        Ok(EngineChoice { engine, reason, timings: Vec::new() })
+        Ok(EngineChoice {
+            engine,
+            reason,
+            timings: Vec::new(),
+        })
     };
     match name {
         "plan" => by_name(Arc::new(PlanEngine::fast())),
@@ -103,7 +107,9 @@ fn fastest(library: Option<&Path>, probe: &Graph, options: &CompileOptions) -> R
             Err(error) => {
                 // Why CUDA cannot be used interests only those who have it: say so in two words.
                 let why = match &error {
-                    EngineError::LibraryMissing { .. } => "not installed (`cargo xtask onnxruntime` gets it)".to_owned(),
+                    EngineError::LibraryMissing { .. } => {
+                        "not installed (`cargo xtask onnxruntime` gets it)".to_owned()
+                    }
                     EngineError::CudaUnavailable { .. } => "not available".to_owned(),
                     other => other.to_string(),
                 };
@@ -117,16 +123,31 @@ fn fastest(library: Option<&Path>, probe: &Graph, options: &CompileOptions) -> R
     }
     let Some((engine, _)) = best else {
         // Every candidate failed, so there is a first error: the plan engine's.
-        return Err(first_error.unwrap_or(EngineError::UnknownEngine { name: "auto".to_owned() }));
+        return Err(first_error.unwrap_or(EngineError::UnknownEngine {
+            name: "auto".to_owned(),
+        }));
     };
     let mut reason = format!("engine `{}`", engine.name());
-    reason.push_str(if timings.len() > 1 { ", the fastest here: " } else { ", the only one here: " });
+    reason.push_str(if timings.len() > 1 {
+        ", the fastest here: "
+    } else {
+        ", the only one here: "
+    });
     for (index, timing) in timings.iter().enumerate() {
         let separator = if index == 0 { "" } else { ", " };
-        let _ = write!(reason, "{separator}{} {:.3} ms a step", timing.engine, timing.run.as_secs_f64() * 1e3);
+        let _ = write!(
+            reason,
+            "{separator}{} {:.3} ms a step",
+            timing.engine,
+            timing.run.as_secs_f64() * 1e3
+        );
     }
     reason.push_str(&without);
-    Ok(EngineChoice { engine, reason, timings })
+    Ok(EngineChoice {
+        engine,
+        reason,
+        timings,
+    })
 }
 
 /// Compiles and times one engine on one thread.
@@ -148,5 +169,9 @@ fn time(engine: &dyn Engine, graph: &Graph, options: &CompileOptions) -> Result<
         runs.push(one.elapsed());
     }
     runs.sort();
-    Ok(Timing { engine: engine.name(), run: runs[runs.len() / 2], creation: program.statistics().creation })
+    Ok(Timing {
+        engine: engine.name(),
+        run: runs[runs.len() / 2],
+        creation: program.statistics().creation,
+    })
 }
