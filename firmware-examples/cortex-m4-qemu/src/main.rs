@@ -61,7 +61,7 @@ fn main() -> ! {
 
     // Opaque to the optimiser: that no panic is reachable then holds for every image, not only for this one.
     let image = core::hint::black_box(IMAGE);
-    let result = navigation_example::run(image, MEMORY, &mut board);
+    let result = navigation_example::run(image, core::hint::black_box(MEMORY), &mut board);
 
     let (statics, stack) = (memory::static_bytes(), memory::stack_bytes());
     Line::new(&mut board)

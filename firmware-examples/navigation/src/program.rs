@@ -126,7 +126,7 @@ fn try_run<B: Board>(bytes: &[u8], memory: &mut [f32], board: &mut B) -> Result<
             return Err(Failure::Rejected);
         }
         let mut adapted = Checksum::new();
-        adapted.add(actor.parameters());
+        adapted.add(learner.parameters());
         Line::new(board)
             .text("adapted parameters: CRC-32 ")
             .bits(adapted.value())
