@@ -1,0 +1,211 @@
+//! The contract: encoding, every fault, comparison with what is wired.
+
+use pliant_runtime::contract::{
+    Channel, ChannelKind, Contract, ContractError, ContractView, Fault, Interface, MAX_OBSERVATIONS, Port, Side, Source,
+};
+
+fn contract() -> Contract {
+    let mut contract = Contract::new(50.0);
+    contract
+        .observe(
+            Channel::observation("angle", "rad")
+                .with_normaliser(0.5, 2.0)
+                .with_clip(3.0),
+        )
+        .unwrap();
+    let mut previous = Channel::observation("last torque", "N m");
+    previous.source = Source::PreviousAction;
+    previous.max_age_ms = 40;
+    contract.observe(previous).unwrap();
+    let torque = Channel::action("torque", "N m")
+        .with_range(-2.0, 4.0)
+        .with_normaliser(1.0, 2.0)
+        .with_safe(0.5);
+    contract.actuate(torque).unwrap();
+    let mut gear = Channel::action("gear", "")
+        .with_range(1.0, 5.0)
+        .with_normaliser(3.0, 1.0)
+        .with_safe(1.0);
+    gear.kind = ChannelKind::Discrete;
+    contract.actuate(gear).unwrap();
+    contract
+}
+
+fn encode(contract: &Contract) -> Result<Vec<u8>, ContractError> {
+    let mut buffer = vec![0; 8192];
+    contract.encode(&mut buffer).map(<[u8]>::to_vec)
+}
+
+#[test]
+fn what_is_encoded_comes_back() {
+    let contract = contract();
+    let bytes = encode(&contract).unwrap();
+    let view = ContractView::new_checked(&bytes).unwrap();
+    assert_eq!(view.to_contract().unwrap(), contract);
+    assert_eq!(view.observations().len(), 2);
+    assert_eq!(view.actions().nth(1).unwrap().name, "gear");
+    assert!(
+        view.observations()
+            .zip(&contract.observations)
+            .all(|(view, owned)| view == owned.view())
+    );
+    assert_eq!(postcard::from_bytes::<Contract>(&bytes).unwrap(), contract);
+}
+
+#[test]
+fn every_truncation_and_a_longer_string_are_refused() {
+    let mut bytes = encode(&contract()).unwrap();
+    for length in 0..bytes.len() {
+        assert!(ContractView::new_checked(&bytes[..length]).is_err(), "{length}");
+    }
+    bytes.push(0);
+    assert_eq!(ContractView::new_checked(&bytes).unwrap_err(), ContractError::Encoding);
+}
+
+#[test]
+fn every_byte_value_is_accepted_or_refused() {
+    let bytes = encode(&contract()).unwrap();
+    for index in 0..bytes.len() {
+        for value in 0..=255 {
+            let mut changed = bytes.clone();
+            changed[index] = value;
+            if let Ok(view) = ContractView::new_checked(&changed) {
+                assert!(view.observations().count() == 2 && view.actions().count() == 2);
+            }
+        }
+    }
+}
+
+#[test]
+fn faults_are_named() {
+    let fault = |change: &dyn Fn(&mut Contract)| {
+        let mut changed = contract();
+        change(&mut changed);
+        encode(&changed).unwrap_err()
+    };
+    let channel = |side, index, fault| ContractError::Channel { side, index, fault };
+    assert_eq!(fault(&|c| c.control_rate_hz = 0.0), ContractError::ControlRate);
+    assert_eq!(fault(&|c| c.control_rate_hz = f32::NAN), ContractError::ControlRate);
+    assert_eq!(
+        fault(&|c| c.observations.clear()),
+        ContractError::NoChannels(Side::Observation)
+    );
+    assert_eq!(
+        fault(&|c| c.observations[1].name.clear()),
+        channel(Side::Observation, 1, Fault::Name)
+    );
+    assert_eq!(
+        fault(&|c| c.observations[0].mean = f32::NAN),
+        channel(Side::Observation, 0, Fault::NotFinite)
+    );
+    assert_eq!(
+        fault(&|c| c.observations[0].scale = 0.0),
+        channel(Side::Observation, 0, Fault::Scale)
+    );
+    assert_eq!(
+        fault(&|c| c.observations[0].clip = -1.0),
+        channel(Side::Observation, 0, Fault::Scale)
+    );
+    assert_eq!(
+        fault(&|c| c.actions[0].range = [1.0, -1.0]),
+        channel(Side::Action, 0, Fault::Range)
+    );
+    assert_eq!(
+        fault(&|c| c.actions[0].safe = 9.0),
+        channel(Side::Action, 0, Fault::Safe)
+    );
+    assert_eq!(
+        fault(&|c| c.actions[1].source = Source::Sensor),
+        channel(Side::Action, 1, Fault::Source)
+    );
+    assert_eq!(
+        contract().encode(&mut [0; 20]).unwrap_err(),
+        ContractError::BufferTooShort
+    );
+
+    let mut full = Contract::new(1.0);
+    for _ in 0..MAX_OBSERVATIONS {
+        full.observe(Channel::observation("x", "")).unwrap();
+    }
+    assert_eq!(
+        full.observe(Channel::observation("x", "")),
+        Err(ContractError::TooManyChannels(Side::Observation))
+    );
+    assert_eq!(Channel::observation(&"ä".repeat(30), "").name.as_str(), "ä".repeat(12));
+}
+
+#[test]
+fn a_different_wiring_is_refused_at_the_channel() {
+    let bytes = encode(&contract()).unwrap();
+    let view = ContractView::new_checked(&bytes).unwrap();
+    let observations = [Port::new("angle", "rad"), Port::new("last torque", "N m")];
+    let actions = [Port::new("torque", "N m"), Port::new("gear", "")];
+    let wired = Interface {
+        observations: &observations,
+        actions: &actions,
+        control_rate_hz: 50.02,
+    };
+    assert_eq!(view.check(&wired), Ok(()));
+
+    let differs = |wired: Interface<'_>| view.check(&wired).unwrap_err();
+    let channel = |side, index, fault| ContractError::Channel { side, index, fault };
+    let swapped = [observations[1], observations[0]];
+    let degrees = [Port::new("angle", "deg"), observations[1]];
+    assert_eq!(
+        differs(Interface {
+            observations: &swapped,
+            ..wired
+        }),
+        channel(Side::Observation, 0, Fault::NameDiffers)
+    );
+    assert_eq!(
+        differs(Interface {
+            observations: &degrees,
+            ..wired
+        }),
+        channel(Side::Observation, 0, Fault::UnitDiffers)
+    );
+    assert_eq!(
+        differs(Interface {
+            actions: &actions[..1],
+            ..wired
+        }),
+        channel(Side::Action, 1, Fault::Missing)
+    );
+    let more = [actions[0], actions[1], actions[1]];
+    assert_eq!(
+        differs(Interface {
+            actions: &more,
+            ..wired
+        }),
+        channel(Side::Action, 2, Fault::Missing)
+    );
+    for rate in [51.0, 0.0, f32::NAN, f32::INFINITY] {
+        assert_eq!(
+            differs(Interface {
+                control_rate_hz: rate,
+                ..wired
+            }),
+            ContractError::ControlRate
+        );
+    }
+}
+
+#[test]
+fn scaling_and_limits() {
+    let contract = contract();
+    let angle = contract.observations[0].view();
+    assert_eq!(angle.normalise(1.5), (0.5, false));
+    assert_eq!(angle.normalise(100.0), (3.0, true));
+    assert_eq!(angle.normalise(-100.0), (-3.0, true));
+    assert_eq!(angle.normalise(f32::MAX), (3.0, true));
+    let torque = contract.actions[0].view();
+    assert_eq!(torque.denormalise(0.25), 1.5);
+    assert_eq!(torque.denormalise(10.0), 4.0);
+    assert_eq!(torque.denormalise(f32::NEG_INFINITY), -2.0);
+    let gear = contract.actions[1].view();
+    assert_eq!(
+        [-9.0, 0.4, 0.6, 9.0].map(|action| gear.denormalise(action)),
+        [1.0, 3.0, 4.0, 5.0]
+    );
+}
