@@ -64,13 +64,14 @@ pub(crate) fn check(workspace: &Workspace, choice: Choice, install: bool) -> Res
         return Ok(checks.done());
     };
     println!("bare-metal target: {toolchain}");
+    // First the one that must not link: the folder is left with the good ELF.
+    checks.verdict(Check::PlantedPanic, planted_panic(workspace, &toolchain));
     let Some(elf) = checks.verdict(Check::Links, build(workspace, &toolchain)) else {
         // Nothing to look into or to run.
-        checks.tally.skipped += Check::ALL.len() - 1;
+        checks.tally.skipped += Check::ALL.len() - 2;
         return Ok(checks.done());
     };
     checks.verdict(Check::Symbols, elf::check(&elf));
-    checks.verdict(Check::PlantedPanic, planted_panic(workspace, &toolchain));
     if emulator.is_none() {
         checks.tally.skipped += 2;
         return Ok(checks.done());
@@ -89,18 +90,18 @@ pub(crate) fn check(workspace: &Workspace, choice: Choice, install: bool) -> Res
 /// The checks, in order.
 #[derive(Clone, Copy)]
 enum Check {
+    PlantedPanic,
     Links,
     Symbols,
-    PlantedPanic,
     Runs,
     SameBits,
 }
 
 impl Check {
     const ALL: [Self; 5] = [
+        Self::PlantedPanic,
         Self::Links,
         Self::Symbols,
-        Self::PlantedPanic,
         Self::Runs,
         Self::SameBits,
     ];
@@ -180,11 +181,7 @@ fn build(workspace: &Workspace, toolchain: &Toolchain) -> Result<PathBuf, Error>
 
 /// Links the firmware with a panic planted in it: that must fail, and name the symbol.
 fn planted_panic(workspace: &Workspace, toolchain: &Toolchain) -> Result<(), Error> {
-    // A folder of its own, so that the good ELF stays what it is.
-    let folder = target_folder(workspace).join(format!("{}-{PLANTED_PANIC}", toolchain.name()));
-    let process = board_build(workspace, toolchain)
-        .args(["--features", PLANTED_PANIC])
-        .env("CARGO_TARGET_DIR", folder);
+    let process = board_build(workspace, toolchain).args(["--features", PLANTED_PANIC]);
     let finished = process.silent()?;
     if finished.status.success() {
         return Err(Error::Check("it did".to_owned()));
