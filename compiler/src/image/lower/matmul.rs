@@ -63,6 +63,10 @@ impl Program<'_> {
             a = self.copied(&a);
             left = left_layout(&a);
         }
+        if left.is_none() {
+            a = self.dense_matrices(&a);
+            left = left_layout(&a);
+        }
         let mut left = left.unwrap_or(Left::Rows { stride: k });
         if !right_fits(&w) {
             w = self.copied(&w);

@@ -1,0 +1,47 @@
+//! Adaptation rules as graphs.
+//!
+//! A rule is written once, as a loss over rows, and becomes every graph that adapts: the fold a device runs in chunks
+//! (`begin`, `accumulate`, `apply`, `score`), the whole-support step that meta-training differentiates through, and the
+//! `adapt` and `score` graphs that are exported to ONNX.
+//!
+//! [`loss`]: the losses. [`gradient`]: a few steps of gradient descent with learned step sizes (MAML, Meta-SGD).
+
+pub mod gradient;
+pub mod loss;
+
+use thiserror::Error;
+
+use crate::autodiff::AutodiffError;
+use crate::graph::GraphError;
+
+/// Why an adaptation graph cannot be built.
+#[derive(Clone, Debug, PartialEq, Error)]
+pub enum AdaptationError {
+    /// An operator refuses its inputs: usually a loss that does not fit the fields.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// The loss has no gradient.
+    #[error(transparent)]
+    Autodiff(#[from] AutodiffError),
+    /// Not as many values as the rule has.
+    #[error("{what}: the rule has {expected}, got {found}")]
+    Count {
+        /// Of what.
+        what: &'static str,
+        /// How many the rule has.
+        expected: usize,
+        /// How many were given.
+        found: usize,
+    },
+    /// No parameter adapts.
+    #[error("no parameter adapts")]
+    NothingAdapts,
+    /// A loss of another shape than one number a row.
+    #[error("the loss of {rows:?} rows has shape {found:?}, expected one number a row (last axis 1)")]
+    LossShape {
+        /// Shape of the row weights.
+        rows: Vec<usize>,
+        /// Shape of the loss.
+        found: Vec<usize>,
+    },
+}

@@ -1,0 +1,100 @@
+//! The gated recurrent unit.
+
+use super::{Activation, Parameter};
+use crate::graph::{Graph, GraphError, ValueId};
+
+/// A layer, a gated recurrent unit (Cho et al. 2014) and a layer: one step a call.
+///
+/// With `x` the encoded observation and `h` the state:
+/// `r = sigmoid(x W_r + b_r + h U_r + c_r)`, `z = sigmoid(x W_z + b_z + h U_z + c_z)`,
+/// `n = tanh(x W_n + b_n + r (h U_n + c_n))`, `h' = (1 - z) n + z h`, as in cuDNN and PyTorch. The three blocks of each
+/// matrix lie side by side in the order r, z, n.
+///
+/// ```
+/// use pliant_compiler::graph::{DType, Graph};
+/// use pliant_compiler::policy::{Activation, Gru};
+///
+/// let gru = Gru { observations: 22, encoder: 16, activation: Activation::Relu, hidden: 16, outputs: 4 };
+/// let mut graph = Graph::new();
+/// let parameters: Vec<_> =
+///     gru.parameters().iter().map(|p| graph.input(&p.name, DType::F32, &p.shape).unwrap()).collect();
+/// let x = graph.input("observation", DType::F32, &[1, 22]).unwrap();
+/// let h = graph.input("state", DType::F32, &[1, 16]).unwrap();
+/// let (y, next) = gru.forward(&mut graph, &parameters, x, h).unwrap();
+/// assert_eq!(graph.shape(y), [1, 4]);
+/// assert_eq!(graph.shape(next), [1, 16]);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Gru {
+    /// Elements of an observation.
+    pub observations: usize,
+    /// Elements of the encoded observation.
+    pub encoder: usize,
+    /// After the encoding layer.
+    pub activation: Activation,
+    /// Elements of the state.
+    pub hidden: usize,
+    /// Elements of an output.
+    pub outputs: usize,
+}
+
+impl Gru {
+    /// Encoder, input and recurrent matrices and biases of the unit, head.
+    pub fn parameters(&self) -> Vec<Parameter> {
+        let gates = 3 * self.hidden;
+        vec![
+            Parameter::new("encoder.weight", &[self.observations, self.encoder]),
+            Parameter::new("encoder.bias", &[self.encoder]),
+            Parameter::new("gru.input_weight", &[self.encoder, gates]),
+            Parameter::new("gru.input_bias", &[gates]),
+            Parameter::new("gru.state_weight", &[self.hidden, gates]),
+            Parameter::new("gru.state_bias", &[gates]),
+            Parameter::new("head.weight", &[self.hidden, self.outputs]),
+            Parameter::new("head.bias", &[self.outputs]),
+        ]
+    }
+
+    /// Outputs `[.., rows, outputs]` and next states `[.., rows, hidden]`.
+    ///
+    /// # Errors
+    /// [`GraphError::Operator`] when shapes do not fit.
+    pub fn forward(
+        &self,
+        graph: &mut Graph,
+        parameters: &[ValueId],
+        observation: ValueId,
+        state: ValueId,
+    ) -> Result<(ValueId, ValueId), GraphError> {
+        let layer = |graph: &mut Graph, x: ValueId, first: usize| {
+            let product = graph.matmul(x, parameters[first])?;
+            graph.add(product, parameters[first + 1])
+        };
+        let encoded = layer(graph, observation, 0)?;
+        let encoded = self.activation.apply(graph, encoded)?;
+        let from_input = layer(graph, encoded, 2)?;
+        let from_state = layer(graph, state, 4)?;
+        let axis = graph.shape(from_input).len() - 1;
+        let hidden = self.hidden;
+        let blocks = |graph: &mut Graph, value: ValueId, start: usize, end: usize| {
+            graph.slice(value, axis, start * hidden, end * hidden)
+        };
+
+        // Both gates at once.
+        let (input_gates, state_gates) = (blocks(graph, from_input, 0, 2)?, blocks(graph, from_state, 0, 2)?);
+        let gates = graph.add(input_gates, state_gates)?;
+        let gates = graph.sigmoid(gates)?;
+        let (reset, update) = (blocks(graph, gates, 0, 1)?, blocks(graph, gates, 1, 2)?);
+
+        let (input_candidate, state_candidate) = (blocks(graph, from_input, 2, 3)?, blocks(graph, from_state, 2, 3)?);
+        let kept = graph.mul(reset, state_candidate)?;
+        let candidate = graph.add(input_candidate, kept)?;
+        let candidate = graph.tanh(candidate)?;
+
+        let one = graph.scalar(1.0);
+        let rest = graph.sub(one, update)?;
+        let new = graph.mul(rest, candidate)?;
+        let old = graph.mul(update, state)?;
+        let next = graph.add(new, old)?;
+        Ok((layer(graph, next, 6)?, next))
+    }
+}
