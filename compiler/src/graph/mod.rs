@@ -11,7 +11,7 @@
 //!
 //! Nothing at insertion looks *through* an operand, as `transpose(transpose(x)) = x` would: a caller may ask for the
 //! gradient with respect to any value later, and a rewrite that bypasses that value would lose its gradient silently.
-//! Those rewrites live in the passes and run after differentiation. `x * 0` is never rewritten: it is NaN
+//! Those rewrites live in [`passes`](crate::passes) and run after differentiation. `x * 0` is never rewritten: it is NaN
 //! for infinite `x`.
 
 mod builder;
