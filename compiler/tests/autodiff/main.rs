@@ -1,0 +1,7 @@
+//! Differentiating whole graphs: leaves, errors, recurrent cells, gradients through gradient steps.
+
+mod differences;
+mod errors;
+mod gru;
+mod leaves;
+mod maml;
