@@ -60,7 +60,8 @@ fn a_leaf_that_is_undone_right_after_keeps_its_gradient() {
     let mut graph = Graph::new();
     let x = graph.input("x", DType::F32, &[2, 3]).unwrap();
     let inputs: Inputs = vec![("x", numbers(&[2, 3], 1))];
-    let pairs: [fn(&mut Graph, ValueId) -> (ValueId, ValueId); 4] = [
+    type ThereAndBack = fn(&mut Graph, ValueId) -> (ValueId, ValueId);
+    let pairs: [ThereAndBack; 4] = [
         |g, x| {
             let there = g.transpose(x, &[1, 0]).unwrap();
             (there, g.transpose(there, &[1, 0]).unwrap())
