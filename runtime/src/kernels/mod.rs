@@ -1,12 +1,24 @@
 //! The kernels a plan runs: one for each opcode, generic safe Rust, the same bits on every core.
+//!
+//! [`execute`] decodes records and borrows operands; the kernels only see slices. [`arch`] compiles the kernels for each
+//! instruction set and chooses one at run time. What the elementwise functions compute is in [`functions`].
 
 mod arch;
+mod arithmetic;
+mod copy;
+mod elementwise;
+mod execute;
+mod functions;
+mod gather;
+mod matmul;
+mod reduce;
 
 #[doc(hidden)]
 pub use arch::Level;
 
-use crate::image::record::{Opcode, Record};
+use crate::image::record::{Binary, Opcode, Record, Ternary};
 use crate::plan::Spaces;
+use elementwise::{Source, Strided, UnaryFunction};
 
 /// How sums are rounded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +27,18 @@ pub(crate) enum Mode {
     Exact,
     /// May fuse and reassociate.
     Fast,
+}
+
+/// The kernels, compiled for one instruction set.
+trait KernelSet {
+    fn matmul(p: &matmul::MatMul<'_>, out: &mut [f32]);
+    fn unary(function: UnaryFunction, a: Source<'_>, out: &mut [f32]);
+    fn binary(function: Binary, dims: [usize; 3], operands: [Strided<'_>; 2], out: &mut [f32]);
+    fn ternary(function: Ternary, dims: [usize; 3], operands: [Strided<'_>; 3], out: &mut [f32]);
+    fn reduce(p: &reduce::Reduce<'_>, out: &mut [f32]);
+    fn copy(dims: [usize; 4], out_strides: [usize; 4], a_strides: [usize; 4], a: &[f32], out: &mut [f32]);
+    fn gather(p: &gather::Picked<'_>, data: &[f32], out: &mut [f32]);
+    fn scatter_add(p: &gather::Picked<'_>, a: &[f32], out: &mut [f32]);
 }
 
 /// Whether this build has the kernel.
@@ -34,8 +58,10 @@ pub(crate) const fn has(opcode: Opcode) -> bool {
 
 /// Runs checked records on the best instruction set this machine has.
 pub(crate) fn run(mode: Mode, records: &[Record], spaces: &mut Spaces<'_>) {
-    run_on(Level::best(), mode, records, spaces);
+    arch::run(Level::best(), mode, records, spaces);
 }
 
 /// Runs checked records on a given instruction set.
-pub(crate) fn run_on(_level: Level, _mode: Mode, _records: &[Record], _spaces: &mut Spaces<'_>) {}
+pub(crate) fn run_on(level: Level, mode: Mode, records: &[Record], spaces: &mut Spaces<'_>) {
+    arch::run(level, mode, records, spaces);
+}

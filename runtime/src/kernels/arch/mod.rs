@@ -1,15 +1,181 @@
 //! Which instruction set the kernels are compiled for, chosen at run time.
+//!
+//! The kernels are `#[inline(always)]` generics; `kernel_set!` compiles them into one function each, here for what the
+//! target always has, in `x86_64` for AVX2 and AVX-512.
 
-/// An instruction set the kernels are compiled for.
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
+mod x86_64;
+
+use super::arithmetic::Rounded;
+use super::matmul::Portable;
+use super::{Mode, execute};
+use crate::image::record::Record;
+use crate::plan::Spaces;
+
+/// An instruction set the kernels are compiled for. Only those this machine has can be named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
-    /// What the target always has.
+pub struct Level(Set);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Set {
     Baseline,
+    #[cfg(all(feature = "std", target_arch = "x86_64"))]
+    Avx2,
+    #[cfg(all(feature = "std", target_arch = "x86_64"))]
+    Avx512,
 }
 
 impl Level {
+    /// What the target always has.
+    pub const BASELINE: Self = Self(Set::Baseline);
+
+    /// AVX2 and FMA, if this machine has them.
+    pub fn avx2() -> Option<Self> {
+        #[cfg(all(feature = "std", target_arch = "x86_64"))]
+        if x86_64::has_avx2() {
+            return Some(Self(Set::Avx2));
+        }
+        None
+    }
+
+    /// AVX-512, if this machine has it.
+    pub fn avx512() -> Option<Self> {
+        #[cfg(all(feature = "std", target_arch = "x86_64"))]
+        if x86_64::has_avx512() {
+            return Some(Self(Set::Avx512));
+        }
+        None
+    }
+
     /// The best this machine has.
+    #[inline]
     pub(crate) fn best() -> Self {
-        Self::Baseline
+        // Detection is cached by the standard library: a load and a test.
+        Self::avx512().or_else(Self::avx2).unwrap_or(Self::BASELINE)
+    }
+}
+
+/// Defines a kernel set: each kernel becomes one function with the given attributes, called through `$call`.
+macro_rules! kernel_set {
+    ($(#[$doc:meta])* $set:ident<$ops:ty, $tiles:ty>, [$(#[$attribute:meta])*], $call:ident) => {
+        $(#[$doc])*
+        pub(super) struct $set;
+
+        const _: () = {
+            use crate::image::record::{Binary, Ternary};
+            use crate::kernels::elementwise::{self, Source, Strided, UnaryFunction};
+            use crate::kernels::{copy, gather, matmul, reduce};
+
+            $(#[$attribute])*
+            fn matmul(p: &matmul::MatMul<'_>, out: &mut [f32]) {
+                matmul::run::<$ops, $tiles>(p, out);
+            }
+            $(#[$attribute])*
+            fn unary(function: UnaryFunction, a: Source<'_>, out: &mut [f32]) {
+                elementwise::unary(function, a, out);
+            }
+            $(#[$attribute])*
+            fn binary(function: Binary, dims: [usize; 3], operands: [Strided<'_>; 2], out: &mut [f32]) {
+                elementwise::binary(function, dims, operands, out);
+            }
+            $(#[$attribute])*
+            fn ternary(function: Ternary, dims: [usize; 3], operands: [Strided<'_>; 3], out: &mut [f32]) {
+                elementwise::ternary(function, dims, operands, out);
+            }
+            $(#[$attribute])*
+            fn reduce(p: &reduce::Reduce<'_>, out: &mut [f32]) {
+                reduce::run::<$ops>(p, out);
+            }
+            $(#[$attribute])*
+            fn copy(dims: [usize; 4], out_strides: [usize; 4], a_strides: [usize; 4], a: &[f32], out: &mut [f32]) {
+                copy::run(dims, out_strides, a_strides, a, out);
+            }
+            $(#[$attribute])*
+            fn gather(p: &gather::Picked<'_>, data: &[f32], out: &mut [f32]) {
+                gather::gather(p, data, out);
+            }
+            $(#[$attribute])*
+            fn scatter_add(p: &gather::Picked<'_>, a: &[f32], out: &mut [f32]) {
+                gather::scatter_add(p, a, out);
+            }
+
+            impl crate::kernels::KernelSet for $set {
+                #[inline]
+                fn matmul(p: &matmul::MatMul<'_>, out: &mut [f32]) {
+                    $call!(matmul(p, out))
+                }
+                #[inline]
+                fn unary(function: UnaryFunction, a: Source<'_>, out: &mut [f32]) {
+                    $call!(unary(function, a, out))
+                }
+                #[inline]
+                fn binary(function: Binary, dims: [usize; 3], operands: [Strided<'_>; 2], out: &mut [f32]) {
+                    $call!(binary(function, dims, operands, out))
+                }
+                #[inline]
+                fn ternary(function: Ternary, dims: [usize; 3], operands: [Strided<'_>; 3], out: &mut [f32]) {
+                    $call!(ternary(function, dims, operands, out))
+                }
+                #[inline]
+                fn reduce(p: &reduce::Reduce<'_>, out: &mut [f32]) {
+                    $call!(reduce(p, out))
+                }
+                #[inline]
+                fn copy(
+                    dims: [usize; 4],
+                    out_strides: [usize; 4],
+                    a_strides: [usize; 4],
+                    a: &[f32],
+                    out: &mut [f32],
+                ) {
+                    $call!(copy(dims, out_strides, a_strides, a, out))
+                }
+                #[inline]
+                fn gather(p: &gather::Picked<'_>, data: &[f32], out: &mut [f32]) {
+                    $call!(gather(p, data, out))
+                }
+                #[inline]
+                fn scatter_add(p: &gather::Picked<'_>, a: &[f32], out: &mut [f32]) {
+                    $call!(scatter_add(p, a, out))
+                }
+            }
+        };
+    };
+}
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
+use kernel_set;
+
+macro_rules! plain_call {
+    ($call:expr) => {
+        $call
+    };
+}
+
+kernel_set!(
+    /// What the target always has, every rounding in place.
+    Baseline<Rounded, Portable>, [], plain_call
+);
+
+#[cfg(all(feature = "std", target_arch = "aarch64"))]
+kernel_set!(
+    /// Every aarch64 core fuses.
+    BaselineFused<crate::kernels::arithmetic::Fused, Portable>, [], plain_call
+);
+
+/// Runs checked records on an instruction set.
+#[inline]
+pub(super) fn run(level: Level, mode: Mode, records: &[Record], spaces: &mut Spaces<'_>) {
+    match (level.0, mode) {
+        #[cfg(all(feature = "std", target_arch = "aarch64"))]
+        (Set::Baseline, Mode::Fast) => execute::records::<BaselineFused>(records, spaces),
+        (Set::Baseline, _) => execute::records::<Baseline>(records, spaces),
+        #[cfg(all(feature = "std", target_arch = "x86_64"))]
+        (Set::Avx2, Mode::Exact) => execute::records::<x86_64::Avx2>(records, spaces),
+        #[cfg(all(feature = "std", target_arch = "x86_64"))]
+        (Set::Avx2, Mode::Fast) => execute::records::<x86_64::Avx2Fused>(records, spaces),
+        #[cfg(all(feature = "std", target_arch = "x86_64"))]
+        (Set::Avx512, Mode::Exact) => execute::records::<x86_64::Avx512>(records, spaces),
+        #[cfg(all(feature = "std", target_arch = "x86_64"))]
+        (Set::Avx512, Mode::Fast) => execute::records::<x86_64::Avx512Fused>(records, spaces),
     }
 }

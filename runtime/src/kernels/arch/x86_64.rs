@@ -1,0 +1,56 @@
+//! The kernels compiled for AVX2 and AVX-512.
+//!
+//! The functions are safe Rust with `#[target_feature]`; only calling them from code without the feature is `unsafe`.
+#![allow(unsafe_code)]
+
+use super::kernel_set;
+use crate::kernels::arithmetic::{Fused, Rounded};
+use crate::kernels::matmul::{Wide8, Wide16};
+
+/// Whether this machine has what the AVX2 kernels are compiled for.
+#[inline]
+pub(super) fn has_avx2() -> bool {
+    std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma")
+}
+
+/// Whether this machine has what the AVX-512 kernels are compiled for.
+#[inline]
+pub(super) fn has_avx512() -> bool {
+    has_avx2()
+        && std::is_x86_feature_detected!("avx512f")
+        && std::is_x86_feature_detected!("avx512bw")
+        && std::is_x86_feature_detected!("avx512dq")
+        && std::is_x86_feature_detected!("avx512vl")
+}
+
+macro_rules! detected_call {
+    ($call:expr) => {
+        // SAFETY: the set is only run for a `Level` that says the same, and a `Level` is only made once detection
+        // (`has_avx2`, `has_avx512`) has found every feature the function is compiled for.
+        unsafe { $call }
+    };
+}
+
+kernel_set!(
+    /// AVX2, every rounding in place.
+    Avx2<Rounded, Wide8>, [#[target_feature(enable = "avx2,fma")]], detected_call
+);
+
+kernel_set!(
+    /// AVX2, fused.
+    Avx2Fused<Fused, Wide8>, [#[target_feature(enable = "avx2,fma")]], detected_call
+);
+
+kernel_set!(
+    /// AVX-512, every rounding in place.
+    Avx512<Rounded, Wide16>,
+    [#[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]],
+    detected_call
+);
+
+kernel_set!(
+    /// AVX-512, fused.
+    Avx512Fused<Fused, Wide16>,
+    [#[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]],
+    detected_call
+);

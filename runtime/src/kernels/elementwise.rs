@@ -1,0 +1,319 @@
+//! Unary, binary and ternary functions with broadcasting.
+//!
+//! Every call is cut into blocks of contiguous outputs. An operand that is contiguous there too is read where it lies;
+//! otherwise (broadcast, strided, or the output itself) its values are first laid out in a small buffer. So each
+//! function is one plain loop over equally long slices, which vectorises, whatever the strides.
+
+use super::functions as f;
+use crate::image::record::{Binary, Ternary, Unary};
+
+/// Outputs of one block. Small where stack is dear.
+const BLOCK: usize = if cfg!(target_pointer_width = "64") { 256 } else { 32 };
+
+/// Rows shorter than this share a block.
+const SHORT: usize = BLOCK / 4;
+
+/// Where an operand's values come from.
+#[derive(Clone, Copy)]
+pub(super) enum Source<'a> {
+    /// The output's old values.
+    Output,
+    /// Values outside the output.
+    Values(&'a [f32]),
+}
+
+/// An operand: where from, and how far apart its values are along each dimension.
+#[derive(Clone, Copy)]
+pub(super) struct Strided<'a> {
+    pub(super) source: Source<'a>,
+    pub(super) strides: [usize; 3],
+}
+
+/// What to compute for one block.
+trait Function<const N: usize> {
+    fn apply(&self, operands: [&[f32]; N], out: &mut [f32]);
+}
+
+/// `out[i] = function(a[i])`.
+#[inline(always)]
+fn map1(a: &[f32], out: &mut [f32], function: impl Fn(f32) -> f32) {
+    for (out, &a) in out.iter_mut().zip(a) {
+        *out = function(a);
+    }
+}
+
+/// `out[i] = function(a[i], b[i])`.
+#[inline(always)]
+fn map2(a: &[f32], b: &[f32], out: &mut [f32], function: impl Fn(f32, f32) -> f32) {
+    for ((out, &a), &b) in out.iter_mut().zip(a).zip(b) {
+        *out = function(a, b);
+    }
+}
+
+/// `out[i] = function(a[i], b[i], c[i])`.
+#[inline(always)]
+fn map3(a: &[f32], b: &[f32], c: &[f32], out: &mut [f32], function: impl Fn(f32, f32, f32) -> f32) {
+    for (((out, &a), &b), &c) in out.iter_mut().zip(a).zip(b).zip(c) {
+        *out = function(a, b, c);
+    }
+}
+
+/// A unary function and its parameters.
+#[derive(Clone, Copy)]
+pub(super) struct UnaryFunction {
+    pub(super) function: Unary,
+    pub(super) parameters: [f32; 2],
+}
+
+impl Function<1> for UnaryFunction {
+    #[inline(always)]
+    fn apply(&self, [a]: [&[f32]; 1], out: &mut [f32]) {
+        let [p, q] = self.parameters;
+        match self.function {
+            Unary::Identity => map1(a, out, |a| a),
+            Unary::Neg => map1(a, out, |a| -a),
+            Unary::Abs => map1(a, out, f32::abs),
+            Unary::Sqrt => map1(a, out, f::sqrt),
+            Unary::Exp => map1(a, out, f::exp),
+            Unary::Log => map1(a, out, f::log),
+            Unary::Sin => map1(a, out, f::sin),
+            Unary::Cos => map1(a, out, f::cos),
+            Unary::Tanh => map1(a, out, f::tanh),
+            Unary::Sigmoid => map1(a, out, f::sigmoid),
+            Unary::Relu => map1(a, out, f::relu),
+            Unary::Softplus => map1(a, out, f::softplus),
+            Unary::Not => map1(a, out, |a| 1.0 - a),
+            Unary::Clip => map1(a, out, |a| f::clip(a, p, q)),
+            Unary::Reciprocal => map1(a, out, |a| 1.0 / a),
+            Unary::Square => map1(a, out, |a| a * a),
+            Unary::Affine => map1(a, out, |a| a * p + q),
+            Unary::Sign => map1(a, out, f::sign),
+        }
+    }
+}
+
+impl Function<2> for Binary {
+    #[inline(always)]
+    fn apply(&self, [a, b]: [&[f32]; 2], out: &mut [f32]) {
+        match self {
+            Self::Add => map2(a, b, out, |a, b| a + b),
+            Self::Sub => map2(a, b, out, |a, b| a - b),
+            Self::Mul => map2(a, b, out, |a, b| a * b),
+            Self::Div => map2(a, b, out, |a, b| a / b),
+            Self::Pow => map2(a, b, out, f::pow),
+            Self::Min => map2(a, b, out, f::min),
+            Self::Max => map2(a, b, out, f::max),
+            Self::Greater => map2(a, b, out, |a, b| f::truth(a > b)),
+            Self::Less => map2(a, b, out, |a, b| f::truth(a < b)),
+            Self::Equal => map2(a, b, out, |a, b| f::truth(a == b)),
+            Self::And => map2(a, b, out, |a, b| f::truth((a != 0.0) & (b != 0.0))),
+            Self::Or => map2(a, b, out, |a, b| f::truth((a != 0.0) | (b != 0.0))),
+            Self::TanhGradient => map2(a, b, out, |a, b| a * (1.0 - b * b)),
+            Self::ReluGradient => map2(a, b, out, |a, b| f::relu_gradient(a, b)),
+            Self::SigmoidGradient => map2(a, b, out, |a, b| a * (b * (1.0 - b))),
+        }
+    }
+}
+
+impl Function<3> for Ternary {
+    #[inline(always)]
+    fn apply(&self, [a, b, c]: [&[f32]; 3], out: &mut [f32]) {
+        match self {
+            Self::Where => map3(a, b, c, out, |a, b, c| if a != 0.0 { b } else { c }),
+            Self::AddProduct => map3(a, b, c, out, |a, b, c| a + b * c),
+            Self::SubProduct => map3(a, b, c, out, |a, b, c| a - b * c),
+        }
+    }
+}
+
+/// `out[i] = function(a[i])`, of the output's own old values without an operand.
+#[inline(always)]
+pub(super) fn unary(function: UnaryFunction, a: Source<'_>, out: &mut [f32]) {
+    match a {
+        Source::Values(a) => function.apply([a], out),
+        Source::Output => {
+            for block in out.chunks_mut(BLOCK) {
+                let mut buffer = [0.0; BLOCK];
+                let old = copy_into(&mut buffer, block);
+                function.apply([old], block);
+            }
+        }
+    }
+}
+
+/// `out = function(a, b)` over three dimensions.
+#[inline(always)]
+pub(super) fn binary(function: Binary, dims: [usize; 3], operands: [Strided<'_>; 2], out: &mut [f32]) {
+    broadcast(&function, dims, operands, out);
+}
+
+/// `out = function(a, b, c)` over two dimensions (the first of the three is 1).
+#[inline(always)]
+pub(super) fn ternary(function: Ternary, dims: [usize; 3], operands: [Strided<'_>; 3], out: &mut [f32]) {
+    broadcast(&function, dims, operands, out);
+}
+
+/// `out[i] = function(out[i], operand[i])`: the epilogue of a matrix product.
+#[inline(always)]
+pub(super) fn epilogue(function: Binary, operand: &[f32], out: &mut [f32]) {
+    for (block, operand) in out.chunks_mut(BLOCK).zip(operand.chunks(BLOCK)) {
+        let mut buffer = [0.0; BLOCK];
+        let old = copy_into(&mut buffer, block);
+        function.apply([old, operand], block);
+    }
+}
+
+/// Copies `values` to the front of the buffer.
+#[inline(always)]
+fn copy_into<'b>(buffer: &'b mut [f32; BLOCK], values: &[f32]) -> &'b [f32] {
+    for (to, &from) in buffer.iter_mut().zip(values) {
+        *to = from;
+    }
+    buffer.get(..values.len()).unwrap_or(&[])
+}
+
+/// Joins neighbouring dimensions that every operand runs through without a jump, so that the last one is long.
+#[inline(always)]
+fn join<const N: usize>(dims: &mut [usize; 3], operands: &mut [Strided<'_>; N]) {
+    let [d0, d1, d2] = *dims;
+    let joins = |outer: usize, inner: usize, d_outer: usize, d_inner: usize, operands: &[Strided<'_>; N]| {
+        d_outer == 1
+            || operands.iter().all(|o| {
+                let (s_outer, s_inner) = (o.strides.get(outer), o.strides.get(inner));
+                d_inner == 1 || matches!((s_outer, s_inner), (Some(a), Some(b)) if *a == b.wrapping_mul(d_inner))
+            })
+    };
+    if joins(1, 2, d1, d2, operands) {
+        for o in operands.iter_mut() {
+            let [s0, s1, s2] = o.strides;
+            o.strides = [0, s0, if d2 == 1 { s1 } else { s2 }];
+        }
+        *dims = [1, d0, d1.wrapping_mul(d2)];
+        let [_, d1, d2] = *dims;
+        if joins(1, 2, d1, d2, operands) {
+            for o in operands.iter_mut() {
+                let [_, s1, s2] = o.strides;
+                o.strides = [0, 0, if d2 == 1 { s1 } else { s2 }];
+            }
+            *dims = [1, 1, d1.wrapping_mul(d2)];
+        }
+    } else if joins(0, 1, d0, d1, operands) {
+        for o in operands.iter_mut() {
+            let [s0, s1, s2] = o.strides;
+            o.strides = [0, if d1 == 1 { s0 } else { s1 }, s2];
+        }
+        *dims = [1, d0.wrapping_mul(d1), d2];
+    }
+}
+
+#[inline(always)]
+fn broadcast<const N: usize>(
+    function: &impl Function<N>,
+    mut dims: [usize; 3],
+    mut operands: [Strided<'_>; N],
+    out: &mut [f32],
+) {
+    join(&mut dims, &mut operands);
+    let [_, d1, d2] = dims;
+    if d1 == 0 || d2 == 0 {
+        return;
+    }
+    // Everything contiguous: one loop, no buffer.
+    if d1 == 1 {
+        let mut direct: [&[f32]; N] = [&[]; N];
+        let mut all = true;
+        for (direct, o) in direct.iter_mut().zip(&operands) {
+            match o.source {
+                Source::Values(values) if o.strides[2] == 1 && dims[0] == 1 => *direct = values,
+                _ => all = false,
+            }
+        }
+        if all {
+            function.apply(direct, out);
+            return;
+        }
+    }
+    let mut buffers = [[0.0f32; BLOCK]; N];
+    // Start of what each buffer holds: rows repeated along d1 need laying out only once.
+    let mut held = [usize::MAX; N];
+    // Short rows share a block; long ones are cut, unless nothing has to be laid out.
+    let (rows, columns) = if d2 < SHORT {
+        ((BLOCK / d2).min(d1), d2)
+    } else if operands
+        .iter()
+        .all(|o| matches!(o.source, Source::Values(_)) && o.strides[2] == 1)
+    {
+        (1, d2)
+    } else {
+        (1, BLOCK.min(d2))
+    };
+    let (plane_len, band_len) = (d1.wrapping_mul(d2).max(1), rows.wrapping_mul(d2).max(1));
+    let block_len = rows.wrapping_mul(columns).max(1);
+    for (i0, plane) in out.chunks_mut(plane_len).enumerate() {
+        for (band_index, band) in plane.chunks_mut(band_len).enumerate() {
+            let i1 = band_index.wrapping_mul(rows);
+            for (block_index, block) in band.chunks_mut(block_len).enumerate() {
+                let i2 = block_index.wrapping_mul(columns);
+                let mut laid_out: [&[f32]; N] = [&[]; N];
+                let each = laid_out
+                    .iter_mut()
+                    .zip(&operands)
+                    .zip(buffers.iter_mut())
+                    .zip(held.iter_mut());
+                for (((laid_out, operand), buffer), held) in each {
+                    *laid_out = lay_out(operand, [i0, i1, i2], d2, block, buffer, held);
+                }
+                function.apply(laid_out, block);
+            }
+        }
+    }
+}
+
+/// The operand's values for one block, in place where they lie contiguous, otherwise in the buffer.
+#[inline(always)]
+fn lay_out<'b>(
+    operand: &Strided<'b>,
+    [i0, i1, i2]: [usize; 3],
+    d2: usize,
+    block: &[f32],
+    buffer: &'b mut [f32; BLOCK],
+    held: &mut usize,
+) -> &'b [f32] {
+    let count = block.len();
+    let values = match operand.source {
+        Source::Output => return copy_into(buffer, block),
+        Source::Values(values) => values,
+    };
+    let [s0, s1, s2] = operand.strides;
+    let start = i0
+        .wrapping_mul(s0)
+        .wrapping_add(i1.wrapping_mul(s1))
+        .wrapping_add(i2.wrapping_mul(s2));
+    if s2 == 1 && (count <= d2 || s1 == d2) {
+        return values
+            .get(start..)
+            .and_then(|values| values.get(..count))
+            .unwrap_or(&[]);
+    }
+    // Without a row stride, blocks that start alike hold the same values; the first one is the longest.
+    if s1 != 0 || *held != start {
+        *held = start;
+        for (row, to) in buffer
+            .get_mut(..count)
+            .unwrap_or_default()
+            .chunks_mut(d2.max(1))
+            .enumerate()
+        {
+            let from = values.get(start.wrapping_add(row.wrapping_mul(s1))..).unwrap_or(&[]);
+            match s2 {
+                0 => to.fill(from.first().copied().unwrap_or(0.0)),
+                1 => to.iter_mut().zip(from).for_each(|(to, &from)| *to = from),
+                _ => to
+                    .iter_mut()
+                    .zip(from.iter().step_by(s2))
+                    .for_each(|(to, &from)| *to = from),
+            }
+        }
+    }
+    buffer.get(..count).unwrap_or(&[])
+}

@@ -1,0 +1,331 @@
+//! Matrix products, in register tiles of a few rows and a few vectors of columns.
+//!
+//! Every output is one running sum over `k` in rising order, whatever the tile, so tiles of any size give the same bits.
+//! A tile that would stick out at the end is moved back over columns (rows) already done: it computes them again but does
+//! not store them. Long sums are cut into blocks of `k` and carried through the output, which changes no rounding.
+
+use super::arithmetic::Ops;
+use super::elementwise::{self, Source, UnaryFunction};
+use crate::image::record::{Binary, Unary};
+
+/// Terms of a sum in one block: a column panel of this depth stays in the first-level cache.
+const DEPTH: usize = 256;
+
+/// Rows in one panel: its outputs are still cached when the activation comes.
+const PANEL: usize = 128;
+
+/// A decoded record; slices are exactly as long as the dimensions and strides reach.
+pub(super) struct MatMul<'a> {
+    pub(super) a: &'a [f32],
+    pub(super) w: &'a [f32],
+    pub(super) bias: Option<&'a [f32]>,
+    pub(super) batch: usize,
+    pub(super) m: usize,
+    pub(super) k: usize,
+    pub(super) n: usize,
+    pub(super) a_batch: usize,
+    pub(super) w_batch: usize,
+    pub(super) bias_batch: usize,
+    pub(super) a_row: usize,
+    pub(super) transposed: bool,
+    pub(super) accumulate: bool,
+    pub(super) activation: Unary,
+    pub(super) epilogue: Option<(Binary, &'a [f32])>,
+}
+
+impl MatMul<'_> {
+    /// A batch that shares weights and bias, its rows one after the other, is one product with more rows.
+    pub(super) fn join_batch(&mut self) {
+        let shared = self.w_batch == 0 && self.bias_batch == 0 && !self.transposed;
+        if self.batch > 1 && shared && self.a_batch == self.m.wrapping_mul(self.a_row) {
+            self.m = self.m.wrapping_mul(self.batch);
+            self.batch = 1;
+        }
+    }
+}
+
+/// Where a sum starts.
+#[derive(Clone, Copy)]
+enum Start<'a> {
+    Zero,
+    Bias(&'a [f32]),
+    Output,
+}
+
+/// One product without a batch: what the tiles of a panel share.
+#[derive(Clone, Copy)]
+pub(super) struct Product<'a> {
+    /// From the first row (column, if transposed) of the panel and the first term of the block.
+    a: &'a [f32],
+    a_row: usize,
+    /// From the first term of the block.
+    w: &'a [f32],
+    n: usize,
+    depth: usize,
+    start: Start<'a>,
+}
+
+/// How many rows and columns of outputs one instruction set keeps in registers.
+pub(super) trait Tiles {
+    /// All outputs of a panel of rows. `TRANSPOSED`: `a` is stored `[k][m]`.
+    fn panel<O: Ops, const TRANSPOSED: bool>(product: &Product<'_>, rows: usize, out: &mut [f32]);
+}
+
+#[inline(always)]
+pub(super) fn run<O: Ops, T: Tiles>(p: &MatMul<'_>, out: &mut [f32]) {
+    let area = p.m.wrapping_mul(p.n);
+    if area == 0 {
+        return;
+    }
+    for (b, out) in out.chunks_exact_mut(area).enumerate() {
+        let from = |values: &'_ [f32], stride: usize| b.wrapping_mul(stride).min(values.len());
+        let a = p.a.get(from(p.a, p.a_batch)..).unwrap_or(&[]);
+        let w = p.w.get(from(p.w, p.w_batch)..).unwrap_or(&[]);
+        let start = match p.bias {
+            Some(bias) => Start::Bias(bias.get(from(bias, p.bias_batch)..).unwrap_or(&[])),
+            None if p.accumulate => Start::Output,
+            None => Start::Zero,
+        };
+        let epilogue = p
+            .epilogue
+            .map(|(function, operand)| (function, operand.get(b.wrapping_mul(area)..).unwrap_or(&[])));
+        matrix::<O, T>(p, a, w, start, epilogue, out);
+    }
+}
+
+#[inline(always)]
+fn matrix<O: Ops, T: Tiles>(
+    p: &MatMul<'_>,
+    a: &[f32],
+    w: &[f32],
+    start: Start<'_>,
+    epilogue: Option<(Binary, &[f32])>,
+    out: &mut [f32],
+) {
+    let panel_len = PANEL.wrapping_mul(p.n);
+    if panel_len == 0 {
+        return;
+    }
+    for (index, out) in out.chunks_mut(panel_len).enumerate() {
+        let i = index.wrapping_mul(PANEL);
+        let rows = p.m.wrapping_sub(i).min(PANEL);
+        let mut start = start;
+        let mut done = 0;
+        while done < p.k {
+            let depth = (p.k - done).min(DEPTH);
+            let first = if p.transposed {
+                done.wrapping_mul(p.a_row).wrapping_add(i)
+            } else {
+                i.wrapping_mul(p.a_row).wrapping_add(done)
+            };
+            let product = Product {
+                a: a.get(first..).unwrap_or(&[]),
+                a_row: p.a_row,
+                w: w.get(done.wrapping_mul(p.n)..).unwrap_or(&[]),
+                n: p.n,
+                depth,
+                start,
+            };
+            if p.transposed {
+                T::panel::<O, true>(&product, rows, out);
+            } else {
+                T::panel::<O, false>(&product, rows, out);
+            }
+            start = Start::Output;
+            done += depth;
+        }
+        if p.activation != Unary::Identity {
+            elementwise::unary(
+                UnaryFunction {
+                    function: p.activation,
+                    parameters: [0.0; 2],
+                },
+                Source::Output,
+                out,
+            );
+        }
+        if let Some((function, operand)) = epilogue {
+            elementwise::epilogue(
+                function,
+                operand.get(index.wrapping_mul(panel_len)..).unwrap_or(&[]),
+                out,
+            );
+        }
+    }
+}
+
+/// Where the next tile of columns starts and how wide it is: the narrowest that covers all that is left, moved back if
+/// it sticks out; otherwise the widest that fits. `widths` rises from 1. Gives (first column, columns to skip, width).
+#[inline(always)]
+fn next_tile(done: usize, n: usize, widths: &[usize]) -> (usize, usize, usize) {
+    let left = n.wrapping_sub(done);
+    let cover = widths.iter().copied().find(|&width| width >= left && width <= n);
+    match cover {
+        Some(width) => (n.wrapping_sub(width), width.wrapping_sub(left), width),
+        None => (
+            done,
+            0,
+            widths.iter().copied().rev().find(|&width| width <= left).unwrap_or(1),
+        ),
+    }
+}
+
+/// Defines [`Tiles`]: the widths of a tile in columns, rising, and for each the numbers of rows it may have, falling to
+/// 1; first for a single row, which needs long tiles to hide the latency of its additions.
+macro_rules! tiles {
+    ($(#[$meta:meta])* $name:ident {
+        single { $($single:literal),+ }
+        many { $($width:literal: [$($rows:literal),+]),+ }
+    }) => {
+        $(#[$meta])*
+        pub(super) struct $name;
+
+        impl Tiles for $name {
+            #[inline(always)]
+            fn panel<O: Ops, const TRANSPOSED: bool>(product: &Product<'_>, rows: usize, out: &mut [f32]) {
+                let mut done = 0;
+                while done < product.n {
+                    if rows == 1 {
+                        let (column, skip, width) = next_tile(done, product.n, &[$($single),+]);
+                        match width {
+                            $($single => tile::<O, 1, $single, TRANSPOSED>(product, 0, column, skip, out),)+
+                            _ => {}
+                        }
+                        done = column.wrapping_add(width);
+                    } else {
+                        let (column, skip, width) = next_tile(done, product.n, &[$($width),+]);
+                        match width {
+                            $($width => {
+                                let mut row = 0;
+                                $(
+                                    while rows.wrapping_sub(row) >= $rows {
+                                        tile::<O, $rows, $width, TRANSPOSED>(product, row, column, skip, out);
+                                        row += $rows;
+                                    }
+                                )+
+                            })+
+                            _ => {}
+                        }
+                        done = column.wrapping_add(width);
+                    }
+                }
+            }
+        }
+    };
+}
+
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
+tiles! {
+    /// Thirty-two registers of sixteen values.
+    Wide16 {
+        single { 1, 2, 4, 8, 16, 32, 64, 128 }
+        many { 1: [8, 1], 2: [8, 1], 4: [8, 1], 8: [8, 1], 16: [8, 4, 1], 32: [8, 4, 1], 48: [8, 4, 1] }
+    }
+}
+
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
+tiles! {
+    /// Sixteen registers of eight values.
+    Wide8 {
+        single { 1, 2, 4, 8, 16, 32, 64 }
+        many { 1: [4, 1], 2: [4, 1], 4: [4, 1], 8: [4, 1], 16: [4, 1] }
+    }
+}
+
+#[cfg(not(target_arch = "arm"))]
+tiles! {
+    /// At least sixteen registers of four values.
+    Portable {
+        single { 1, 2, 4, 8, 16, 32 }
+        many { 1: [4, 1], 2: [4, 1], 4: [4, 1], 8: [4, 1] }
+    }
+}
+
+#[cfg(target_arch = "arm")]
+tiles! {
+    /// Thirty-two registers of one value (Cortex-M4F), or none: small code.
+    Portable {
+        single { 1, 2, 4, 8 }
+        many { 1: [1], 2: [1], 4: [1], 8: [2, 1] }
+    }
+}
+
+/// Computes one tile: `ROWS` x `COLUMNS` sums held in registers.
+#[inline(always)]
+fn tile<O: Ops, const ROWS: usize, const COLUMNS: usize, const TRANSPOSED: bool>(
+    p: &Product<'_>,
+    row: usize,
+    column: usize,
+    skip: usize,
+    out: &mut [f32],
+) {
+    let _ = tile_checked::<O, ROWS, COLUMNS, TRANSPOSED>(p, row, column, skip, out);
+}
+
+/// `None` if a slice is too short, which the checks of the plan rule out.
+#[inline(always)]
+fn tile_checked<O: Ops, const ROWS: usize, const COLUMNS: usize, const TRANSPOSED: bool>(
+    p: &Product<'_>,
+    row: usize,
+    column: usize,
+    skip: usize,
+    out: &mut [f32],
+) -> Option<()> {
+    let mut sums = [[0.0f32; COLUMNS]; ROWS];
+    match p.start {
+        Start::Zero => {}
+        Start::Bias(bias) => sums = [*bias.get(column..)?.first_chunk::<COLUMNS>()?; ROWS],
+        Start::Output => {
+            let mut at = row.wrapping_mul(p.n).wrapping_add(column);
+            for sums in &mut sums {
+                *sums = *out.get(at..)?.first_chunk::<COLUMNS>()?;
+                at = at.wrapping_add(p.n);
+            }
+        }
+    }
+    let mut w_at = column;
+    if TRANSPOSED {
+        let mut a_at = row;
+        for _ in 0..p.depth {
+            let w = p.w.get(w_at..)?.first_chunk::<COLUMNS>()?;
+            let a = p.a.get(a_at..)?.first_chunk::<ROWS>()?;
+            for i in 0..ROWS {
+                for j in 0..COLUMNS {
+                    sums[i][j] = O::add_product(sums[i][j], a[i], w[j]);
+                }
+            }
+            w_at = w_at.wrapping_add(p.n);
+            a_at = a_at.wrapping_add(p.a_row);
+        }
+    } else {
+        let mut a_rows: [&[f32]; ROWS] = [&[]; ROWS];
+        let mut a_at = row.wrapping_mul(p.a_row);
+        for a in &mut a_rows {
+            *a = p.a.get(a_at..)?.get(..p.depth)?;
+            a_at = a_at.wrapping_add(p.a_row);
+        }
+        for term in 0..p.depth {
+            let w = p.w.get(w_at..)?.first_chunk::<COLUMNS>()?;
+            for i in 0..ROWS {
+                let a = *a_rows[i].get(term)?;
+                for j in 0..COLUMNS {
+                    sums[i][j] = O::add_product(sums[i][j], a, w[j]);
+                }
+            }
+            w_at = w_at.wrapping_add(p.n);
+        }
+    }
+    let mut at = row.wrapping_mul(p.n).wrapping_add(column);
+    for sums in &sums {
+        let to = out.get_mut(at..)?.first_chunk_mut::<COLUMNS>()?;
+        if skip == 0 {
+            *to = *sums;
+        } else {
+            for j in 0..COLUMNS {
+                to[j] = if j < skip { to[j] } else { sums[j] };
+            }
+        }
+        at = at.wrapping_add(p.n);
+    }
+    Some(())
+}

@@ -1,0 +1,136 @@
+//! Sums and maxima over one dimension, in index order, vectorised across the outputs.
+
+use super::arithmetic::Ops;
+use super::functions as f;
+use crate::image::record::Reduce as Function;
+
+/// A decoded record: `a` is `[outer][reduced][inner]`, the output `[outer][inner]`.
+pub(super) struct Reduce<'a> {
+    pub(super) a: &'a [f32],
+    pub(super) reduced: usize,
+    pub(super) inner: usize,
+    pub(super) scale: f32,
+    pub(super) function: Function,
+    pub(super) accumulate: bool,
+}
+
+/// Columns in registers at once.
+const WIDE: usize = 64;
+/// Columns in registers for what is left.
+const NARROW: usize = 8;
+/// Rows summed side by side where there is one column.
+const ROWS: usize = 8;
+
+#[inline(always)]
+pub(super) fn run<O: Ops>(p: &Reduce<'_>, out: &mut [f32]) {
+    match p.function {
+        Function::Sum if p.inner == 1 && O::REASSOCIATE => sum_rows_any_order(p, out),
+        Function::Sum => run_with(p, out, 0.0, |sum, value| sum + value),
+        Function::Max => run_with(p, out, f32::NEG_INFINITY, f::max),
+    }
+    if p.scale != 1.0 {
+        out.iter_mut().for_each(|out| *out *= p.scale);
+    }
+}
+
+#[inline(always)]
+fn run_with(p: &Reduce<'_>, out: &mut [f32], start: f32, combine: impl Fn(f32, f32) -> f32 + Copy) {
+    if !p.accumulate {
+        out.fill(start);
+    }
+    if p.inner == 1 {
+        rows(p.a, p.reduced, out, combine);
+        return;
+    }
+    let plane = p.reduced.wrapping_mul(p.inner).max(1);
+    for (a, out) in p.a.chunks_exact(plane).zip(out.chunks_exact_mut(p.inner.max(1))) {
+        let mut column = 0;
+        while column < p.inner {
+            let left = p.inner - column;
+            column = column.wrapping_add(if left >= WIDE {
+                columns::<WIDE>(a, p.inner, column, out, combine)
+            } else if left >= NARROW {
+                columns::<NARROW>(a, p.inner, column, out, combine)
+            } else if left >= 4 {
+                columns::<4>(a, p.inner, column, out, combine)
+            } else {
+                columns::<1>(a, p.inner, column, out, combine)
+            });
+        }
+    }
+}
+
+/// Reduces `WIDTH` columns and gives `WIDTH`.
+#[inline(always)]
+fn columns<const WIDTH: usize>(
+    a: &[f32],
+    inner: usize,
+    column: usize,
+    out: &mut [f32],
+    combine: impl Fn(f32, f32) -> f32,
+) -> usize {
+    if let Some(out) = out.get_mut(column..).and_then(|out| out.first_chunk_mut::<WIDTH>()) {
+        let mut sums = *out;
+        for row in a.chunks_exact(inner.max(1)) {
+            let Some(row) = row.get(column..).and_then(|row| row.first_chunk::<WIDTH>()) else {
+                break;
+            };
+            for j in 0..WIDTH {
+                sums[j] = combine(sums[j], row[j]);
+            }
+        }
+        *out = sums;
+    }
+    WIDTH
+}
+
+/// Reduces rows to one value each, several rows side by side: each still in index order.
+#[inline(always)]
+fn rows(a: &[f32], reduced: usize, out: &mut [f32], combine: impl Fn(f32, f32) -> f32 + Copy) {
+    let reduced = reduced.max(1);
+    let (groups, last) = out.as_chunks_mut::<ROWS>();
+    let mut rest = a;
+    for group in groups {
+        let mut lanes: [&[f32]; ROWS] = [&[]; ROWS];
+        for lane in &mut lanes {
+            let Some((row, after)) = rest.split_at_checked(reduced) else {
+                return;
+            };
+            (*lane, rest) = (row, after);
+        }
+        let mut sums = *group;
+        for i in 0..reduced {
+            for (sum, lane) in sums.iter_mut().zip(&lanes) {
+                let Some(&value) = lane.get(i) else { return };
+                *sum = combine(*sum, value);
+            }
+        }
+        *group = sums;
+    }
+    for (out, row) in last.iter_mut().zip(rest.chunks_exact(reduced)) {
+        *out = row.iter().fold(*out, |sum, &value| combine(sum, value));
+    }
+}
+
+/// Sums rows with as many running sums as the registers hold.
+#[inline(always)]
+fn sum_rows_any_order(p: &Reduce<'_>, out: &mut [f32]) {
+    for (row, out) in p.a.chunks_exact(p.reduced.max(1)).zip(out) {
+        let mut sums = [0.0f32; WIDE];
+        let (blocks, rest) = row.as_chunks::<WIDE>();
+        for block in blocks {
+            for j in 0..WIDE {
+                sums[j] += block[j];
+            }
+        }
+        let mut width = WIDE;
+        while width > 1 {
+            width /= 2;
+            for j in 0..width {
+                sums[j] += sums[j + width];
+            }
+        }
+        let sum = sums[0] + rest.iter().sum::<f32>();
+        *out = if p.accumulate { *out + sum } else { sum };
+    }
+}

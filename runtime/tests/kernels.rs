@@ -1,0 +1,352 @@
+//! Every opcode against the naive executor, on every instruction set, over random shapes.
+
+mod support;
+
+use pliant_runtime::image::record::{Binary, Opcode, Operand, Record, Reduce, Space, Ternary, Unary, flags};
+use pliant_runtime::kernels::Level;
+use pliant_runtime::plan::{Exact, Plan};
+use support::{Memory, Random, operand, record, unary};
+
+fn levels() -> Vec<Level> {
+    [Some(Level::BASELINE), Level::avx2(), Level::avx512()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// Runs the record on every instruction set: the same bits each time, and as the naive executor has it. Where the
+/// record computes a polynomial, to `tolerance` times the larger of 1 and the value; 0 asks for the same bits.
+fn check(record: Record, memory: &Memory, tolerance: f32) {
+    let records = [record];
+    let plan = Plan::new_checked(&records, memory.sizes()).unwrap_or_else(|error| panic!("{error}: {record:?}"));
+    let mut expected = memory.clone();
+    support::run(&record, &mut expected);
+    let mut exact: Option<Memory> = None;
+    for level in levels() {
+        let mut actual = memory.clone();
+        plan.run_on(level, false, &mut actual.spaces()).unwrap();
+        match &exact {
+            Some(exact) => assert!(exact.same_bits(&actual), "{level:?} {record:?}"),
+            None => exact = Some(actual.clone()),
+        }
+        if tolerance == 0.0 {
+            assert!(expected.same_bits(&actual), "{level:?} {record:?}");
+        } else {
+            compare(&expected, &actual, tolerance, &record);
+        }
+        let mut fast = memory.clone();
+        plan.run_on(level, true, &mut fast.spaces()).unwrap();
+        compare(&expected, &fast, tolerance.max(2e-5), &record);
+    }
+    let mut default = memory.clone();
+    plan.run::<Exact>(&mut default.spaces()).unwrap();
+    assert!(exact.unwrap().same_bits(&default));
+}
+
+fn compare(expected: &Memory, actual: &Memory, tolerance: f32, record: &Record) {
+    for (expected, actual) in expected.0.iter().flatten().zip(actual.0.iter().flatten()) {
+        let close = (expected - actual).abs() <= tolerance * expected.abs().max(1.0);
+        let nan = expected.is_nan() && actual.is_nan();
+        assert!(
+            close || nan || expected.to_bits() == actual.to_bits(),
+            "{expected} {actual} {record:?}"
+        );
+    }
+}
+
+const NONE: u32 = Operand::NONE.0;
+
+#[test]
+fn matrix_products() {
+    let mut random = Random(1);
+    let memory = Memory::random(&mut random, 20_000);
+    let sizes = [
+        1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 40, 48, 49, 64, 100, 129, 130,
+    ];
+    for round in 0..400 {
+        let (m, n) = (random.pick(&sizes), random.pick(&sizes));
+        let k = if round % 8 == 0 { 300 } else { random.pick(&sizes) };
+        let batch = if round % 4 == 0 { random.pick(&[1, 2, 3]) } else { 1 };
+        let transposed = random.below(2) == 1;
+        let (rows, columns) = if transposed { (k, m) } else { (m, k) };
+        let row = columns + random.below(3);
+        let shared = random.below(2) == 0;
+        let a_batch = if random.below(4) == 0 { 0 } else { rows * row };
+        let w_batch = if shared { 0 } else { k * n };
+        let bias = random.below(3);
+        let activation = random.pick(&[Unary::Identity, Unary::Relu, Unary::Neg, Unary::Abs, Unary::Tanh]);
+        let with_epilogue = random.below(3) == 0;
+        let mut bits = 0;
+        if transposed {
+            bits |= flags::TRANSPOSE_A;
+        }
+        if bias == 2 {
+            bits |= flags::ACCUMULATE;
+        }
+        let bias_batch = if bias == 1 && !shared { n } else { 0 };
+        let (epilogue, epilogue_function) = if with_epilogue {
+            (operand(Space::Adapted, 3), Binary::TanhGradient as u32)
+        } else {
+            (NONE, 0)
+        };
+        let words = [
+            operand(Space::Arena, random.below(20)),
+            operand(Space::Input, random.below(20)),
+            operand(Space::Const, random.below(20)),
+            if bias == 1 { operand(Space::Bank, 5) } else { NONE },
+            epilogue,
+            batch as u32,
+            m as u32,
+            k as u32,
+            n as u32,
+            a_batch as u32,
+            w_batch as u32,
+            bias_batch as u32,
+            row as u32,
+            epilogue_function,
+        ];
+        if batch * rows * row + 20 > 20_000 || batch * k * n + 20 > 20_000 || batch * m * n + 20 > 20_000 {
+            continue;
+        }
+        let tolerance = if activation == Unary::Tanh { 1e-6 } else { 0.0 };
+        check(
+            record(Opcode::MatMul, activation as u8, bits, &words),
+            &memory,
+            tolerance,
+        );
+    }
+}
+
+#[test]
+fn unary_functions_of_every_length_and_in_place() {
+    let mut random = Random(2);
+    let memory = Memory::random(&mut random, 1000);
+    for &function in Unary::ALL {
+        for count in [1, 2, 7, 16, 31, 64, 255, 256, 257, 900] {
+            let parameters = match function {
+                Unary::Clip => [-0.5, 0.25],
+                Unary::Affine => [3.0, -0.5],
+                _ => [0.0; 2],
+            };
+            // Logarithms near zero and reciprocals are tested on their own: here, where the values lie.
+            let exact = !matches!(
+                function,
+                Unary::Exp | Unary::Log | Unary::Sin | Unary::Cos | Unary::Tanh | Unary::Sigmoid | Unary::Softplus
+            );
+            let tolerance = if exact { 0.0 } else { 1e-6 };
+            let apart = unary(
+                function,
+                operand(Space::Output, 3),
+                operand(Space::State, 5),
+                count,
+                parameters,
+            );
+            check(apart, &memory, tolerance);
+            let in_place = unary(
+                function,
+                operand(Space::State, 5),
+                operand(Space::State, 5),
+                count,
+                parameters,
+            );
+            check(in_place, &memory, tolerance);
+        }
+    }
+}
+
+#[test]
+fn binary_functions_with_every_broadcast() {
+    let mut random = Random(3);
+    let mut memory = Memory::random(&mut random, 8_000);
+    // Equal values and zeros, so that comparisons and truth values have something to find.
+    for space in &mut memory.0 {
+        space.iter_mut().step_by(3).for_each(|x| *x = 0.5);
+        space.iter_mut().step_by(7).for_each(|x| *x = 0.0);
+    }
+    let sizes = [1, 1, 2, 3, 4, 5, 16, 40, 63, 64, 65, 100, 300];
+    for round in 0..600 {
+        let dims: [usize; 3] = core::array::from_fn(|_| random.pick(&sizes));
+        if dims.iter().product::<usize>() > 6_000 {
+            continue;
+        }
+        let dense = [dims[1] * dims[2], dims[2], 1];
+        let mut strides = || -> [usize; 3] {
+            match random.below(4) {
+                0 => dense,
+                1 => core::array::from_fn(|i| if random.below(2) == 0 { 0 } else { dense[i] }),
+                2 => [1, dims[0], dims[0] * dims[1]],
+                _ => core::array::from_fn(|_| random.below(4)),
+            }
+        };
+        let (a, b) = (strides(), strides());
+        let function = Binary::ALL[round % Binary::ALL.len()];
+        let words = |out: u32, first: u32, second: u32, a: [usize; 3], b: [usize; 3]| {
+            let numbers = dims.iter().chain(&a).chain(&b).map(|&x| x as u32);
+            let words: Vec<u32> = [out, first, second].into_iter().chain(numbers).collect();
+            record(Opcode::Binary, function as u8, 0, &words)
+        };
+        let (x, y, z) = (
+            operand(Space::Accumulator, 11),
+            operand(Space::Input, 7),
+            operand(Space::Const, 1),
+        );
+        let tolerance = if function == Binary::Pow { 1e-6 } else { 0.0 };
+        check(words(x, y, z, a, b), &memory, tolerance);
+        check(words(x, x, z, dense, b), &memory, tolerance);
+        check(words(x, y, x, a, dense), &memory, tolerance);
+        check(words(x, x, x, dense, dense), &memory, tolerance);
+    }
+}
+
+#[test]
+fn ternary_functions_with_every_broadcast() {
+    let mut random = Random(4);
+    let mut memory = Memory::random(&mut random, 9_000);
+    memory.0[Space::Input as usize]
+        .iter_mut()
+        .step_by(2)
+        .for_each(|x| *x = 0.0);
+    let sizes = [1, 2, 3, 5, 16, 64, 65, 90];
+    for round in 0..300 {
+        let dims = [random.pick(&sizes), random.pick(&sizes)];
+        let dense = [dims[1], 1];
+        let mut strides = || match random.below(4) {
+            0 => dense,
+            1 => [0, 1],
+            2 => [1, 0],
+            _ => [random.below(4), random.below(4)],
+        };
+        let (a, b, c) = (strides(), strides(), strides());
+        let function = Ternary::ALL[round % Ternary::ALL.len()];
+        let out = operand(Space::Adapted, 4);
+        let words = |operands: [u32; 3], strides: [[usize; 2]; 3]| {
+            let numbers = dims.iter().chain(strides.iter().flatten()).map(|&x| x as u32);
+            let words: Vec<u32> = core::iter::once(out).chain(operands).chain(numbers).collect();
+            record(Opcode::Ternary, function as u8, 0, &words)
+        };
+        let (x, y, z) = (
+            operand(Space::Input, 0),
+            operand(Space::Const, 9),
+            operand(Space::Bank, 2),
+        );
+        check(words([x, y, z], [a, b, c]), &memory, 0.0);
+        check(words([out, y, z], [dense, b, c]), &memory, 0.0);
+        check(words([x, y, out], [a, b, dense]), &memory, 0.0);
+    }
+}
+
+#[test]
+fn reductions() {
+    let mut random = Random(5);
+    let memory = Memory::random(&mut random, 15_000);
+    let sizes = [1, 2, 3, 4, 7, 8, 9, 16, 64, 70, 100, 130];
+    for round in 0..400 {
+        let (outer, reduced, inner) = (
+            random.pick(&sizes),
+            random.pick(&sizes),
+            random.pick(&[1, 1, 2, 4, 9, 64, 100]),
+        );
+        if outer * reduced * inner > 14_000 {
+            continue;
+        }
+        let accumulate = round % 3 == 0;
+        let scale = if accumulate { 1.0 } else { 0.25f32 };
+        let words = [
+            operand(Space::Accumulator, 2),
+            operand(Space::Arena, 3),
+            outer as u32,
+            reduced as u32,
+            inner as u32,
+            scale.to_bits(),
+        ];
+        let function = Reduce::ALL[round % 2];
+        let bits = if accumulate { flags::ACCUMULATE } else { 0 };
+        check(record(Opcode::Reduce, function as u8, bits, &words), &memory, 0.0);
+    }
+}
+
+#[test]
+fn strided_copies() {
+    let mut random = Random(6);
+    let memory = Memory::random(&mut random, 6_000);
+    for _ in 0..600 {
+        let dims: [usize; 4] = core::array::from_fn(|_| random.pick(&[1, 1, 2, 3, 8, 9, 17, 30]));
+        if dims.iter().product::<usize>() > 4_000 {
+            continue;
+        }
+        // The output dense in a random order of the dimensions, with gaps at times.
+        let mut order = [0, 1, 2, 3];
+        for i in (1..4).rev() {
+            order.swap(i, random.below(i + 1));
+        }
+        let mut out = [0; 4];
+        let mut stride = 1;
+        for &axis in &order {
+            out[axis] = stride;
+            stride *= dims[axis];
+            if random.below(5) == 0 && stride < 5_000 {
+                stride += 1;
+            }
+        }
+        let from: [usize; 4] = match random.below(3) {
+            0 => [dims[1] * dims[2] * dims[3], dims[2] * dims[3], dims[3], 1],
+            1 => [1, dims[0], dims[0] * dims[1], dims[0] * dims[1] * dims[2]],
+            _ => core::array::from_fn(|_| random.below(40)),
+        };
+        if stride > 5_900 {
+            continue;
+        }
+        let numbers = dims.iter().chain(&out).chain(&from).map(|&x| x as u32);
+        let words: Vec<u32> = [operand(Space::State, 6), operand(Space::Input, 1)]
+            .into_iter()
+            .chain(numbers)
+            .collect();
+        check(record(Opcode::Copy, 0, 0, &words), &memory, 0.0);
+    }
+}
+
+#[test]
+fn gathers_and_scatters_with_wild_indices() {
+    let mut random = Random(7);
+    let mut memory = Memory::random(&mut random, 5_000);
+    for x in &mut memory.0[Space::Input as usize] {
+        *x = random.pick(&[
+            0.0,
+            1.0,
+            2.0,
+            2.9,
+            5.0,
+            1e9,
+            -3.0,
+            f32::NAN,
+            f32::INFINITY,
+            f32::NEG_INFINITY,
+        ]);
+    }
+    for round in 0..200 {
+        let (outer, axis) = (random.pick(&[1, 2, 3]), random.pick(&[1, 2, 6, 20]));
+        let (indices, inner) = (random.pick(&[1, 2, 9, 30]), random.pick(&[1, 2, 16, 20]));
+        let opcode = if round % 2 == 0 {
+            Opcode::Gather
+        } else {
+            Opcode::ScatterAdd
+        };
+        let words = [
+            operand(Space::Output, 1),
+            operand(Space::Const, 2),
+            operand(Space::Input, random.below(100)),
+            outer as u32,
+            axis as u32,
+            indices as u32,
+            inner as u32,
+        ];
+        check(record(opcode, 0, 0, &words), &memory, 0.0);
+    }
+}
+
+#[test]
+fn fill() {
+    let memory = Memory::random(&mut Random(8), 100);
+    let words = [operand(Space::Arena, 3), 90, 2.5f32.to_bits()];
+    check(record(Opcode::Fill, 0, 0, &words), &memory, 0.0);
+}
