@@ -309,7 +309,9 @@ impl<'m> Driver<'m> {
                 *at += BLOCK;
                 if *at >= base.len() {
                     job.figures.change = libm::sqrtf(*squares);
-                    if job.figures.change > spec.trust_region {
+                    // Without a limit (infinity) the change must still be a number.
+                    let change = job.figures.change;
+                    if change > spec.trust_region || !change.is_finite() {
                         return Ok(Unit::Reject(Reason::TrustRegion));
                     }
                     let Some(selection) = parts.scored(&job.figures) else {

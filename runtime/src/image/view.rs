@@ -219,11 +219,12 @@ impl<'a> Image<'a> {
         let records: &[Record] = values(records).ok_or(malformed)?;
         let count_right = !records.is_empty() && records.len() == header.records as usize;
         ensure(header.kind == kind as u32 && count_right, malformed)?;
-        // Actor and learner run at the same time: only `act` may touch the states.
-        let state = if kind == PlanKind::Act {
-            self.header.workspace.state
+        // Actor and learner run at the same time: the states are the one's, the accumulator is the other's.
+        let workspace = &self.header.workspace;
+        let (state, accumulator) = if kind == PlanKind::Act {
+            (workspace.state, 0)
         } else {
-            0
+            (0, workspace.accumulator)
         };
         let sizes = SpaceSizes::default()
             .with(Space::Const, self.constants.len() as u32)
@@ -232,7 +233,7 @@ impl<'a> Image<'a> {
             .with(Space::State, state)
             .with(Space::Input, header.input)
             .with(Space::Output, header.output)
-            .with(Space::Accumulator, self.header.workspace.accumulator)
+            .with(Space::Accumulator, accumulator)
             .with(Space::Bank, self.bank.slice);
         let plan = Plan::new_checked(records, sizes).map_err(|error| ImageError::Plan(kind, error))?;
         let flags = if plan.writes_adapted() {
