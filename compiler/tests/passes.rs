@@ -162,6 +162,56 @@ fn signs() {
 }
 
 #[test]
+fn constant_factors() {
+    let operators = left(&[&[3]], |g, x| {
+        let negative = g.neg(x[0])?;
+        let scaled = g.scale(negative, 0.1)?;
+        g.add(scaled, scaled)
+    });
+    assert_eq!(operators, ["Constant { tensor: -0.2 }", "Mul"]);
+    let operators = left(&[&[3]], |g, x| {
+        let scaled = g.scale(x[0], 0.1)?;
+        g.scale(scaled, 0.3)
+    });
+    assert_eq!(
+        operators.iter().filter(|name| *name == "Mul").count(),
+        2,
+        "joining these would round otherwise"
+    );
+}
+
+#[test]
+fn transposed_products() {
+    let operators = left(&[&[4, 3], &[2, 3]], |g, x| {
+        let b = g.transpose(x[1], &[1, 0])?;
+        let product = g.matmul(x[0], b)?;
+        g.transpose(product, &[1, 0])
+    });
+    assert_eq!(operators, ["Transpose { permutation: [1, 0] }", "MatMul"]);
+    let operators = left(&[&[4, 3], &[2, 3]], |g, x| {
+        let b = g.transpose(x[1], &[1, 0])?;
+        let product = g.matmul(x[0], b)?;
+        let turned = g.transpose(product, &[1, 0])?;
+        g.matmul(product, turned)
+    });
+    assert_eq!(
+        operators.iter().filter(|name| *name == "MatMul").count(),
+        2,
+        "the product is needed both ways"
+    );
+}
+
+#[test]
+fn transposes_of_what_was_expanded() {
+    let operators = left(&[&[5, 4, 2], &[3, 2]], |g, x| {
+        let tasks = g.expand(x[1], &[5, 3, 2])?;
+        let turned = g.transpose(tasks, &[0, 2, 1])?;
+        g.matmul(x[0], turned)
+    });
+    assert_eq!(operators, ["Transpose { permutation: [1, 0] }", "MatMul"]);
+}
+
+#[test]
 fn sums_of_copies() {
     let operators = left(&[&[3, 1]], |g, x| {
         let wide = g.expand(x[0], &[5, 3, 4])?;

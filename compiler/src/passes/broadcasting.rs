@@ -1,11 +1,13 @@
 //! `Expand` before an operator that broadcasts by itself, and constants larger than they need be.
 
+use super::Candidate;
 use super::layout::{is_expand, source};
 use crate::graph::{Graph, GraphError, Operands, Tensor, ValueId};
 use crate::ops::{Op, Operator};
 use smallvec::SmallVec;
 
-pub(super) fn rewrite(graph: &mut Graph, op: &Op, operands: &[ValueId]) -> Result<Option<ValueId>, GraphError> {
+pub(super) fn rewrite(graph: &mut Graph, candidate: &Candidate<'_>) -> Result<Option<ValueId>, GraphError> {
+    let Candidate { op, operands, .. } = *candidate;
     match op {
         op if is_elementwise(op) => narrow(graph, op, operands),
         Op::MatMul(_) => narrow(graph, op, operands),

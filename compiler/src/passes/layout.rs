@@ -1,13 +1,22 @@
 //! Chains of operators that only move elements.
 
+use super::Candidate;
 use crate::graph::{Graph, GraphError, Shape, ValueId};
 use crate::ops::{Op, Operator};
 use smallvec::SmallVec;
 
-pub(super) fn rewrite(graph: &mut Graph, op: &Op, operands: &[ValueId]) -> Result<Option<ValueId>, GraphError> {
+pub(super) fn rewrite(graph: &mut Graph, candidate: &Candidate<'_>) -> Result<Option<ValueId>, GraphError> {
+    let Candidate {
+        op,
+        operands,
+        sole_user,
+    } = *candidate;
     match op {
         Op::Reshape(_) | Op::Squeeze(_) | Op::Unsqueeze(_) => reshape(graph, op, operands[0]),
-        Op::Transpose(transpose) => self::transpose(graph, &transpose.permutation, operands[0]),
+        Op::Transpose(transpose) => match product(graph, &transpose.permutation, operands[0], sole_user)? {
+            None => self::transpose(graph, &transpose.permutation, operands[0]),
+            turned => Ok(turned),
+        },
         Op::Expand(expand) => self::expand(graph, &expand.shape, operands[0]),
         Op::Slice(slice) => self::slice(graph, slice.axis, slice.start, slice.end, operands[0]),
         Op::Concat(concat) => self::concat(graph, concat.axis, operands),
@@ -64,12 +73,62 @@ fn transpose(graph: &mut Graph, permutation: &[usize], operand: ValueId) -> Resu
     if is_expand(graph, operand) && one_element(graph, source(graph, operand)) {
         return Ok(Some(repeat(graph, source(graph, operand), &target)?));
     }
+    if is_expand(graph, operand) {
+        // Axes that broadcasting added and that stay in front: what was expanded is transposed behind them.
+        let origin = source(graph, operand);
+        let leading = shape.len() - graph.shape(origin).len();
+        if permutation[..leading].iter().copied().eq(0..leading) {
+            let inner: Shape = permutation[leading..].iter().map(|&axis| axis - leading).collect();
+            let moved = match transpose(graph, &inner, origin)? {
+                Some(moved) => moved,
+                None => graph.transpose(origin, &inner)?,
+            };
+            return Ok(Some(graph.expand(moved, &target)?));
+        }
+    }
     // Moving only axes of length one moves no element.
     let long = permutation.iter().filter(|&&axis| shape[axis] != 1);
     if long.is_sorted() {
         return Ok(Some(rewrite_reshape(graph, operand, &target)?));
     }
     Ok(None)
+}
+
+/// `(a b)^T` is `b^T a^T`: worth it where an operand is transposed already, and nobody else needs the product.
+fn product(
+    graph: &mut Graph,
+    permutation: &[usize],
+    operand: ValueId,
+    sole_user: bool,
+) -> Result<Option<ValueId>, GraphError> {
+    if !sole_user || !matches!(graph.op(operand), Op::MatMul(_)) || !swaps_last(permutation) {
+        return Ok(None);
+    }
+    let factors = graph.node(operand).inputs.clone();
+    let turned =
+        |&factor: &ValueId| matches!(graph.op(factor), Op::Transpose(transpose) if swaps_last(&transpose.permutation));
+    if !factors.iter().any(turned) {
+        return Ok(None);
+    }
+    let mut back = [factors[1], factors[0]];
+    for factor in &mut back {
+        let rank = graph.shape(*factor).len();
+        let mut swap: Shape = (0..rank).collect();
+        swap.swap(rank - 2, rank - 1);
+        *factor = match transpose(graph, &swap, *factor)? {
+            Some(moved) => moved,
+            None => graph.transpose(*factor, &swap)?,
+        };
+    }
+    Ok(Some(graph.matmul(back[0], back[1])?))
+}
+
+/// Whether a permutation swaps the last two axes and nothing else.
+fn swaps_last(permutation: &[usize]) -> bool {
+    let rank = permutation.len();
+    rank >= 2
+        && permutation[rank - 2..] == [rank - 1, rank - 2]
+        && permutation[..rank - 2].iter().copied().eq(0..rank - 2)
 }
 
 /// A reshape that joins a reshape before it.

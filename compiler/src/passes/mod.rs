@@ -3,8 +3,8 @@
 //! They look through values, which nothing does while a graph is being built: run them *after* the last differentiation
 //! (they also drop [`StopGradient`](crate::ops::StopGradient), which means nothing afterwards).
 //!
-//! Every rewrite keeps the bits of the result but one: the sum of `n` copies becomes a product with `n`, which rounds once
-//! instead of `n` times.
+//! Every rewrite keeps the bits of the result (short of overflow and subnormal numbers) but one: the sum of `n` copies
+//! becomes a product with `n`, which rounds once instead of `n` times.
 
 mod arithmetic;
 mod broadcasting;
@@ -22,7 +22,9 @@ use crate::ops::Op;
 /// | uniform constants beside a larger operand | scalars |
 /// | chains of `Transpose`; of `Reshape`, `Squeeze`, `Unsqueeze`; of `Slice`; of `Concat` | one of them, or none |
 /// | `Slice` of `Concat`, `Concat` of neighbouring slices | what they pick |
-/// | double negation, negation inside a sum | none, `Sub` |
+/// | `Transpose` of a matrix product used nowhere else, where an operand is transposed | the product the other way round |
+/// | double negation; negation inside a sum; before a constant factor | none; `Sub`; a negative factor |
+/// | `x + x`; a constant factor after a power of two | a factor of 2; one factor |
 ///
 /// ```
 /// use pliant_compiler::graph::{DType, Graph};
@@ -37,11 +39,11 @@ use crate::ops::Op;
 /// ```
 pub fn simplify(graph: &Graph) -> Graph {
     let mut current = graph.prune();
-    // Each round sees operands already rewritten, so one does nearly everything; a rewrite that only shows once its
-    // users are known needs another.
-    for _ in 0..4 {
+    // Each round sees operands already rewritten, so the first does nearly everything; what a rewrite uncovers is found by
+    // the next. The bound only guards against two rules undoing each other.
+    for _ in 0..8 {
         let next = round(&current).expect("a rewrite keeps types");
-        let done = next.len() == current.len();
+        let done = next.nodes() == current.nodes();
         current = next;
         if done {
             break;
@@ -50,14 +52,37 @@ pub fn simplify(graph: &Graph) -> Graph {
     current
 }
 
+/// A node about to be inserted, over operands that are already rewritten.
+struct Candidate<'g> {
+    op: &'g Op,
+    operands: &'g [ValueId],
+    /// Whether the first operand has no other user.
+    sole_user: bool,
+}
+
 fn round(graph: &Graph) -> Result<Graph, GraphError> {
+    let mut uses = vec![0u32; graph.len()];
+    let operands = graph.iter().flat_map(|(_, node)| node.inputs.iter().copied());
+    operands
+        .chain(graph.outputs().iter().map(|port| port.value))
+        .for_each(|value| uses[value.index()] += 1);
     let mut rewritten = Graph::new();
     let mut moved: Vec<ValueId> = Vec::with_capacity(graph.len());
     for (_, node) in graph.iter() {
         let operands: Operands = node.inputs.iter().map(|input| moved[input.index()]).collect();
         let value = match &node.op {
             Op::Input(input) => rewritten.input(&input.name, node.value_type.dtype, &node.value_type.shape)?,
-            op => rewrite(&mut rewritten, op, &operands)?,
+            op => {
+                let sole_user = node.inputs.first().is_some_and(|first| uses[first.index()] == 1);
+                rewrite(
+                    &mut rewritten,
+                    &Candidate {
+                        op,
+                        operands: &operands,
+                        sole_user,
+                    },
+                )?
+            }
         };
         debug_assert_eq!(rewritten.value_type(value), &node.value_type, "{:?}", node.op);
         moved.push(value);
@@ -68,13 +93,14 @@ fn round(graph: &Graph) -> Result<Graph, GraphError> {
     Ok(rewritten.prune())
 }
 
-/// Inserts `op`, or something cheaper of the same value.
-fn rewrite(graph: &mut Graph, op: &Op, operands: &[ValueId]) -> Result<ValueId, GraphError> {
+/// Inserts the candidate, or something cheaper of the same value.
+fn rewrite(graph: &mut Graph, candidate: &Candidate<'_>) -> Result<ValueId, GraphError> {
+    let Candidate { op, operands, .. } = *candidate;
     if let Op::Identity(_) | Op::StopGradient(_) = op {
         return Ok(operands[0]);
     }
     for rule in [arithmetic::rewrite, broadcasting::rewrite, layout::rewrite] {
-        if let Some(value) = rule(graph, op, operands)? {
+        if let Some(value) = rule(graph, candidate)? {
             return Ok(value);
         }
     }
