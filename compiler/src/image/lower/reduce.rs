@@ -21,15 +21,22 @@ impl Program<'_> {
         accumulate: Option<&View>,
     ) -> View {
         let reduced = |axis: usize| axes.contains(&axis);
-        let mut scale = scale;
+        let mut repeats = 1.0_f32;
         let mut view = a.clone();
         for &axis in axes {
             if view.dims[axis].stride == 0 {
                 if function == Reduce::Sum {
-                    scale *= view.dims[axis].size as f32;
+                    repeats *= view.dims[axis].size as f32;
                 }
                 view.dims[axis].size = 1;
             }
+        }
+        if repeats != 1.0 {
+            // A factor of its own: one rounding for the sum, one for the caller's factor, as without repeats.
+            let once = View { dims: view.dims.clone(), ..view };
+            let sum = self.reduce(function, axes, repeats, &once, None);
+            let scaled = if scale == 1.0 { sum } else { self.scaled(&sum, scale) };
+            return self.added(scaled, accumulate);
         }
         if !view.is_compact() {
             view = self.copied(&view);
