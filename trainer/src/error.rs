@@ -1,5 +1,10 @@
 //! Errors of training.
 
+use pliant_compiler::autodiff::AutodiffError;
+use pliant_compiler::graph::GraphError;
+
+use crate::engine::EngineError;
+
 /// Why a training run cannot start or go on.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -9,6 +14,18 @@ pub enum TrainError {
         "the checkpoint does not fit this recipe: {0}; start afresh without --resume, or resume with the recipe it was made by"
     )]
     StateMismatch(String),
+    /// A graph refused an operator: a network and a loss that do not fit each other.
+    #[error("cannot build the training graph: {0}")]
+    Graph(#[from] GraphError),
+    /// A loss cannot be differentiated.
+    #[error("cannot differentiate the training graph: {0}")]
+    Autodiff(#[from] AutodiffError),
+    /// The engine failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// Worker threads could not be started.
+    #[error("cannot start the worker threads: {0}; try fewer with --threads")]
+    Threads(#[from] rayon::ThreadPoolBuildError),
     /// The loss or a parameter is no longer finite.
     #[error(
         "training diverged at iteration {iteration}: {what} is not finite; lower the learning rate or clip the gradient"

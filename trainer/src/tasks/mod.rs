@@ -1,6 +1,11 @@
 //! Task families: where the tasks of meta-training and of the tests come from.
 
 pub mod navigation;
+mod sinusoid;
+mod supervised;
+
+pub use sinusoid::{GRID, Sinusoid, SinusoidFamily};
+pub use supervised::{Rows, SupervisedFamily};
 
 /// Which of a family's generator streams a task is drawn from. The streams are separate by name, so that no training
 /// run, of any length, draws a validation or a test task.

@@ -1,0 +1,76 @@
+//! Initial parameters.
+
+use rand_core::Rng;
+
+use crate::algorithms::NamedTensor;
+use crate::random::{fill_standard_normal, stream, uniform};
+use crate::recipe::Initialiser;
+
+/// Standard deviation of [`Initialiser::SmallNormal`] (the sinusoid experiments of Finn et al. 2017).
+const SMALL_DEVIATION: f32 = 0.01;
+
+/// Initial values of the parameters `(name, shape)`: matrices `[inputs, outputs]` by `initialiser`, vectors (biases) zero.
+///
+/// Each parameter draws from its own stream of `seed`, named after it, so that adding one leaves the others as they are.
+///
+/// ```
+/// use pliant_trainer::{nn::initialise, recipe::Initialiser};
+/// let parameters = [("weight".to_owned(), vec![40, 40]), ("bias".to_owned(), vec![40])];
+/// let start = initialise(&parameters, Initialiser::Glorot, 0);
+/// let limit = (6.0f32 / 80.0).sqrt();
+/// assert!(start[0].values.iter().all(|value| value.abs() <= limit));
+/// assert_eq!(start[1].values, [0.0; 40]);
+/// ```
+pub fn initialise(parameters: &[(String, Vec<usize>)], initialiser: Initialiser, seed: u64) -> Vec<NamedTensor> {
+    parameters
+        .iter()
+        .map(|(name, shape)| {
+            let mut values = vec![0.0; shape.iter().product()];
+            if let [inputs, outputs] = shape[..] {
+                let mut random = stream(seed, &format!("initial {name}"), &[]);
+                match initialiser {
+                    Initialiser::SmallNormal => values.fill_with(|| SMALL_DEVIATION * truncated_normal(&mut random)),
+                    Initialiser::Glorot => {
+                        let limit = (6.0 / (inputs + outputs) as f32).sqrt();
+                        values.fill_with(|| uniform(&mut random, -limit, limit));
+                    }
+                }
+            }
+            NamedTensor { name: name.clone(), shape: shape.clone(), values }
+        })
+        .collect()
+}
+
+/// Standard normal, redrawn until it lies within two deviations.
+fn truncated_normal(random: &mut impl Rng) -> f32 {
+    loop {
+        let mut value = [0.0];
+        fill_standard_normal(random, &mut value);
+        if value[0].abs() <= 2.0 {
+            return value[0];
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_normal_is_cut_at_two_deviations() {
+        let start = initialise(&[("w".into(), vec![100, 100])], Initialiser::SmallNormal, 3);
+        let values = &start[0].values;
+        assert!(values.iter().all(|value| value.abs() <= 0.02));
+        let variance = values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>() / 1e4;
+        // A normal cut at two deviations has variance 0.774.
+        assert!((variance / 1e-4 - 0.774).abs() < 0.04, "{variance}");
+    }
+
+    #[test]
+    fn a_parameter_keeps_its_values_when_another_is_added() {
+        let one = initialise(&[("w".into(), vec![3, 2])], Initialiser::Glorot, 1);
+        let two = initialise(&[("v".into(), vec![3, 2]), ("w".into(), vec![3, 2])], Initialiser::Glorot, 1);
+        assert_eq!(one[0], two[1]);
+        assert_ne!(two[0].values, two[1].values);
+    }
+}

@@ -1,0 +1,33 @@
+//! Task families of supervised learning: a task is labelled rows.
+
+use super::Split;
+
+/// Rows of one task: inputs `[rows, input width]` and targets `[rows, target width]`, row-major, to be filled.
+#[derive(Debug)]
+pub struct Rows<'a> {
+    /// Inputs.
+    pub inputs: &'a mut [f32],
+    /// Targets.
+    pub targets: &'a mut [f32],
+}
+
+/// A family of supervised tasks, each known by its split and index.
+///
+/// Everything about a task, its data included, is drawn from streams named after the family and the split, at the task's
+/// index: it does not depend on which other tasks were drawn, or on which thread.
+pub trait SupervisedFamily: Send + Sync {
+    /// Numbers in one input.
+    fn input_width(&self) -> usize;
+
+    /// Numbers in one target.
+    fn target_width(&self) -> usize;
+
+    /// Labelled rows to adapt to.
+    fn support_rows(&self) -> usize;
+
+    /// Rows that score the adapted policy in meta-training.
+    fn query_rows(&self) -> usize;
+
+    /// Fills the support and the query rows of task `index`.
+    fn sample(&self, seed: u64, split: Split, index: u64, support: Rows<'_>, query: Rows<'_>);
+}
