@@ -6,6 +6,7 @@
 //! - [`recipe`]: everything that decides a training run, in one checked TOML file.
 //! - [`engine`]: what runs graphs on the workstation.
 //! - [`envs`], [`tasks`], [`rollout`]: what there is to learn from.
+//! - [`engine`], [`nn`], [`optim`]: graphs and what runs them.
 //! - [`algorithms`]: meta-learning algorithms behind one trait, stepped by the caller.
 //! - [`eval`]: scores of the deployed artefact on held-out tasks.
 //! - [`report`], [`checkpoint`]: what is shown and kept of a run.
@@ -16,6 +17,8 @@ pub mod engine;
 pub mod envs;
 pub mod error;
 pub mod eval;
+pub mod nn;
+pub mod optim;
 pub mod random;
 pub mod recipe;
 pub mod report;

@@ -10,6 +10,9 @@
 
 mod graph;
 
+#[cfg(test)]
+mod tests;
+
 use rayon::prelude::*;
 
 pub use graph::{Problem, RowLoss, fused_graph, gradient_graph, optimiser_graph};
@@ -78,7 +81,10 @@ impl Maml {
         threads: usize,
     ) -> Result<Self, TrainError> {
         let problem = Problem {
-            parameters: initial.iter().map(|tensor| (tensor.name.clone(), tensor.shape.clone())).collect(),
+            parameters: initial
+                .iter()
+                .map(|tensor| (tensor.name.clone(), tensor.shape.clone()))
+                .collect(),
             input_width: family.input_width(),
             target_width: family.target_width(),
             support_rows: family.support_rows(),
@@ -89,10 +95,18 @@ impl Maml {
         for (_, shape) in &meta[initial.len()..] {
             values.push(vec![settings.inner_rate; shape.iter().product()]);
         }
-        let options = CompileOptions { resident: graph::resident(&meta) };
+        let options = CompileOptions {
+            resident: graph::resident(&meta),
+        };
         let runner = if settings.chunks == 1 {
             let graph = fused_graph(&problem, settings, row_loss)?;
-            Runner::Fused(Chunk::new(0, settings.tasks, engine.compile(&graph, &options)?, &problem, &[]))
+            Runner::Fused(Chunk::new(
+                0,
+                settings.tasks,
+                engine.compile(&graph, &options)?,
+                &problem,
+                &[],
+            ))
         } else {
             let optimiser = engine.compile(&optimiser_graph(&problem, settings)?, &options)?;
             let mut chunks = Vec::with_capacity(settings.chunks);
@@ -109,7 +123,12 @@ impl Maml {
                 .num_threads(threads.clamp(1, settings.chunks))
                 .thread_name(|index| format!("maml-{index}"))
                 .build()?;
-            Runner::Parallel { pool, chunks, optimiser, parameters: values.clone() }
+            Runner::Parallel {
+                pool,
+                chunks,
+                optimiser,
+                parameters: values.clone(),
+            }
         };
         let mut maml = Self {
             settings: settings.clone(),
@@ -166,7 +185,13 @@ impl Chunk {
         problem: &Problem,
         gradients: &[(String, Vec<usize>)],
     ) -> Self {
-        let Problem { input_width, target_width, support_rows, query_rows, .. } = problem;
+        let Problem {
+            input_width,
+            target_width,
+            support_rows,
+            query_rows,
+            ..
+        } = problem;
         let widths = [
             support_rows * input_width,
             support_rows * target_width,
@@ -178,7 +203,10 @@ impl Chunk {
             tasks,
             program,
             data: widths.map(|width| vec![0.0; tasks * width]),
-            gradients: gradients.iter().map(|(_, shape)| vec![0.0; shape.iter().product()]).collect(),
+            gradients: gradients
+                .iter()
+                .map(|(_, shape)| vec![0.0; shape.iter().product()])
+                .collect(),
             losses: [f32::NAN; 2],
         }
     }
@@ -195,9 +223,21 @@ impl Chunk {
         let [support_x, support_y, query_x, query_y] = &mut self.data;
         for task in 0..self.tasks {
             let row = |data: usize| task * widths[data]..(task + 1) * widths[data];
-            let support = Rows { inputs: &mut support_x[row(0)], targets: &mut support_y[row(1)] };
-            let query = Rows { inputs: &mut query_x[row(2)], targets: &mut query_y[row(3)] };
-            family.sample(seed, Split::Train, first_index + (self.first_task + task) as u64, support, query);
+            let support = Rows {
+                inputs: &mut support_x[row(0)],
+                targets: &mut support_y[row(1)],
+            };
+            let query = Rows {
+                inputs: &mut query_x[row(2)],
+                targets: &mut query_y[row(3)],
+            };
+            family.sample(
+                seed,
+                Split::Train,
+                first_index + (self.first_task + task) as u64,
+                support,
+                query,
+            );
         }
         for (offset, data) in self.data.iter().enumerate() {
             self.program.set(first_input + offset, data)?;
@@ -244,7 +284,12 @@ impl MetaLearner for Maml {
                 chunk.read_losses(3 * count)?;
                 chunk.losses
             }
-            Runner::Parallel { pool, chunks, optimiser, parameters } => {
+            Runner::Parallel {
+                pool,
+                chunks,
+                optimiser,
+                parameters,
+            } => {
                 pool.install(|| {
                     chunks.par_iter_mut().try_for_each(|chunk| -> Result<(), TrainError> {
                         for (input, values) in parameters.iter().enumerate() {
@@ -282,10 +327,15 @@ impl MetaLearner for Maml {
         };
         if !after.is_finite() {
             let what = "the query loss".to_owned();
-            return Err(TrainError::Diverged { iteration: self.completed + 1, what });
+            return Err(TrainError::Diverged {
+                iteration: self.completed + 1,
+                what,
+            });
         }
         self.completed += 1;
-        Ok(Iteration { metrics: vec![("query loss after adapting", after), ("support loss before", before)] })
+        Ok(Iteration {
+            metrics: vec![("query loss after adapting", after), ("support loss before", before)],
+        })
     }
 
     fn state(&mut self) -> Result<TrainingState, TrainError> {
@@ -296,14 +346,20 @@ impl MetaLearner for Maml {
             self.runner.variables().get(index, &mut values)?;
             tensors.push(NamedTensor { name, shape, values });
         }
-        Ok(TrainingState { completed: self.completed, environment_steps: 0, tensors })
+        Ok(TrainingState {
+            completed: self.completed,
+            environment_steps: 0,
+            tensors,
+        })
     }
 
     fn restore(&mut self, state: &TrainingState) -> Result<(), TrainError> {
         let names = graph::resident(&self.meta);
         if state.tensors.len() != names.len() {
             let (found, wanted) = (state.tensors.len(), names.len());
-            return Err(TrainError::StateMismatch(format!("it holds {found} tensors, the recipe has {wanted}")));
+            return Err(TrainError::StateMismatch(format!(
+                "it holds {found} tensors, the recipe has {wanted}"
+            )));
         }
         for (index, ((name, _), tensor)) in names.iter().zip(&state.tensors).enumerate() {
             let shape = &self.meta[index % self.meta.len()].1;
@@ -341,6 +397,10 @@ impl MetaLearner for Maml {
             };
             self.problem.parameters.iter().map(fixed).collect()
         };
-        Ok(Learned { parameters, step_sizes, step_scales: vec![1.0; self.settings.inner_steps] })
+        Ok(Learned {
+            parameters,
+            step_sizes,
+            step_scales: vec![1.0; self.settings.inner_steps],
+        })
     }
 }

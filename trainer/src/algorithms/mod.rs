@@ -1,5 +1,9 @@
 //! Training algorithms, one a file, behind one trait so that the command line drives them alike.
 
+mod maml;
+
+pub use maml::{Maml, Problem, RowLoss, fused_graph, gradient_graph, optimiser_graph};
+
 use crate::error::TrainError;
 
 /// A tensor with its name: parameters, optimiser moments, step sizes.

@@ -36,7 +36,11 @@ pub fn initialise(parameters: &[(String, Vec<usize>)], initialiser: Initialiser,
                     }
                 }
             }
-            NamedTensor { name: name.clone(), shape: shape.clone(), values }
+            NamedTensor {
+                name: name.clone(),
+                shape: shape.clone(),
+                values,
+            }
         })
         .collect()
 }
@@ -69,7 +73,11 @@ mod tests {
     #[test]
     fn a_parameter_keeps_its_values_when_another_is_added() {
         let one = initialise(&[("w".into(), vec![3, 2])], Initialiser::Glorot, 1);
-        let two = initialise(&[("v".into(), vec![3, 2]), ("w".into(), vec![3, 2])], Initialiser::Glorot, 1);
+        let two = initialise(
+            &[("v".into(), vec![3, 2]), ("w".into(), vec![3, 2])],
+            Initialiser::Glorot,
+            1,
+        );
         assert_eq!(one[0], two[1]);
         assert_ne!(two[0].values, two[1].values);
     }

@@ -43,7 +43,11 @@ pub fn adam(
         gradients = clip_norm(graph, &gradients, limit)?;
     }
     let epsilon = graph.scalar(settings.epsilon);
-    let mut step = AdamStep { parameters: Vec::new(), first: Vec::new(), second: Vec::new() };
+    let mut step = AdamStep {
+        parameters: Vec::new(),
+        first: Vec::new(),
+        second: Vec::new(),
+    };
     for i in 0..parameters.len() {
         let m = blend(graph, first[i], gradients[i], settings.beta1)?;
         let square = graph.square(gradients[i])?;

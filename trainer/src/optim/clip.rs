@@ -7,7 +7,10 @@ use pliant_compiler::graph::{Graph, GraphError, ValueId};
 /// # Errors
 /// As the graph's operators.
 pub fn clip_elements(graph: &mut Graph, gradients: &[ValueId], limit: f32) -> Result<Vec<ValueId>, GraphError> {
-    gradients.iter().map(|&gradient| graph.clip(gradient, -limit, limit)).collect()
+    gradients
+        .iter()
+        .map(|&gradient| graph.clip(gradient, -limit, limit))
+        .collect()
 }
 
 /// Scales all gradients by the same factor so that their common L2 norm is at most `limit` (Pascanu et al. 2013).

@@ -38,7 +38,9 @@ pub struct SinusoidFamily {
 impl SinusoidFamily {
     /// The family that a recipe describes.
     pub fn new(settings: &recipe::Sinusoid) -> Self {
-        Self { settings: settings.clone() }
+        Self {
+            settings: settings.clone(),
+        }
     }
 
     /// Task `index` of a split, with the rest of its stream.
@@ -133,15 +135,44 @@ mod tests {
     fn support_query_and_grid_come_from_the_same_sinusoid() {
         let family = family();
         let (mut x, mut y, mut xq, mut yq) = ([0.0; 10], [0.0; 10], [0.0; 10], [0.0; 10]);
-        let rows = Rows { inputs: &mut x, targets: &mut y };
-        family.sample(0, Split::Train, 3, rows, Rows { inputs: &mut xq, targets: &mut yq });
+        let rows = Rows {
+            inputs: &mut x,
+            targets: &mut y,
+        };
+        family.sample(
+            0,
+            Split::Train,
+            3,
+            rows,
+            Rows {
+                inputs: &mut xq,
+                targets: &mut yq,
+            },
+        );
         let (task, _) = family.task(0, Split::Train, 3);
-        assert!(x.iter().zip(&y).chain(xq.iter().zip(&yq)).all(|(&x, &y)| task.value(x) == y));
+        assert!(
+            x.iter()
+                .zip(&y)
+                .chain(xq.iter().zip(&yq))
+                .all(|(&x, &y)| task.value(x) == y)
+        );
         assert!(x.iter().all(|value| !xq.contains(value)));
 
         let (mut again, mut targets, mut grid, mut truth) = ([0.0; 10], [0.0; 10], [0.0; GRID], [0.0; GRID]);
-        let support = Rows { inputs: &mut again, targets: &mut targets };
-        family.sample_with_grid(0, Split::Train, 3, support, Rows { inputs: &mut grid, targets: &mut truth });
+        let support = Rows {
+            inputs: &mut again,
+            targets: &mut targets,
+        };
+        family.sample_with_grid(
+            0,
+            Split::Train,
+            3,
+            support,
+            Rows {
+                inputs: &mut grid,
+                targets: &mut truth,
+            },
+        );
         assert_eq!(again, x, "the grid does not change the support set");
         assert_eq!((grid[0], grid[GRID - 1]), (-5.0, 5.0));
         assert!(grid.iter().zip(&truth).all(|(&x, &y)| task.value(x) == y));

@@ -31,7 +31,12 @@ pub struct Problem {
 pub(super) fn meta_parameters(problem: &Problem, settings: &Maml) -> Vec<(String, Vec<usize>)> {
     let mut all = problem.parameters.clone();
     if settings.learn_inner_rate {
-        all.extend(problem.parameters.iter().map(|(name, shape)| (format!("rate/{name}"), shape.clone())));
+        all.extend(
+            problem
+                .parameters
+                .iter()
+                .map(|(name, shape)| (format!("rate/{name}"), shape.clone())),
+        );
     }
     all
 }
@@ -90,8 +95,11 @@ pub fn optimiser_graph(problem: &Problem, settings: &Maml) -> Result<Graph, Trai
 pub fn fused_graph(problem: &Problem, settings: &Maml, row_loss: &RowLoss<'_>) -> Result<Graph, TrainError> {
     let mut graph = Graph::new();
     let shapes = meta_parameters(problem, settings);
-    let MetaGradient { meta, gradients, losses } =
-        meta_gradient(&mut graph, problem, settings, row_loss, settings.tasks, settings.tasks)?;
+    let MetaGradient {
+        meta,
+        gradients,
+        losses,
+    } = meta_gradient(&mut graph, problem, settings, row_loss, settings.tasks, settings.tasks)?;
     optimise(&mut graph, settings, &shapes, &meta, &gradients)?;
     graph.output("before", losses[0])?;
     graph.output("after", losses[1])?;
@@ -103,12 +111,19 @@ pub fn fused_graph(problem: &Problem, settings: &Maml, row_loss: &RowLoss<'_>) -
 pub(super) fn resident(shapes: &[(String, Vec<usize>)]) -> Vec<(String, String)> {
     ["", "adam.first/", "adam.second/"]
         .iter()
-        .flat_map(|kind| shapes.iter().map(move |(name, _)| (format!("{kind}{name}"), format!("new/{kind}{name}"))))
+        .flat_map(|kind| {
+            shapes
+                .iter()
+                .map(move |(name, _)| (format!("{kind}{name}"), format!("new/{kind}{name}")))
+        })
         .collect()
 }
 
 fn inputs(graph: &mut Graph, kind: &str, shapes: &[(String, Vec<usize>)]) -> Result<Vec<ValueId>, GraphError> {
-    shapes.iter().map(|(name, shape)| graph.input(&format!("{kind}{name}"), DType::F32, shape)).collect()
+    shapes
+        .iter()
+        .map(|(name, shape)| graph.input(&format!("{kind}{name}"), DType::F32, shape))
+        .collect()
 }
 
 fn optimise(
@@ -121,8 +136,11 @@ fn optimise(
     let first = inputs(graph, "adam.first/", shapes)?;
     let second = inputs(graph, "adam.second/", shapes)?;
     let step_size = graph.input("step size", DType::F32, &[])?;
-    let AdamStep { parameters, first, second } =
-        optim::adam(graph, &settings.optimizer, meta, gradients, &first, &second, step_size)?;
+    let AdamStep {
+        parameters,
+        first,
+        second,
+    } = optim::adam(graph, &settings.optimizer, meta, gradients, &first, &second, step_size)?;
     for (kind, values) in [("", parameters), ("adam.first/", first), ("adam.second/", second)] {
         for ((name, _), value) in shapes.iter().zip(values) {
             graph.output(&format!("new/{kind}{name}"), value)?;
@@ -146,9 +164,9 @@ fn meta_gradient(
         [tasks, problem.query_rows, problem.input_width],
         [tasks, problem.query_rows, problem.target_width],
     ];
-    let mut data = [ValueId::default(); 4];
-    for ((value, name), shape) in data.iter_mut().zip(DATA).zip(shapes) {
-        *value = graph.input(name, DType::F32, &shape)?;
+    let mut data = Vec::with_capacity(DATA.len());
+    for (name, shape) in DATA.iter().zip(shapes) {
+        data.push(graph.input(name, DType::F32, &shape)?);
     }
     let (support, query) = data.split_at(2);
     let (parameters, rates) = meta.split_at(problem.parameters.len());
@@ -184,7 +202,11 @@ fn meta_gradient(
     // There is at least one inner step; without one the loss before would be the loss after.
     let before = graph.scale(before.unwrap_or(after), share)?;
     let gradients = autodiff::gradients(graph, after, &meta)?;
-    Ok(MetaGradient { meta, gradients, losses: [before, after] })
+    Ok(MetaGradient {
+        meta,
+        gradients,
+        losses: [before, after],
+    })
 }
 
 /// `[..]` to `[tasks, ..]`; a vector becomes `[tasks, 1, n]` so that it broadcasts over rows.

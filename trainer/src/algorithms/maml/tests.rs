@@ -1,0 +1,345 @@
+//! MAML on a problem small enough to solve by hand, run by the f64 reference.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use pliant_compiler::graph::Graph;
+use pliant_compiler::reference::{Tensor64, evaluate};
+
+use super::*;
+use crate::engine::{EngineError, Port, Statistics};
+use crate::recipe::{Adam, Order, Schedule};
+use pliant_compiler::graph::{GraphError, ValueId};
+
+/// Runs graphs by the f64 reference.
+#[derive(Default)]
+struct ReferenceEngine {
+    compiled: AtomicUsize,
+}
+
+struct ReferenceProgram {
+    graph: Graph,
+    resident: Vec<(usize, usize)>,
+    inputs: Vec<Tensor64>,
+    outputs: Vec<Tensor64>,
+}
+
+impl Engine for ReferenceEngine {
+    fn name(&self) -> &'static str {
+        "reference"
+    }
+
+    fn compile(&self, graph: &Graph, options: &CompileOptions) -> Result<Box<dyn Program>, EngineError> {
+        self.compiled.fetch_add(1, Ordering::Relaxed);
+        let zeros = |shape: &[usize]| Tensor64::new(shape, vec![0.0; shape.iter().product()]);
+        let find = |ports: &[pliant_compiler::graph::Port], name: &String| {
+            ports
+                .iter()
+                .position(|port| *port.name == **name)
+                .expect("a name of the graph")
+        };
+        Ok(Box::new(ReferenceProgram {
+            resident: options
+                .resident
+                .iter()
+                .map(|(input, output)| (find(graph.inputs(), input), find(graph.outputs(), output)))
+                .collect(),
+            inputs: graph
+                .inputs()
+                .iter()
+                .map(|port| zeros(graph.shape(port.value)))
+                .collect(),
+            outputs: graph
+                .outputs()
+                .iter()
+                .map(|port| zeros(graph.shape(port.value)))
+                .collect(),
+            graph: graph.clone(),
+        }))
+    }
+}
+
+impl Program for ReferenceProgram {
+    fn inputs(&self) -> &[Port] {
+        unreachable!("not asked for by MAML")
+    }
+
+    fn outputs(&self) -> &[Port] {
+        unreachable!("not asked for by MAML")
+    }
+
+    fn set(&mut self, input: usize, values: &[f32]) -> Result<(), EngineError> {
+        let shape = self.inputs[input].shape.to_vec();
+        self.inputs[input] = Tensor64::new(&shape, values.iter().map(|&value| f64::from(value)).collect());
+        for &(of, output) in &self.resident {
+            if of == input {
+                self.outputs[output] = self.inputs[input].clone();
+            }
+        }
+        Ok(())
+    }
+
+    fn run(&mut self) -> Result<(), EngineError> {
+        let names: Vec<String> = self.graph.inputs().iter().map(|port| port.name.to_string()).collect();
+        let inputs: Vec<(&str, Tensor64)> = names
+            .iter()
+            .map(String::as_str)
+            .zip(self.inputs.iter().cloned())
+            .collect();
+        self.outputs = evaluate(&self.graph, &inputs).expect("a graph that evaluates");
+        // Variables are f32 on every engine.
+        for &(input, output) in &self.resident {
+            self.outputs[output]
+                .data
+                .iter_mut()
+                .for_each(|value| *value = f64::from(*value as f32));
+            self.inputs[input] = self.outputs[output].clone();
+        }
+        Ok(())
+    }
+
+    fn get(&mut self, output: usize, into: &mut [f32]) -> Result<(), EngineError> {
+        into.iter_mut()
+            .zip(&self.outputs[output].data)
+            .for_each(|(into, &value)| *into = value as f32);
+        Ok(())
+    }
+
+    fn statistics(&self) -> Statistics {
+        Statistics {
+            graph_nodes: self.graph.len(),
+            kernels: self.graph.len(),
+            creation: Duration::ZERO,
+        }
+    }
+}
+
+/// Tasks `y = a x` with slope `a` and one input a row, both simple functions of the index.
+struct Lines;
+
+impl SupervisedFamily for Lines {
+    fn input_width(&self) -> usize {
+        1
+    }
+
+    fn target_width(&self) -> usize {
+        1
+    }
+
+    fn support_rows(&self) -> usize {
+        2
+    }
+
+    fn query_rows(&self) -> usize {
+        3
+    }
+
+    fn sample(&self, _seed: u64, _split: Split, index: u64, support: Rows<'_>, query: Rows<'_>) {
+        let slope = 0.5 + 0.25 * (index % 7) as f32;
+        for (rows, start) in [(support, 0.3f32), (query, -0.7)] {
+            for (row, (input, target)) in rows.inputs.iter_mut().zip(rows.targets).enumerate() {
+                *input = start + 0.4 * row as f32;
+                *target = slope * *input;
+            }
+        }
+    }
+}
+
+/// `(w x - y)^2` for a parameter `w` of shape `[1, 1]`.
+fn squared_error(graph: &mut Graph, parameters: &[ValueId], fields: &[ValueId]) -> Result<ValueId, GraphError> {
+    let prediction = graph.matmul(fields[0], parameters[0])?;
+    let error = graph.sub(prediction, fields[1])?;
+    let square = graph.square(error)?;
+    let last = graph.shape(square).len() - 1;
+    graph.reduce_sum(square, &[last], false)
+}
+
+fn settings() -> recipe::Maml {
+    recipe::Maml {
+        iterations: 50,
+        tasks: 5,
+        inner_steps: 1,
+        inner_rate: 0.2,
+        order: Order::Second,
+        learn_inner_rate: false,
+        chunks: 1,
+        optimizer: Adam {
+            schedule: Schedule::Cosine,
+            clip_elements: Some(10.0),
+            ..Adam::new(0.05)
+        },
+    }
+}
+
+fn maml(settings: &recipe::Maml, threads: usize) -> Maml {
+    let start = NamedTensor {
+        name: "w".into(),
+        shape: vec![1, 1],
+        values: vec![0.1],
+    };
+    let engine = ReferenceEngine::default();
+    Maml::new(settings, 0, Box::new(Lines), &[start], &squared_error, &engine, threads).unwrap()
+}
+
+/// The gradient by hand: with `c = mean x^2` over the support, `w' = w - 2 rate c (w - a)`, the query loss is
+/// `q (w' - a)^2`, and its derivative `2 q (w' - a)` times 1 (first order) or `1 - 2 rate c` (second).
+#[test]
+fn the_meta_gradient_is_the_one_by_hand() {
+    let w = 0.1f64;
+    for order in [Order::First, Order::Second] {
+        let settings = recipe::Maml { order, ..settings() };
+        let problem = maml(&settings, 1).problem;
+        let graph = gradient_graph(&problem, &settings, &squared_error, 5, 5).unwrap();
+        let mut chunk = Chunk::new(
+            0,
+            5,
+            ReferenceEngine::default()
+                .compile(&graph, &CompileOptions::default())
+                .unwrap(),
+            &problem,
+            &problem.parameters,
+        );
+        chunk.program.set(0, &[w as f32]).unwrap();
+        chunk.load(&Lines, 0, 0, 1).unwrap();
+        chunk.program.run().unwrap();
+        let mut gradient = [0.0];
+        chunk.program.get(0, &mut gradient).unwrap();
+        chunk.read_losses(1).unwrap();
+
+        let mean_square = |start: f64, rows: i32| {
+            (0..rows).map(|row| (start + 0.4 * f64::from(row)).powi(2)).sum::<f64>() / f64::from(rows)
+        };
+        let (c, q) = (mean_square(0.3, 2), mean_square(-0.7, 3));
+        let (mut expected, mut before, mut after) = (0.0, 0.0, 0.0);
+        for index in 0..5 {
+            let a = 0.5 + 0.25 * f64::from(index);
+            let adapted = w - 2.0 * 0.2 * c * (w - a);
+            let through = if order == Order::Second {
+                1.0 - 2.0 * 0.2 * c
+            } else {
+                1.0
+            };
+            expected += 2.0 * q * (adapted - a) * through / 5.0;
+            before += c * (w - a).powi(2) / 5.0;
+            after += q * (adapted - a).powi(2) / 5.0;
+        }
+        assert!(
+            (f64::from(gradient[0]) - expected).abs() < 1e-6,
+            "{order:?}: {} and {expected}",
+            gradient[0]
+        );
+        assert!((f64::from(chunk.losses[0]) - before).abs() < 1e-6);
+        assert!((f64::from(chunk.losses[1]) - after).abs() < 1e-6);
+    }
+}
+
+/// Three inner steps with a learned rate: the gradient of both is that of finite differences.
+#[test]
+fn the_gradient_of_learned_rates_agrees_with_finite_differences() {
+    let settings = recipe::Maml {
+        inner_steps: 3,
+        learn_inner_rate: true,
+        ..settings()
+    };
+    let problem = maml(&settings, 1).problem;
+    let graph = gradient_graph(&problem, &settings, &squared_error, 5, 5).unwrap();
+    let mut data = Chunk::new(
+        0,
+        5,
+        ReferenceEngine::default()
+            .compile(&graph, &CompileOptions::default())
+            .unwrap(),
+        &problem,
+        &[],
+    );
+    data.load(&Lines, 0, 0, 2).unwrap();
+    let run = |w: f64, rate: f64| {
+        let mut inputs = vec![
+            ("w", Tensor64::new(&[1, 1], vec![w])),
+            ("rate/w", Tensor64::new(&[1, 1], vec![rate])),
+        ];
+        let rows = [[5, 2, 1], [5, 2, 1], [5, 3, 1], [5, 3, 1]];
+        let names = ["support inputs", "support targets", "query inputs", "query targets"];
+        for ((name, shape), values) in names.into_iter().zip(rows).zip(&data.data) {
+            inputs.push((
+                name,
+                Tensor64::new(&shape, values.iter().map(|&v| f64::from(v)).collect()),
+            ));
+        }
+        let outputs = evaluate(&graph, &inputs).unwrap();
+        [outputs[0].data[0], outputs[1].data[0], outputs[3].data[0]]
+    };
+    let (w, rate, h) = (0.1, 0.15, 1e-5);
+    let [by_w, by_rate, _] = run(w, rate);
+    let difference_w = (run(w + h, rate)[2] - run(w - h, rate)[2]) / (2.0 * h);
+    let difference_rate = (run(w, rate + h)[2] - run(w, rate - h)[2]) / (2.0 * h);
+    assert!((by_w - difference_w).abs() < 1e-7, "{by_w} and {difference_w}");
+    assert!(
+        (by_rate - difference_rate).abs() < 1e-7,
+        "{by_rate} and {difference_rate}"
+    );
+}
+
+#[test]
+fn training_finds_the_best_start_and_rate() {
+    let settings = recipe::Maml {
+        learn_inner_rate: true,
+        iterations: 300,
+        ..settings()
+    };
+    let mut maml = maml(&settings, 1);
+    let mut last = f32::NAN;
+    for _ in 0..300 {
+        last = maml.step().unwrap().metrics[0].1;
+    }
+    // One step of the right size solves every line: rate = 1 / (2 c).
+    assert!(last < 1e-3, "{last}");
+    let learned = maml.learned().unwrap();
+    assert_eq!(learned.step_sizes[0].shape, [1, 1]);
+    assert_eq!(learned.step_scales, [1.0]);
+}
+
+#[test]
+fn neither_threads_nor_fusing_change_what_is_learned() {
+    let run = |chunks: usize, threads: usize| {
+        let mut maml = maml(&recipe::Maml { chunks, ..settings() }, threads);
+        (0..20).for_each(|_| drop(maml.step().unwrap()));
+        maml.learned().unwrap().parameters[0].values[0]
+    };
+    assert_eq!(run(3, 1).to_bits(), run(3, 2).to_bits());
+    assert_eq!(run(5, 1).to_bits(), run(5, 3).to_bits());
+    // Another number of chunks only rounds differently.
+    assert!((run(1, 1) - run(3, 1)).abs() < 1e-5);
+}
+
+#[test]
+fn a_restored_run_goes_on_exactly() {
+    for chunks in [1, 2] {
+        let settings = recipe::Maml { chunks, ..settings() };
+        let mut through = maml(&settings, 1);
+        (0..10).for_each(|_| drop(through.step().unwrap()));
+        let saved = through.state().unwrap();
+        (0..10).for_each(|_| drop(through.step().unwrap()));
+        let mut resumed = maml(&settings, 1);
+        resumed.restore(&saved).unwrap();
+        assert_eq!(resumed.completed(), 10);
+        (0..10).for_each(|_| drop(resumed.step().unwrap()));
+        assert_eq!(resumed.state().unwrap(), through.state().unwrap());
+
+        let mut wrong = saved.clone();
+        wrong.tensors[0].shape = vec![1, 2];
+        assert!(matches!(resumed.restore(&wrong), Err(TrainError::StateMismatch(_))));
+        wrong.tensors.pop();
+        assert!(matches!(resumed.restore(&wrong), Err(TrainError::StateMismatch(_))));
+    }
+}
+
+#[test]
+fn divergence_is_an_error_that_says_where() {
+    let mut diverging = maml(&settings(), 1);
+    diverging.set_parameters(&[vec![f32::INFINITY]]).unwrap();
+    assert!(matches!(
+        diverging.step(),
+        Err(TrainError::Diverged { iteration: 1, .. })
+    ));
+}
