@@ -4,15 +4,18 @@
 //!
 //! - [`random`]: one seed, named streams of random numbers.
 //! - [`recipe`]: everything that decides a training run, in one checked TOML file.
-//! - [`engine`]: what runs graphs on the workstation.
 //! - [`envs`], [`tasks`], [`rollout`]: what there is to learn from.
 //! - [`engine`], [`nn`], [`optim`]: graphs and what runs them.
 //! - [`algorithms`]: meta-learning algorithms behind one trait, stepped by the caller.
 //! - [`eval`]: scores of the deployed artefact on held-out tasks.
+//! - [`bundle`]: a trained policy as files: ONNX, device image, card.
 //! - [`report`], [`checkpoint`]: what is shown and kept of a run.
+//! - [`cli`]: the `pliant` command line.
 
 pub mod algorithms;
+pub mod bundle;
 pub mod checkpoint;
+pub mod cli;
 pub mod engine;
 pub mod envs;
 pub mod error;

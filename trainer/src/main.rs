@@ -1,3 +1,5 @@
-//! The `pliant` command line.
+//! The `pliant` command line: see [`pliant_trainer::cli`].
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    pliant_trainer::cli::main()
+}

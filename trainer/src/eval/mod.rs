@@ -1,10 +1,110 @@
 //! Evaluation of the deployed artefact: held-out tasks, adapted through the runtime exactly as on a device.
 
+use pliant_runtime::image::{Image, ImageError};
+use pliant_runtime::policy::{ObserveError, PolicyError, Status};
 use serde::{Deserialize, Serialize};
 
 mod statistics;
+mod supervised;
 
 pub use statistics::{Estimate, bootstrap_mean};
+pub use supervised::{TaskOutcome, TaskRange, adapt_to_tasks};
+
+use crate::recipe::{Family, Recipe};
+use crate::tasks::{SinusoidFamily, Split};
+
+/// What acts and adapts in an evaluation: the runtime that the device runs, on this machine.
+pub const DEVICE_RUNTIME: &str = "device runtime";
+
+/// Which held-out tasks to score, and on how many threads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EvalOptions {
+    /// Held-out tasks, at least 2.
+    pub tasks: u64,
+    /// Seed of the held-out tasks.
+    pub seed: u64,
+    /// Worker threads, at least 1; they change nothing but the time.
+    pub threads: usize,
+}
+
+/// Why an evaluation failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EvalError {
+    /// Not a usable image.
+    #[error("the device image is refused: {0}")]
+    Image(#[from] ImageError),
+    /// The runtime refuses to load the image.
+    #[error("the device runtime cannot load the image: {0}")]
+    Policy(#[from] PolicyError),
+    /// An example does not fit the image.
+    #[error("the image does not take this family's examples ({0:?}); is the recipe the one it was trained by?")]
+    Observe(ObserveError),
+    /// The policy was refused, so that the safe action would have been scored.
+    #[error("held-out task {task}: the runtime refused to act ({status:?})")]
+    Refused {
+        /// The task.
+        task: u64,
+        /// Why.
+        status: Status,
+    },
+    /// The image is of another family.
+    #[error("the image takes {image} and the family `{family}` has {wanted}; is the recipe the one it was trained by?")]
+    Family {
+        /// The family of the recipe.
+        family: &'static str,
+        /// Widths of the family.
+        wanted: String,
+        /// Widths of the image.
+        image: String,
+    },
+    /// Worker threads could not be started.
+    #[error("cannot start the worker threads: {0}; try fewer with --threads")]
+    Threads(#[from] rayon::ThreadPoolBuildError),
+}
+
+impl From<ObserveError> for EvalError {
+    fn from(error: ObserveError) -> Self {
+        Self::Observe(error)
+    }
+}
+
+/// Scores the deployed image of a recipe on held-out tasks.
+///
+/// # Errors
+/// An image that cannot be loaded, or that is not of the recipe's family.
+pub fn evaluate(recipe: &Recipe, image: &[u8], options: EvalOptions) -> Result<Evaluation, EvalError> {
+    let image = Image::new_checked(image)?;
+    match &recipe.family {
+        Family::Sinusoid(settings) => evaluate_sinusoid(&image, &SinusoidFamily::new(settings), options),
+    }
+}
+
+fn evaluate_sinusoid(
+    image: &Image<'_>,
+    family: &SinusoidFamily,
+    options: EvalOptions,
+) -> Result<Evaluation, EvalError> {
+    let EvalOptions { tasks, seed, threads } = options;
+    let outcomes = adapt_to_tasks(image, family, TaskRange { split: Split::Test, seed, tasks }, threads)?;
+    let column = |score: fn(&TaskOutcome) -> f64| outcomes.iter().map(score).collect::<Vec<_>>();
+    let steps = image.adaptation().map_or(0, |spec| spec.steps);
+    Ok(Evaluation {
+        family: "sinusoid".to_owned(),
+        engine: DEVICE_RUNTIME.to_owned(),
+        tasks,
+        seed,
+        metric: "mean squared error".to_owned(),
+        lower_is_better: true,
+        adaptation: vec![
+            AdaptationStep::over_tasks(0, &column(|outcome| outcome.before), seed),
+            AdaptationStep::over_tasks(steps, &column(|outcome| outcome.after), seed),
+        ],
+        also: Vec::new(),
+        refused: outcomes.iter().filter(|outcome| !outcome.accepted).count() as u64,
+        env_steps: 0,
+    })
+}
 
 /// Scores of a deployed image on held-out tasks, after 0, 1, 2, ... adaptation steps.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

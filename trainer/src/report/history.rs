@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Named measurements over iterations. However long the run, it keeps between half of and all of `limit` points, each the
 /// mean over equally many iterations: when it is full, neighbours are merged.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct History {
     names: Vec<String>,
     points: Vec<Point>,

@@ -65,18 +65,6 @@ impl SinusoidFamily {
             *target = task.value(*input);
         }
     }
-
-    /// Fills the support rows of a task, and the [`GRID`] points on which it is scored.
-    pub fn sample_with_grid(&self, seed: u64, split: Split, index: u64, support: Rows<'_>, grid: Rows<'_>) {
-        let (task, mut random) = self.task(seed, split, index);
-        self.fill(task, &mut random, support);
-        let [low, high] = self.settings.input;
-        let last = (grid.inputs.len() - 1) as f32;
-        for (i, (input, target)) in grid.inputs.iter_mut().zip(grid.targets).enumerate() {
-            *input = low + (high - low) * (i as f32 / last);
-            *target = task.value(*input);
-        }
-    }
 }
 
 impl SupervisedFamily for SinusoidFamily {
@@ -96,10 +84,25 @@ impl SupervisedFamily for SinusoidFamily {
         self.settings.queries
     }
 
+    fn evaluation_rows(&self) -> usize {
+        GRID
+    }
+
     fn sample(&self, seed: u64, split: Split, index: u64, support: Rows<'_>, query: Rows<'_>) {
         let (task, mut random) = self.task(seed, split, index);
         self.fill(task, &mut random, support);
         self.fill(task, &mut random, query);
+    }
+
+    fn sample_for_evaluation(&self, seed: u64, split: Split, index: u64, support: Rows<'_>, grid: Rows<'_>) {
+        let (task, mut random) = self.task(seed, split, index);
+        self.fill(task, &mut random, support);
+        let [low, high] = self.settings.input;
+        let last = (grid.inputs.len() - 1) as f32;
+        for (i, (input, target)) in grid.inputs.iter_mut().zip(grid.targets).enumerate() {
+            *input = low + (high - low) * (i as f32 / last);
+            *target = task.value(*input);
+        }
     }
 }
 
@@ -163,7 +166,7 @@ mod tests {
             inputs: &mut again,
             targets: &mut targets,
         };
-        family.sample_with_grid(
+        family.sample_for_evaluation(
             0,
             Split::Train,
             3,

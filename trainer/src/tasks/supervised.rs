@@ -28,6 +28,12 @@ pub trait SupervisedFamily: Send + Sync {
     /// Rows that score the adapted policy in meta-training.
     fn query_rows(&self) -> usize;
 
+    /// Rows on which an adapted policy is scored in evaluation.
+    fn evaluation_rows(&self) -> usize;
+
     /// Fills the support and the query rows of task `index`.
     fn sample(&self, seed: u64, split: Split, index: u64, support: Rows<'_>, query: Rows<'_>);
+
+    /// Fills the support rows of task `index`, the same as [`sample`](Self::sample) would, and the rows that score it.
+    fn sample_for_evaluation(&self, seed: u64, split: Split, index: u64, support: Rows<'_>, scored: Rows<'_>);
 }

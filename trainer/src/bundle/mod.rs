@@ -1,0 +1,112 @@
+//! Bundles: a trained policy as a folder of files, ready to deploy.
+//!
+//! | file | what |
+//! |---|---|
+//! | `recipe.toml` | what it was trained by, every override included |
+//! | `policy.onnx`, `adapt.onnx`, `score.onnx` | for ONNX Runtime and tract |
+//! | `policy.pliant` | the device image |
+//! | `card.md` | what it was trained on, scores, cost, how long it took |
+
+mod image;
+mod inspect;
+
+use std::path::{Path, PathBuf};
+
+use pliant_runtime::contract::ContractError;
+use pliant_runtime::image::{Image, ImageError};
+
+pub use image::AlignedBytes;
+pub use inspect::{Inspection, PlanCost, inspect};
+
+use crate::recipe::{self, Recipe, RecipeError};
+
+/// File name of the device image.
+pub const IMAGE_FILE: &str = "policy.pliant";
+/// File name of the recipe.
+pub const RECIPE_FILE: &str = "recipe.toml";
+
+/// A bundle that was opened and checked.
+#[derive(Debug, Clone)]
+pub struct Bundle {
+    /// The folder.
+    pub directory: PathBuf,
+    /// What it was trained by.
+    pub recipe: Recipe,
+    /// The device image, accepted by [`Image::new_checked`].
+    pub image: AlignedBytes,
+}
+
+/// Why a bundle cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BundleError {
+    /// A file is missing or cannot be read.
+    #[error("cannot read {path}: {source}; a bundle is a folder with {IMAGE_FILE} and {RECIPE_FILE}, as `pliant train` writes it")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A file cannot be written.
+    #[error("cannot write {path}: {source}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The recipe is refused.
+    #[error(transparent)]
+    Recipe(#[from] RecipeError),
+    /// The image is refused.
+    #[error("{path} is not a usable device image: {source}")]
+    Image {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: ImageError,
+    },
+    /// The image's contract is refused.
+    #[error("{path} has an unusable contract: {source}")]
+    Contract {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: ContractError,
+    },
+}
+
+impl Bundle {
+    /// Opens the bundle in the folder `path`, or beside the image file `path`.
+    ///
+    /// # Errors
+    /// A file missing, or refused by its own checks.
+    pub fn open(path: &Path) -> Result<Self, BundleError> {
+        let image_path = image_path(path);
+        let image = read_image(&image_path)?;
+        let directory = image_path.parent().map(Path::to_owned).unwrap_or_default();
+        let recipe = directory.join(RECIPE_FILE);
+        let text = std::fs::read_to_string(&recipe)
+            .map_err(|source| BundleError::Read { path: recipe.clone(), source })?;
+        let recipe = recipe::Source { origin: recipe.display().to_string(), text }.parse()?;
+        Ok(Self { directory, recipe, image })
+    }
+}
+
+/// The image of a bundle: the file itself, or the one in the folder.
+fn image_path(path: &Path) -> PathBuf {
+    if path.is_dir() || path.extension().is_none() { path.join(IMAGE_FILE) } else { path.to_owned() }
+}
+
+/// Reads and checks the device image at `path` (a file, or a bundle's folder).
+///
+/// # Errors
+/// The file cannot be read, or is no usable image.
+pub fn read_image(path: &Path) -> Result<AlignedBytes, BundleError> {
+    let path = image_path(path);
+    let bytes = std::fs::read(&path).map_err(|source| BundleError::Read { path: path.clone(), source })?;
+    let image = AlignedBytes::new(&bytes);
+    Image::new_checked(&image).map_err(|source| BundleError::Image { path, source })?;
+    Ok(image)
+}

@@ -1,0 +1,72 @@
+//! What the command line reports when something goes wrong, and the exit code.
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::bundle::BundleError;
+use crate::checkpoint::CheckpointError;
+use crate::engine::EngineError;
+use crate::error::TrainError;
+use crate::eval::EvalError;
+use crate::recipe::RecipeError;
+use crate::report::PlotError;
+
+/// Why a command did not finish.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CliError {
+    #[error(transparent)]
+    Recipe(#[from] RecipeError),
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    #[error(transparent)]
+    Train(#[from] TrainError),
+    #[error(transparent)]
+    Eval(#[from] EvalError),
+    #[error(transparent)]
+    Plot(#[from] PlotError),
+    #[error("cannot create {path}: {source}; choose another folder with --out")]
+    OutputFolder { path: PathBuf, source: std::io::Error },
+    #[error(
+        "{path} was made by another recipe, seed or --set; give the same ones, choose its folder with --out, or start afresh without --resume"
+    )]
+    OtherRecipe { path: PathBuf },
+    #[error("cannot write the result: {0}")]
+    Output(std::io::Error),
+    #[error("cannot listen for Ctrl-C: {0}")]
+    Signals(#[from] ctrlc::Error),
+    #[error("interrupted after {completed} of {iterations} iterations; saved {path}\nto go on: {command}")]
+    Interrupted { completed: u64, iterations: u64, path: PathBuf, command: String },
+}
+
+impl CliError {
+    /// The message with the causes it does not already quote.
+    pub(super) fn report(&self) -> String {
+        if let Self::Interrupted { .. } = self {
+            return self.to_string();
+        }
+        let mut text = format!("error: {self}");
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            let message = error.to_string();
+            if !text.contains(&message) {
+                text.push_str("\n  because: ");
+                text.push_str(&message);
+            }
+            cause = error.source();
+        }
+        text
+    }
+
+    pub(super) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Recipe(_) | Self::Bundle(_) | Self::OtherRecipe { .. } | Self::Engine(EngineError::UnknownEngine { .. }) => 2,
+            Self::Interrupted { .. } => 130,
+            _ => 1,
+        })
+    }
+}

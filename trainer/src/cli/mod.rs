@@ -1,0 +1,78 @@
+//! The `pliant` command line: `train`, `eval`, `inspect`.
+//!
+//! Results go to standard output (with `--json` exactly one JSON object), everything else to standard error.
+
+mod error;
+mod eval;
+mod inspect;
+mod interrupt;
+mod progress;
+mod train;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use error::CliError;
+
+const AFTER_HELP: &str = "\
+Examples:
+  pliant train sinusoid                    train, export, evaluate; into runs/sinusoid
+  pliant train my-recipe.toml --seed 1     a recipe of your own
+  pliant eval models/sinusoid --tasks 500  adapt a bundle's device image on held-out tasks
+  pliant inspect models/sinusoid           what the device image holds and costs
+
+Exit codes: 0 done, 1 failed, 2 refused (usage, recipe or bundle), 130 interrupted and saved.";
+
+/// Meta-trains policies that keep learning on the device.
+#[derive(Debug, Parser)]
+#[command(name = "pliant", version, about, after_help = AFTER_HELP, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Meta-train a recipe, export the bundle, evaluate the deployed image on held-out tasks
+    Train(train::TrainArgs),
+    /// Adapt the device image of a bundle on held-out tasks and score it; trains nothing
+    Eval(eval::EvalArgs),
+    /// Print what a device image holds and costs
+    Inspect(inspect::InspectArgs),
+}
+
+/// Parses the arguments, runs the command and reports what went wrong.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command {
+        Command::Train(args) => train::run(&args),
+        Command::Eval(args) => eval::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{}", error.report());
+            error.exit_code()
+        }
+    }
+}
+
+/// Prints the one JSON object of a command.
+fn print_json(value: &impl serde::Serialize) -> Result<(), CliError> {
+    let text = serde_json::to_string_pretty(value).map_err(|source| CliError::Output(source.into()))?;
+    print_text(&text)
+}
+
+/// Prints a result; a closed pipe (`pliant eval ... | head`) is an error, not a panic.
+fn print_text(text: &str) -> Result<(), CliError> {
+    use std::io::Write;
+    let mut output = std::io::stdout().lock();
+    writeln!(output, "{}", text.trim_end()).and_then(|()| output.flush()).map_err(CliError::Output)
+}
+
+/// Worker threads: as asked, or one a core.
+fn threads(asked: Option<u16>) -> usize {
+    asked.map_or_else(|| std::thread::available_parallelism().map_or(1, Into::into), usize::from)
+}
