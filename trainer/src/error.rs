@@ -14,6 +14,14 @@ pub enum TrainError {
         "the checkpoint does not fit this recipe: {0}; start afresh without --resume, or resume with the recipe it was made by"
     )]
     StateMismatch(String),
+    /// The algorithm does not train this family.
+    #[error("the algorithm `{algorithm}` does not train the family `{family}`")]
+    Mismatch {
+        /// The family.
+        family: &'static str,
+        /// The algorithm.
+        algorithm: &'static str,
+    },
     /// A graph refused an operator: a network and a loss that do not fit each other.
     #[error("cannot build the training graph: {0}")]
     Graph(#[from] GraphError),

@@ -13,6 +13,7 @@ mod graph;
 #[cfg(test)]
 mod tests;
 
+use pliant_compiler::graph::Graph;
 use rayon::prelude::*;
 
 pub use graph::{Problem, RowLoss, fused_graph, gradient_graph, optimiser_graph};
@@ -80,16 +81,11 @@ impl Maml {
         engine: &dyn Engine,
         threads: usize,
     ) -> Result<Self, TrainError> {
-        let problem = Problem {
-            parameters: initial
-                .iter()
-                .map(|tensor| (tensor.name.clone(), tensor.shape.clone()))
-                .collect(),
-            input_width: family.input_width(),
-            target_width: family.target_width(),
-            support_rows: family.support_rows(),
-            query_rows: family.query_rows(),
-        };
+        let parameters = initial
+            .iter()
+            .map(|tensor| (tensor.name.clone(), tensor.shape.clone()))
+            .collect();
+        let problem = Problem::new(parameters, family.as_ref());
         let meta = graph::meta_parameters(&problem, settings);
         let mut values: Vec<Vec<f32>> = initial.iter().map(|tensor| tensor.values.clone()).collect();
         for (_, shape) in &meta[initial.len()..] {
@@ -165,6 +161,25 @@ impl Maml {
         };
         if index < count { index } else { index + between }
     }
+}
+
+/// The graph in which training spends its time, with its options.
+pub(super) fn probe(
+    problem: &Problem,
+    settings: &recipe::Maml,
+    row_loss: &RowLoss<'_>,
+) -> Result<(Graph, CompileOptions), TrainError> {
+    if settings.chunks == 1 {
+        let options = CompileOptions {
+            resident: graph::resident(&graph::meta_parameters(problem, settings)),
+        };
+        return Ok((fused_graph(problem, settings, row_loss)?, options));
+    }
+    let tasks = settings.tasks.div_ceil(settings.chunks);
+    Ok((
+        gradient_graph(problem, settings, row_loss, tasks, settings.tasks)?,
+        CompileOptions::default(),
+    ))
 }
 
 impl Runner {

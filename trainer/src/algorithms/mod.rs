@@ -4,7 +4,15 @@ mod maml;
 
 pub use maml::{Maml, Problem, RowLoss, fused_graph, gradient_graph, optimiser_graph};
 
+use std::sync::Arc;
+
+use pliant_compiler::graph::{Graph, GraphError, ValueId};
+
+use crate::engine::{CompileOptions, Engine};
 use crate::error::TrainError;
+use crate::nn;
+use crate::recipe::{self, Algorithm, Family, Recipe};
+use crate::tasks::SinusoidFamily;
 
 /// A tensor with its name: parameters, optimiser moments, step sizes.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,4 +79,72 @@ pub trait MetaLearner {
 
     /// What has been learned so far.
     fn learned(&mut self) -> Result<Learned, TrainError>;
+}
+
+/// The training algorithm of a recipe, at its start.
+///
+/// # Errors
+/// What the graphs or the engine refuse.
+pub fn learner(recipe: &Recipe, engine: &Arc<dyn Engine>, threads: usize) -> Result<Box<dyn MetaLearner>, TrainError> {
+    match (&recipe.family, &recipe.algorithm) {
+        (Family::Sinusoid(family), Algorithm::Maml(settings)) => {
+            let parameters = nn::mlp::parameters(&widths(recipe, 1, 1));
+            let initial = nn::initialise(&parameters, recipe.policy.initialiser, recipe.seed);
+            let family = Box::new(SinusoidFamily::new(family));
+            let loss = squared_error(&recipe.policy);
+            Ok(Box::new(Maml::new(
+                settings,
+                recipe.seed,
+                family,
+                &initial,
+                &loss,
+                engine.as_ref(),
+                threads,
+            )?))
+        }
+        (family, algorithm) => Err(mismatch(family, algorithm)),
+    }
+}
+
+/// The graph that a recipe's training spends its time in, with its options: for choosing an engine by measuring.
+///
+/// # Errors
+/// What the graphs refuse.
+pub fn probe(recipe: &Recipe) -> Result<(Graph, CompileOptions), TrainError> {
+    match (&recipe.family, &recipe.algorithm) {
+        (Family::Sinusoid(family), Algorithm::Maml(settings)) => {
+            let parameters = nn::mlp::parameters(&widths(recipe, 1, 1));
+            let problem = Problem::new(parameters, &SinusoidFamily::new(family));
+            maml::probe(&problem, settings, &squared_error(&recipe.policy))
+        }
+        (family, algorithm) => Err(mismatch(family, algorithm)),
+    }
+}
+
+/// A recipe from text has been checked for this; one built in code may not have been.
+fn mismatch(family: &Family, algorithm: &Algorithm) -> TrainError {
+    TrainError::Mismatch {
+        family: family.name(),
+        algorithm: algorithm.name(),
+    }
+}
+
+/// Layer widths of the recipe's network.
+fn widths(recipe: &Recipe, inputs: usize, outputs: usize) -> Vec<usize> {
+    let hidden = recipe.policy.hidden.iter().copied();
+    core::iter::once(inputs).chain(hidden).chain([outputs]).collect()
+}
+
+/// Mean squared error of each row.
+fn squared_error(
+    policy: &recipe::Policy,
+) -> impl Fn(&mut Graph, &[ValueId], &[ValueId]) -> Result<ValueId, GraphError> {
+    let activation = policy.activation;
+    move |graph, parameters, fields| {
+        let prediction = nn::mlp::forward(graph, parameters, fields[0], activation)?;
+        let error = graph.sub(prediction, fields[1])?;
+        let square = graph.square(error)?;
+        let last = graph.shape(square).len() - 1;
+        graph.reduce_mean(square, &[last], false)
+    }
 }

@@ -72,7 +72,13 @@ pub fn inspect(image: &Image<'_>) -> Result<Inspection, ContractError> {
             let name = record.opcode().map_or("unknown", kernel_name);
             *kernels.entry(name.to_owned()).or_default() += 1;
         }
-        let own = [Space::Arena, Space::Input, Space::Output, Space::State, Space::Accumulator];
+        let own = [
+            Space::Arena,
+            Space::Input,
+            Space::Output,
+            Space::State,
+            Space::Accumulator,
+        ];
         let elements: usize = own.iter().map(|&space| plan.sizes().get(space) as usize).sum();
         let cost = PlanCost {
             flash_bytes: PlanHeader::BYTES + size_of_val(plan.records()),

@@ -40,7 +40,12 @@ pub(super) enum CliError {
     #[error("cannot listen for Ctrl-C: {0}")]
     Signals(#[from] ctrlc::Error),
     #[error("interrupted after {completed} of {iterations} iterations; saved {path}\nto go on: {command}")]
-    Interrupted { completed: u64, iterations: u64, path: PathBuf, command: String },
+    Interrupted {
+        completed: u64,
+        iterations: u64,
+        path: PathBuf,
+        command: String,
+    },
 }
 
 impl CliError {
@@ -64,7 +69,10 @@ impl CliError {
 
     pub(super) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Recipe(_) | Self::Bundle(_) | Self::OtherRecipe { .. } | Self::Engine(EngineError::UnknownEngine { .. }) => 2,
+            Self::Recipe(_)
+            | Self::Bundle(_)
+            | Self::OtherRecipe { .. }
+            | Self::Engine(EngineError::UnknownEngine { .. }) => 2,
             Self::Interrupted { .. } => 130,
             _ => 1,
         })

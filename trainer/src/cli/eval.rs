@@ -46,5 +46,9 @@ pub(super) fn run(args: &EvalArgs) -> Result<(), CliError> {
         threads: threads(args.threads),
     };
     let evaluation = evaluate(&bundle.recipe, &bundle.image, options)?;
-    if args.json { print_json(&evaluation) } else { print_text(&adaptation_table(&evaluation)) }
+    if args.json {
+        print_json(&evaluation)
+    } else {
+        print_text(&adaptation_table(&evaluation))
+    }
 }

@@ -69,10 +69,15 @@ fn print_json(value: &impl serde::Serialize) -> Result<(), CliError> {
 fn print_text(text: &str) -> Result<(), CliError> {
     use std::io::Write;
     let mut output = std::io::stdout().lock();
-    writeln!(output, "{}", text.trim_end()).and_then(|()| output.flush()).map_err(CliError::Output)
+    writeln!(output, "{}", text.trim_end())
+        .and_then(|()| output.flush())
+        .map_err(CliError::Output)
 }
 
 /// Worker threads: as asked, or one a core.
 fn threads(asked: Option<u16>) -> usize {
-    asked.map_or_else(|| std::thread::available_parallelism().map_or(1, Into::into), usize::from)
+    asked.map_or_else(
+        || std::thread::available_parallelism().map_or(1, Into::into),
+        usize::from,
+    )
 }

@@ -25,22 +25,31 @@ impl Progress {
     /// `completed` of `total` iterations are done already.
     pub(super) fn new(completed: u64, total: u64) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template(
-                "{wide_bar:.cyan/blue} {pos}/{len}  {per_sec}  {eta} left  {msg}",
-            );
+            let style = ProgressStyle::with_template("{wide_bar:.cyan/blue} {pos}/{len}  {per_sec}  {eta} left  {msg}");
             let bar = ProgressBar::new(total).with_position(completed);
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar.reset_eta();
             bar
         });
         let now = Instant::now();
-        Self { bar, total, started: now, first: completed, last_line: now, headline: None }
+        Self {
+            bar,
+            total,
+            started: now,
+            first: completed,
+            last_line: now,
+            headline: None,
+        }
     }
 
     /// One more iteration is done.
     pub(super) fn update(&mut self, completed: u64, iteration: &Iteration) {
-        let Some(&(name, value)) = iteration.metrics.first() else { return };
-        let shown = self.headline.map_or(value, |before| before + SMOOTHING * (value - before));
+        let Some(&(name, value)) = iteration.metrics.first() else {
+            return;
+        };
+        let shown = self
+            .headline
+            .map_or(value, |before| before + SMOOTHING * (value - before));
         self.headline = Some(shown);
         if let Some(bar) = &self.bar {
             bar.set_position(completed);
@@ -49,7 +58,10 @@ impl Progress {
             self.last_line = Instant::now();
             let rate = (completed - self.first) as f64 / self.started.elapsed().as_secs_f64();
             let left = (self.total.saturating_sub(completed)) as f64 / rate;
-            eprintln!("{completed}/{} iterations, {rate:.1}/s, {left:.0} s left, {name} {shown:.3}", self.total);
+            eprintln!(
+                "{completed}/{} iterations, {rate:.1}/s, {left:.0} s left, {name} {shown:.3}",
+                self.total
+            );
         }
     }
 

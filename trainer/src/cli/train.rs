@@ -99,7 +99,10 @@ pub(super) fn run(args: &TrainArgs) -> Result<(), CliError> {
     }
     let recipe = source.parse()?;
     let out = args.out.clone().unwrap_or_else(|| Path::new("runs").join(&recipe.name));
-    std::fs::create_dir_all(&out).map_err(|source| CliError::OutputFolder { path: out.clone(), source })?;
+    std::fs::create_dir_all(&out).map_err(|source| CliError::OutputFolder {
+        path: out.clone(),
+        source,
+    })?;
     let threads = threads(args.threads);
 
     let mut run = Run::start(args, &source, &recipe, &out, threads)?;
@@ -137,7 +140,10 @@ pub(super) fn run(args: &TrainArgs) -> Result<(), CliError> {
         });
     }
 
-    eprintln!("trained {} iterations in {:.1} s; exporting", training.completed, training.seconds);
+    eprintln!(
+        "trained {} iterations in {:.1} s; exporting",
+        training.completed, training.seconds
+    );
     let learned = run.learner.learned()?;
     let files = bundle::export(&recipe, &learned, threads)?;
     let write = |name: &str, bytes: &[u8]| {
@@ -150,9 +156,15 @@ pub(super) fn run(args: &TrainArgs) -> Result<(), CliError> {
     }
 
     let bytes = bundle::read_image(&out)?;
-    let refuse = |source| BundleError::Image { path: out.clone(), source };
+    let refuse = |source| BundleError::Image {
+        path: out.clone(),
+        source,
+    };
     let image = Image::new_checked(&bytes).map_err(refuse)?;
-    let inspection = inspect(&image).map_err(|source| BundleError::Contract { path: out.clone(), source })?;
+    let inspection = inspect(&image).map_err(|source| BundleError::Contract {
+        path: out.clone(),
+        source,
+    })?;
     let options = EvalOptions {
         tasks: args.tasks.unwrap_or(recipe.evaluation.tasks),
         seed: recipe.evaluation.seed,
@@ -160,12 +172,19 @@ pub(super) fn run(args: &TrainArgs) -> Result<(), CliError> {
     };
     eprintln!("adapting the deployed image on {} held-out tasks", options.tasks);
     let evaluation = evaluate(&recipe, &bytes, options)?;
-    write(CARD_FILE, report::card(&recipe, &training, &inspection, &evaluation).as_bytes())?;
+    write(
+        CARD_FILE,
+        report::card(&recipe, &training, &inspection, &evaluation).as_bytes(),
+    )?;
     let title = format!("{} (seed {}, {:.0} s)", recipe.name, recipe.seed, training.seconds);
     write(PLOT_FILE, report::plot(&title, &run.history, &evaluation)?.as_bytes())?;
     eprintln!("bundle, card and plot are in {}", out.display());
     outcome.evaluation = Some(&evaluation);
-    if args.json { print_json(&outcome) } else { print_text(&adaptation_table(&evaluation)) }
+    if args.json {
+        print_json(&outcome)
+    } else {
+        print_text(&adaptation_table(&evaluation))
+    }
 }
 
 /// A training run under way.
@@ -193,7 +212,10 @@ impl<'a> Run<'a> {
         // Before anything slow, so that a mistake shows at once.
         let saved = if args.resume { Some(load(&path, recipe)?) } else { None };
         if saved.is_none() && path.exists() {
-            eprintln!("note: {} is of an earlier run and will be replaced; --resume goes on with it", path.display());
+            eprintln!(
+                "note: {} is of an earlier run and will be replaced; --resume goes on with it",
+                path.display()
+            );
         }
         let (probe, options) = algorithms::probe(recipe)?;
         let choice = select(&args.engine, None, &probe, &options)?;
@@ -203,10 +225,23 @@ impl<'a> Run<'a> {
         if let Some(saved) = saved {
             learner.restore(&saved.state)?;
             (history, seconds_before) = (saved.history, saved.seconds);
-            eprintln!("going on after {} of {} iterations", learner.completed(), learner.iterations());
+            eprintln!(
+                "going on after {} of {} iterations",
+                learner.completed(),
+                learner.iterations()
+            );
         }
         let save_every = Duration::from_secs(recipe.checkpoint.every_seconds);
-        Ok(Self { args, source, out, save_every, learner, history, seconds_before, started: Instant::now() })
+        Ok(Self {
+            args,
+            source,
+            out,
+            save_every,
+            learner,
+            history,
+            seconds_before,
+            started: Instant::now(),
+        })
     }
 
     /// Trains to the end, or until it is interrupted; saves either way. Whether it came to the end.
@@ -265,10 +300,29 @@ impl<'a> Run<'a> {
     /// The command that goes on with this run.
     fn resume_command(&self) -> String {
         let mut words = vec!["pliant".to_owned(), "train".to_owned(), self.args.recipe.clone()];
-        words.extend(self.args.set.iter().flat_map(|assignment| ["--set".to_owned(), assignment.clone()]));
-        words.extend(self.args.seed.iter().flat_map(|seed| ["--seed".to_owned(), seed.to_string()]));
-        words.extend(self.args.iterations.iter().flat_map(|limit| ["--iterations".to_owned(), limit.to_string()]));
-        words.extend(["--out".to_owned(), self.out.display().to_string(), "--resume".to_owned()]);
+        words.extend(
+            self.args
+                .set
+                .iter()
+                .flat_map(|assignment| ["--set".to_owned(), assignment.clone()]),
+        );
+        words.extend(
+            self.args
+                .seed
+                .iter()
+                .flat_map(|seed| ["--seed".to_owned(), seed.to_string()]),
+        );
+        words.extend(
+            self.args
+                .iterations
+                .iter()
+                .flat_map(|limit| ["--iterations".to_owned(), limit.to_string()]),
+        );
+        words.extend([
+            "--out".to_owned(),
+            self.out.display().to_string(),
+            "--resume".to_owned(),
+        ]);
         words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
     }
 }
@@ -276,7 +330,10 @@ impl<'a> Run<'a> {
 /// Loads the checkpoint of a run with exactly this recipe.
 fn load(path: &Path, recipe: &Recipe) -> Result<Checkpoint, CliError> {
     let saved = Checkpoint::load(path)?;
-    let of = Source { origin: path.display().to_string(), text: saved.recipe.clone() };
+    let of = Source {
+        origin: path.display().to_string(),
+        text: saved.recipe.clone(),
+    };
     if of.parse()? != *recipe {
         return Err(CliError::OtherRecipe { path: path.to_owned() });
     }
@@ -286,5 +343,9 @@ fn load(path: &Path, recipe: &Recipe) -> Result<Checkpoint, CliError> {
 /// A word for a POSIX shell.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:+".contains(c);
-    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
 }

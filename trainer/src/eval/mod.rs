@@ -77,6 +77,11 @@ pub fn evaluate(recipe: &Recipe, image: &[u8], options: EvalOptions) -> Result<E
     let image = Image::new_checked(image)?;
     match &recipe.family {
         Family::Sinusoid(settings) => evaluate_sinusoid(&image, &SinusoidFamily::new(settings), options),
+        Family::Navigation(_) => Err(EvalError::Family {
+            family: "navigation",
+            wanted: String::new(),
+            image: String::new(),
+        }),
     }
 }
 
@@ -86,7 +91,16 @@ fn evaluate_sinusoid(
     options: EvalOptions,
 ) -> Result<Evaluation, EvalError> {
     let EvalOptions { tasks, seed, threads } = options;
-    let outcomes = adapt_to_tasks(image, family, TaskRange { split: Split::Test, seed, tasks }, threads)?;
+    let outcomes = adapt_to_tasks(
+        image,
+        family,
+        TaskRange {
+            split: Split::Test,
+            seed,
+            tasks,
+        },
+        threads,
+    )?;
     let column = |score: fn(&TaskOutcome) -> f64| outcomes.iter().map(score).collect::<Vec<_>>();
     let steps = image.adaptation().map_or(0, |spec| spec.steps);
     Ok(Evaluation {

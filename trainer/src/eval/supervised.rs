@@ -71,8 +71,14 @@ fn adapt_piece(
     let mut prediction = vec![0.0; targets];
     let mut outcomes = Vec::new();
     for index in indices {
-        let rows = Rows { inputs: &mut support_x, targets: &mut support_y };
-        let held_out = Rows { inputs: &mut scored_x, targets: &mut scored_y };
+        let rows = Rows {
+            inputs: &mut support_x,
+            targets: &mut support_y,
+        };
+        let held_out = Rows {
+            inputs: &mut scored_x,
+            targets: &mut scored_y,
+        };
         family.sample_for_evaluation(range.seed, range.split, index, rows, held_out);
         let mut score = || -> Result<f64, EvalError> {
             let mut sum = 0.0;
@@ -81,7 +87,11 @@ fn adapt_piece(
                 if status.is_safe_action() {
                     return Err(EvalError::Refused { task: index, status });
                 }
-                sum += prediction.iter().zip(y).map(|(p, y)| f64::from(p - y).powi(2)).sum::<f64>();
+                sum += prediction
+                    .iter()
+                    .zip(y)
+                    .map(|(p, y)| f64::from(p - y).powi(2))
+                    .sum::<f64>();
             }
             Ok(sum / scored_y.len() as f64)
         };
@@ -92,7 +102,12 @@ fn adapt_piece(
         let report = learner.adapt();
         let after = score()?;
         let (change, accepted) = (report.figures().change, report.is_accepted());
-        outcomes.push(TaskOutcome { before, after, change, accepted });
+        outcomes.push(TaskOutcome {
+            before,
+            after,
+            change,
+            accepted,
+        });
         learner.revert_to_base();
         learner.clear();
     }

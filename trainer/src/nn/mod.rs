@@ -3,3 +3,5 @@
 mod init;
 
 pub use init::initialise;
+
+pub mod mlp;

@@ -27,15 +27,28 @@ pub struct Training {
 pub fn card(recipe: &Recipe, training: &Training, inspection: &Inspection, evaluation: &Evaluation) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.
-    let _ = writeln!(text, "# {}\n\n{}.\n", recipe.name, recipe.description.trim_end_matches('.'));
+    let _ = writeln!(
+        text,
+        "# {}\n\n{}.\n",
+        recipe.name,
+        recipe.description.trim_end_matches('.')
+    );
 
     let _ = writeln!(text, "## Training\n");
     let _ = writeln!(text, "| | |\n|---|---|");
     let _ = writeln!(text, "| task family | {} |", recipe.family.name());
     let _ = writeln!(text, "| algorithm | {} |", recipe.algorithm.name());
     let _ = writeln!(text, "| seed | {} |", recipe.seed);
-    let cut = if training.completed < training.iterations { " (stopped early)" } else { "" };
-    let _ = writeln!(text, "| meta-iterations | {} of {}{cut} |", training.completed, training.iterations);
+    let cut = if training.completed < training.iterations {
+        " (stopped early)"
+    } else {
+        ""
+    };
+    let _ = writeln!(
+        text,
+        "| meta-iterations | {} of {}{cut} |",
+        training.completed, training.iterations
+    );
     if training.environment_steps > 0 {
         let _ = writeln!(text, "| environment steps | {} |", training.environment_steps);
     }
@@ -45,18 +58,34 @@ pub fn card(recipe: &Recipe, training: &Training, inspection: &Inspection, evalu
     let _ = writeln!(text, "\nEverything else is in `recipe.toml`.\n");
 
     let _ = writeln!(text, "## Scores\n");
-    let Evaluation { tasks, seed, metric, engine, .. } = evaluation;
-    let better = if evaluation.lower_is_better { "lower is better" } else { "higher is better" };
+    let Evaluation {
+        tasks,
+        seed,
+        metric,
+        engine,
+        ..
+    } = evaluation;
+    let better = if evaluation.lower_is_better {
+        "lower is better"
+    } else {
+        "higher is better"
+    };
     let _ = writeln!(
         text,
         "{} ({better}) of the deployed image, adapted by the {engine} on {tasks} held-out tasks (seed {seed}).\n",
         capitalised(metric)
     );
-    let _ = writeln!(text, "| adaptation steps | mean | 95 % interval over tasks |\n|---|---|---|");
+    let _ = writeln!(
+        text,
+        "| adaptation steps | mean | 95 % interval over tasks |\n|---|---|---|"
+    );
     scores(&mut text, &evaluation.adaptation);
     for also in &evaluation.also {
         let _ = writeln!(text, "\n{}:\n", capitalised(&also.name));
-        let _ = writeln!(text, "| adaptation steps | mean | 95 % interval over tasks |\n|---|---|---|");
+        let _ = writeln!(
+            text,
+            "| adaptation steps | mean | 95 % interval over tasks |\n|---|---|---|"
+        );
         scores(&mut text, &also.adaptation);
     }
     if evaluation.refused > 0 {
@@ -69,7 +98,10 @@ pub fn card(recipe: &Recipe, training: &Training, inspection: &Inspection, evalu
         "Flash {} bytes, RAM {} bytes (parameters twice, support set, scratch). {} parameters adapt.\n",
         inspection.image_bytes, inspection.workspace_bytes, inspection.adapted_parameters
     );
-    let _ = writeln!(text, "| plan | flash bytes | RAM bytes | multiply-accumulates | kernel calls |\n|---|---|---|---|---|");
+    let _ = writeln!(
+        text,
+        "| plan | flash bytes | RAM bytes | multiply-accumulates | kernel calls |\n|---|---|---|---|---|"
+    );
     for (name, plan) in &inspection.plans {
         let calls: usize = plan.kernels.values().sum();
         let _ = writeln!(
@@ -89,12 +121,19 @@ pub fn card(recipe: &Recipe, training: &Training, inspection: &Inspection, evalu
 }
 
 fn scores(text: &mut String, steps: &[AdaptationStep]) {
-    for AdaptationStep { step, mean, ci95: [low, high] } in steps {
+    for AdaptationStep {
+        step,
+        mean,
+        ci95: [low, high],
+    } in steps
+    {
         let _ = writeln!(text, "| {step} | {mean:.3} | {low:.3} to {high:.3} |");
     }
 }
 
 fn capitalised(text: &str) -> String {
     let mut characters = text.chars();
-    characters.next().map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
+    characters
+        .next()
+        .map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
 }

@@ -6,6 +6,7 @@ use pliant_compiler::graph::{DType, Graph, GraphError, ValueId};
 use crate::error::TrainError;
 use crate::optim::{self, AdamStep};
 use crate::recipe::{Maml, Order};
+use crate::tasks::SupervisedFamily;
 
 /// Loss of each row: parameters (with or without a leading task dimension) and fields `[.., rows, width]` (here inputs and
 /// targets) to losses `[.., rows]`.
@@ -24,6 +25,19 @@ pub struct Problem {
     pub support_rows: usize,
     /// Rows of a query set.
     pub query_rows: usize,
+}
+
+impl Problem {
+    /// The shapes of a family under a policy with these parameters.
+    pub fn new(parameters: Vec<(String, Vec<usize>)>, family: &dyn SupervisedFamily) -> Self {
+        Self {
+            parameters,
+            input_width: family.input_width(),
+            target_width: family.target_width(),
+            support_rows: family.support_rows(),
+            query_rows: family.query_rows(),
+        }
+    }
 }
 
 /// Names and shapes of everything the outer loop trains: the parameters, then, with learned step sizes, one of the same
