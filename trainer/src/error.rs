@@ -1,5 +1,6 @@
 //! Errors of training.
 
+use pliant_compiler::adaptation::AdaptationError;
 use pliant_compiler::autodiff::AutodiffError;
 use pliant_compiler::graph::GraphError;
 
@@ -25,6 +26,9 @@ pub enum TrainError {
     /// A graph refused an operator: a network and a loss that do not fit each other.
     #[error("cannot build the training graph: {0}")]
     Graph(#[from] GraphError),
+    /// An adaptation rule does not fit its policy or data.
+    #[error("cannot build the adaptation: {0}")]
+    Adaptation(#[from] AdaptationError),
     /// A loss cannot be differentiated.
     #[error("cannot differentiate the training graph: {0}")]
     Autodiff(#[from] AutodiffError),

@@ -6,6 +6,7 @@
 //! - [`recipe`]: everything that decides a training run, in one checked TOML file.
 //! - [`envs`], [`tasks`], [`rollout`]: what there is to learn from.
 //! - [`engine`], [`nn`], [`optim`]: graphs and what runs them.
+//! - [`deployment`]: what a recipe deploys: policy, adaptation rule, contract.
 //! - [`algorithms`]: meta-learning algorithms behind one trait, stepped by the caller.
 //! - [`eval`]: scores of the deployed artefact on held-out tasks.
 //! - [`bundle`]: a trained policy as files: ONNX, device image, card.
@@ -16,6 +17,7 @@ pub mod algorithms;
 pub mod bundle;
 pub mod checkpoint;
 pub mod cli;
+pub mod deployment;
 pub mod engine;
 pub mod envs;
 pub mod error;

@@ -13,10 +13,12 @@ mod graph;
 #[cfg(test)]
 mod tests;
 
+use pliant_compiler::adaptation::gradient::GradientRule;
 use pliant_compiler::graph::Graph;
+use pliant_compiler::policy::Parameter;
 use rayon::prelude::*;
 
-pub use graph::{Problem, RowLoss, fused_graph, gradient_graph, optimiser_graph};
+pub use graph::{Problem, fused_graph, gradient_graph, optimiser_graph};
 
 use super::{Iteration, Learned, MetaLearner, NamedTensor, TrainingState};
 use crate::engine::{CompileOptions, Engine, Program};
@@ -68,24 +70,20 @@ struct Chunk {
 impl Maml {
     /// Compiles the graphs and sets the initial parameters.
     ///
-    /// `initial` are the parameters in the policy's order; `row_loss` is the loss of each support or query row.
+    /// `rule` is how the policy adapts, here and on the device; `initial` holds its parameters, in its order.
     ///
     /// # Errors
-    /// What the loss, its derivatives or the engine refuse.
+    /// What the rule or the engine refuse.
     pub fn new(
         settings: &recipe::Maml,
         seed: u64,
         family: Box<dyn SupervisedFamily>,
+        rule: GradientRule<'static>,
         initial: &[NamedTensor],
-        row_loss: &RowLoss<'_>,
         engine: &dyn Engine,
         threads: usize,
     ) -> Result<Self, TrainError> {
-        let parameters = initial
-            .iter()
-            .map(|tensor| (tensor.name.clone(), tensor.shape.clone()))
-            .collect();
-        let problem = Problem::new(parameters, family.as_ref());
+        let problem = Problem::new(rule, family.as_ref());
         let meta = graph::meta_parameters(&problem, settings);
         let mut values: Vec<Vec<f32>> = initial.iter().map(|tensor| tensor.values.clone()).collect();
         for (_, shape) in &meta[initial.len()..] {
@@ -95,7 +93,7 @@ impl Maml {
             resident: graph::resident(&meta),
         };
         let runner = if settings.chunks == 1 {
-            let graph = fused_graph(&problem, settings, row_loss)?;
+            let graph = fused_graph(&problem, settings)?;
             Runner::Fused(Chunk::new(
                 0,
                 settings.tasks,
@@ -110,7 +108,7 @@ impl Maml {
             for index in 0..settings.chunks {
                 let larger = usize::from(index < settings.tasks % settings.chunks);
                 let tasks = settings.tasks / settings.chunks + larger;
-                let graph = gradient_graph(&problem, settings, row_loss, tasks, settings.tasks)?;
+                let graph = gradient_graph(&problem, settings, tasks, settings.tasks)?;
                 let program = engine.compile(&graph, &CompileOptions::default())?;
                 chunks.push(Chunk::new(first_task, tasks, program, &problem, &meta));
                 first_task += tasks;
@@ -164,20 +162,16 @@ impl Maml {
 }
 
 /// The graph in which training spends its time, with its options.
-pub(super) fn probe(
-    problem: &Problem,
-    settings: &recipe::Maml,
-    row_loss: &RowLoss<'_>,
-) -> Result<(Graph, CompileOptions), TrainError> {
+pub(super) fn probe(problem: &Problem, settings: &recipe::Maml) -> Result<(Graph, CompileOptions), TrainError> {
     if settings.chunks == 1 {
         let options = CompileOptions {
             resident: graph::resident(&graph::meta_parameters(problem, settings)),
         };
-        return Ok((fused_graph(problem, settings, row_loss)?, options));
+        return Ok((fused_graph(problem, settings)?, options));
     }
     let tasks = settings.tasks.div_ceil(settings.chunks);
     Ok((
-        gradient_graph(problem, settings, row_loss, tasks, settings.tasks)?,
+        gradient_graph(problem, settings, tasks, settings.tasks)?,
         CompileOptions::default(),
     ))
 }
@@ -401,16 +395,16 @@ impl MetaLearner for Maml {
     fn learned(&mut self) -> Result<Learned, TrainError> {
         let mut parameters = self.state()?.tensors;
         parameters.truncate(self.meta.len());
-        let rates = parameters.split_off(self.problem.parameters.len());
+        let rates = parameters.split_off(self.problem.rule.parameters.len());
         let step_sizes = if self.settings.learn_inner_rate {
             rates
         } else {
-            let fixed = |(name, _): &(String, Vec<usize>)| NamedTensor {
-                name: format!("rate/{name}"),
+            let fixed = |parameter: &Parameter| NamedTensor {
+                name: format!("rate/{}", parameter.name),
                 shape: vec![],
                 values: vec![self.settings.inner_rate],
             };
-            self.problem.parameters.iter().map(fixed).collect()
+            self.problem.rule.parameters.iter().map(fixed).collect()
         };
         Ok(Learned {
             parameters,

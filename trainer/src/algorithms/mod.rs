@@ -2,16 +2,17 @@
 
 mod maml;
 
-pub use maml::{Maml, Problem, RowLoss, fused_graph, gradient_graph, optimiser_graph};
+pub use maml::{Maml, Problem, fused_graph, gradient_graph, optimiser_graph};
 
 use std::sync::Arc;
 
-use pliant_compiler::graph::{Graph, GraphError, ValueId};
+use pliant_compiler::graph::Graph;
 
+use crate::deployment;
 use crate::engine::{CompileOptions, Engine};
 use crate::error::TrainError;
 use crate::nn;
-use crate::recipe::{self, Algorithm, Family, Recipe};
+use crate::recipe::{Algorithm, Family, Recipe};
 use crate::tasks::SinusoidFamily;
 
 /// A tensor with its name: parameters, optimiser moments, step sizes.
@@ -88,16 +89,15 @@ pub trait MetaLearner {
 pub fn learner(recipe: &Recipe, engine: &Arc<dyn Engine>, threads: usize) -> Result<Box<dyn MetaLearner>, TrainError> {
     match (&recipe.family, &recipe.algorithm) {
         (Family::Sinusoid(family), Algorithm::Maml(settings)) => {
-            let parameters = nn::mlp::parameters(&widths(recipe, 1, 1));
-            let initial = nn::initialise(&parameters, recipe.policy.initialiser, recipe.seed);
+            let rule = deployment::rule(recipe);
+            let initial = nn::initialise(&rule.parameters, recipe.policy.initialiser, recipe.seed);
             let family = Box::new(SinusoidFamily::new(family));
-            let loss = squared_error(&recipe.policy);
             Ok(Box::new(Maml::new(
                 settings,
                 recipe.seed,
                 family,
+                rule,
                 &initial,
-                &loss,
                 engine.as_ref(),
                 threads,
             )?))
@@ -112,11 +112,10 @@ pub fn learner(recipe: &Recipe, engine: &Arc<dyn Engine>, threads: usize) -> Res
 /// What the graphs refuse.
 pub fn probe(recipe: &Recipe) -> Result<(Graph, CompileOptions), TrainError> {
     match (&recipe.family, &recipe.algorithm) {
-        (Family::Sinusoid(family), Algorithm::Maml(settings)) => {
-            let parameters = nn::mlp::parameters(&widths(recipe, 1, 1));
-            let problem = Problem::new(parameters, &SinusoidFamily::new(family));
-            maml::probe(&problem, settings, &squared_error(&recipe.policy))
-        }
+        (Family::Sinusoid(family), Algorithm::Maml(settings)) => maml::probe(
+            &Problem::new(deployment::rule(recipe), &SinusoidFamily::new(family)),
+            settings,
+        ),
         (family, algorithm) => Err(mismatch(family, algorithm)),
     }
 }
@@ -126,25 +125,5 @@ fn mismatch(family: &Family, algorithm: &Algorithm) -> TrainError {
     TrainError::Mismatch {
         family: family.name(),
         algorithm: algorithm.name(),
-    }
-}
-
-/// Layer widths of the recipe's network.
-fn widths(recipe: &Recipe, inputs: usize, outputs: usize) -> Vec<usize> {
-    let hidden = recipe.policy.hidden.iter().copied();
-    core::iter::once(inputs).chain(hidden).chain([outputs]).collect()
-}
-
-/// Mean squared error of each row.
-fn squared_error(
-    policy: &recipe::Policy,
-) -> impl Fn(&mut Graph, &[ValueId], &[ValueId]) -> Result<ValueId, GraphError> {
-    let activation = policy.activation;
-    move |graph, parameters, fields| {
-        let prediction = nn::mlp::forward(graph, parameters, fields[0], activation)?;
-        let error = graph.sub(prediction, fields[1])?;
-        let square = graph.square(error)?;
-        let last = graph.shape(square).len() - 1;
-        graph.reduce_mean(square, &[last], false)
     }
 }

@@ -1,5 +1,6 @@
 //! Initial parameters.
 
+use pliant_compiler::policy::Parameter;
 use rand_core::Rng;
 
 use crate::algorithms::NamedTensor;
@@ -9,22 +10,23 @@ use crate::recipe::Initialiser;
 /// Standard deviation of [`Initialiser::SmallNormal`] (the sinusoid experiments of Finn et al. 2017).
 const SMALL_DEVIATION: f32 = 0.01;
 
-/// Initial values of the parameters `(name, shape)`: matrices `[inputs, outputs]` by `initialiser`, vectors (biases) zero.
+/// Initial values of parameters: matrices `[inputs, outputs]` by `initialiser`, vectors (biases) zero.
 ///
 /// Each parameter draws from its own stream of `seed`, named after it, so that adding one leaves the others as they are.
 ///
 /// ```
+/// use pliant_compiler::policy::Parameter;
 /// use pliant_trainer::{nn::initialise, recipe::Initialiser};
-/// let parameters = [("weight".to_owned(), vec![40, 40]), ("bias".to_owned(), vec![40])];
+/// let parameters = [Parameter::new("weight", &[40, 40]), Parameter::new("bias", &[40])];
 /// let start = initialise(&parameters, Initialiser::Glorot, 0);
 /// let limit = (6.0f32 / 80.0).sqrt();
 /// assert!(start[0].values.iter().all(|value| value.abs() <= limit));
 /// assert_eq!(start[1].values, [0.0; 40]);
 /// ```
-pub fn initialise(parameters: &[(String, Vec<usize>)], initialiser: Initialiser, seed: u64) -> Vec<NamedTensor> {
+pub fn initialise(parameters: &[Parameter], initialiser: Initialiser, seed: u64) -> Vec<NamedTensor> {
     parameters
         .iter()
-        .map(|(name, shape)| {
+        .map(|Parameter { name, shape }| {
             let mut values = vec![0.0; shape.iter().product()];
             if let [inputs, outputs] = shape[..] {
                 let mut random = stream(seed, &format!("initial {name}"), &[]);
@@ -62,7 +64,7 @@ mod tests {
 
     #[test]
     fn small_normal_is_cut_at_two_deviations() {
-        let start = initialise(&[("w".into(), vec![100, 100])], Initialiser::SmallNormal, 3);
+        let start = initialise(&[Parameter::new("w", &[100, 100])], Initialiser::SmallNormal, 3);
         let values = &start[0].values;
         assert!(values.iter().all(|value| value.abs() <= 0.02));
         let variance = values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>() / 1e4;
@@ -72,9 +74,9 @@ mod tests {
 
     #[test]
     fn a_parameter_keeps_its_values_when_another_is_added() {
-        let one = initialise(&[("w".into(), vec![3, 2])], Initialiser::Glorot, 1);
+        let one = initialise(&[Parameter::new("w", &[3, 2])], Initialiser::Glorot, 1);
         let two = initialise(
-            &[("v".into(), vec![3, 2]), ("w".into(), vec![3, 2])],
+            &[Parameter::new("v", &[3, 2]), Parameter::new("w", &[3, 2])],
             Initialiser::Glorot,
             1,
         );

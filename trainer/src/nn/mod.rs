@@ -3,5 +3,3 @@
 mod init;
 
 pub use init::initialise;
-
-pub mod mlp;

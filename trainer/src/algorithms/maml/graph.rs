@@ -1,22 +1,19 @@
 //! The graphs of MAML: inner loop, meta-gradient, and the outer optimiser.
 
+use pliant_compiler::adaptation::gradient::{GradientRule, Order};
 use pliant_compiler::autodiff;
 use pliant_compiler::graph::{DType, Graph, GraphError, ValueId};
+use pliant_compiler::policy::broadcast_to_tasks;
 
 use crate::error::TrainError;
 use crate::optim::{self, AdamStep};
-use crate::recipe::{Maml, Order};
+use crate::recipe::{self, Maml};
 use crate::tasks::SupervisedFamily;
 
-/// Loss of each row: parameters (with or without a leading task dimension) and fields `[.., rows, width]` (here inputs and
-/// targets) to losses `[.., rows]`.
-pub type RowLoss<'a> = dyn Fn(&mut Graph, &[ValueId], &[ValueId]) -> Result<ValueId, GraphError> + 'a;
-
-/// The shapes of a meta-training problem.
-#[derive(Debug, Clone, PartialEq)]
+/// What is meta-trained: the rule by which the device will adapt, and the shapes of its data.
 pub struct Problem {
-    /// Names and shapes of the parameters: `[inputs, outputs]` matrices and `[outputs]` biases.
-    pub parameters: Vec<(String, Vec<usize>)>,
+    /// The adaptation rule, with the parameters and the loss. Its fields are inputs and targets.
+    pub rule: GradientRule<'static>,
     /// Numbers in one input.
     pub input_width: usize,
     /// Numbers in one target.
@@ -28,10 +25,10 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// The shapes of a family under a policy with these parameters.
-    pub fn new(parameters: Vec<(String, Vec<usize>)>, family: &dyn SupervisedFamily) -> Self {
+    /// A family's data, learned by a rule.
+    pub fn new(rule: GradientRule<'static>, family: &dyn SupervisedFamily) -> Self {
         Self {
-            parameters,
+            rule,
             input_width: family.input_width(),
             target_width: family.target_width(),
             support_rows: family.support_rows(),
@@ -43,16 +40,12 @@ impl Problem {
 /// Names and shapes of everything the outer loop trains: the parameters, then, with learned step sizes, one of the same
 /// shape for each.
 pub(super) fn meta_parameters(problem: &Problem, settings: &Maml) -> Vec<(String, Vec<usize>)> {
-    let mut all = problem.parameters.clone();
-    if settings.learn_inner_rate {
-        all.extend(
-            problem
-                .parameters
-                .iter()
-                .map(|(name, shape)| (format!("rate/{name}"), shape.clone())),
-        );
-    }
-    all
+    let named = |kind: &'static str| {
+        let parameters = problem.rule.parameters.iter();
+        parameters.map(move |parameter| (format!("{kind}{}", parameter.name), parameter.shape.clone()))
+    };
+    let rates = settings.learn_inner_rate.then(|| named("rate/"));
+    named("").chain(rates.into_iter().flatten()).collect()
 }
 
 /// Names of the four data inputs, after the meta-parameters.
@@ -74,13 +67,11 @@ struct MetaGradient {
 pub fn gradient_graph(
     problem: &Problem,
     settings: &Maml,
-    row_loss: &RowLoss<'_>,
     tasks: usize,
     total_tasks: usize,
 ) -> Result<Graph, TrainError> {
     let mut graph = Graph::new();
-    let MetaGradient { gradients, losses, .. } =
-        meta_gradient(&mut graph, problem, settings, row_loss, tasks, total_tasks)?;
+    let MetaGradient { gradients, losses, .. } = meta_gradient(&mut graph, problem, settings, tasks, total_tasks)?;
     for ((name, _), gradient) in meta_parameters(problem, settings).iter().zip(gradients) {
         graph.output(&format!("gradient/{name}"), gradient)?;
     }
@@ -106,14 +97,14 @@ pub fn optimiser_graph(problem: &Problem, settings: &Maml) -> Result<Graph, Trai
 ///
 /// # Errors
 /// As [`gradient_graph`].
-pub fn fused_graph(problem: &Problem, settings: &Maml, row_loss: &RowLoss<'_>) -> Result<Graph, TrainError> {
+pub fn fused_graph(problem: &Problem, settings: &Maml) -> Result<Graph, TrainError> {
     let mut graph = Graph::new();
     let shapes = meta_parameters(problem, settings);
     let MetaGradient {
         meta,
         gradients,
         losses,
-    } = meta_gradient(&mut graph, problem, settings, row_loss, settings.tasks, settings.tasks)?;
+    } = meta_gradient(&mut graph, problem, settings, settings.tasks, settings.tasks)?;
     optimise(&mut graph, settings, &shapes, &meta, &gradients)?;
     graph.output("before", losses[0])?;
     graph.output("after", losses[1])?;
@@ -167,7 +158,6 @@ fn meta_gradient(
     graph: &mut Graph,
     problem: &Problem,
     settings: &Maml,
-    row_loss: &RowLoss<'_>,
     tasks: usize,
     total_tasks: usize,
 ) -> Result<MetaGradient, TrainError> {
@@ -183,38 +173,35 @@ fn meta_gradient(
         data.push(graph.input(name, DType::F32, &shape)?);
     }
     let (support, query) = data.split_at(2);
-    let (parameters, rates) = meta.split_at(problem.parameters.len());
+    let (shared, rates) = meta.split_at(problem.rule.parameters.len());
 
     // One copy of the parameters a task: the gradient of the summed loss is then each task's own gradient.
-    let mut adapted: Vec<ValueId> = Vec::with_capacity(parameters.len());
-    for &parameter in parameters {
-        adapted.push(with_tasks(graph, parameter, tasks)?);
-    }
+    let mut adapted = broadcast_to_tasks(graph, &problem.rule.parameters, shared, tasks)?;
     let fixed = graph.scalar(settings.inner_rate);
-    let mut step_sizes = vec![fixed; parameters.len()];
-    for (step_size, &rate) in step_sizes.iter_mut().zip(rates) {
-        *step_size = broadcast_over_tasks(graph, rate)?;
-    }
+    let step_sizes = if rates.is_empty() {
+        vec![fixed; shared.len()]
+    } else {
+        rates.to_vec()
+    };
+    let order = match settings.order {
+        recipe::Order::First => Order::First,
+        recipe::Order::Second => Order::Second,
+    };
+    let row_weights = graph.full(&[tasks, problem.support_rows], 1.0)?;
+    let step_scale = graph.full(&[1], 1.0)?;
 
-    let mut before = None;
+    let losses = (problem.rule.loss)(graph, &adapted, support)?;
+    let before = sum_of_task_means(graph, losses)?;
     for _ in 0..settings.inner_steps {
-        let losses = row_loss(graph, &adapted, support)?;
-        let loss = sum_of_task_means(graph, losses)?;
-        before.get_or_insert(loss);
-        let mut gradients = autodiff::gradients(graph, loss, &adapted)?;
-        if settings.order == Order::First {
-            for gradient in &mut gradients {
-                *gradient = graph.stop_gradient(*gradient)?;
-            }
-        }
-        adapted = optim::sgd(graph, &adapted, &gradients, &step_sizes)?;
+        adapted = problem
+            .rule
+            .inner_step(graph, &adapted, &step_sizes, support, row_weights, step_scale, order)?;
     }
-    let losses = row_loss(graph, &adapted, query)?;
+    let losses = (problem.rule.loss)(graph, &adapted, query)?;
     let after = sum_of_task_means(graph, losses)?;
     let share = 1.0 / total_tasks as f32;
     let after = graph.scale(after, share)?;
-    // There is at least one inner step; without one the loss before would be the loss after.
-    let before = graph.scale(before.unwrap_or(after), share)?;
+    let before = graph.scale(before, share)?;
     let gradients = autodiff::gradients(graph, after, &meta)?;
     Ok(MetaGradient {
         meta,
@@ -223,27 +210,9 @@ fn meta_gradient(
     })
 }
 
-/// `[..]` to `[tasks, ..]`; a vector becomes `[tasks, 1, n]` so that it broadcasts over rows.
-fn with_tasks(graph: &mut Graph, parameter: ValueId, tasks: usize) -> Result<ValueId, GraphError> {
-    let one = broadcast_over_tasks(graph, parameter)?;
-    let mut shape = graph.shape(one).to_vec();
-    shape[0] = tasks;
-    graph.expand(one, &shape)
-}
-
-/// `[..]` to `[1, ..]`; a vector becomes `[1, 1, n]`.
-fn broadcast_over_tasks(graph: &mut Graph, parameter: ValueId) -> Result<ValueId, GraphError> {
-    let mut shape = vec![1];
-    if graph.shape(parameter).len() == 1 {
-        shape.push(1);
-    }
-    shape.extend(graph.shape(parameter));
-    graph.reshape(parameter, &shape)
-}
-
-/// Row losses `[tasks, rows]` to the sum over tasks of the mean over rows.
+/// Row losses `[tasks, rows, 1]` to the sum over tasks of the mean over rows.
 fn sum_of_task_means(graph: &mut Graph, losses: ValueId) -> Result<ValueId, GraphError> {
-    let rows = *graph.shape(losses).last().unwrap_or(&1);
+    let rows = graph.shape(losses)[1];
     let sum = graph.sum_all(losses)?;
     graph.scale(sum, 1.0 / rows as f32)
 }

@@ -3,12 +3,14 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use pliant_compiler::adaptation::loss::RowField;
 use pliant_compiler::reference::{Tensor64, evaluate};
 
 use super::*;
 use crate::engine::{EngineError, Port, Statistics};
 use crate::recipe::{Adam, Order, Schedule};
 use pliant_compiler::graph::{GraphError, ValueId};
+use pliant_runtime::image::FieldKind;
 
 /// Runs graphs by the f64 reference.
 #[derive(Default)]
@@ -156,9 +158,22 @@ impl SupervisedFamily for Lines {
 fn squared_error(graph: &mut Graph, parameters: &[ValueId], fields: &[ValueId]) -> Result<ValueId, GraphError> {
     let prediction = graph.matmul(fields[0], parameters[0])?;
     let error = graph.sub(prediction, fields[1])?;
-    let square = graph.square(error)?;
-    let last = graph.shape(square).len() - 1;
-    graph.reduce_sum(square, &[last], false)
+    graph.square(error)
+}
+
+fn rule() -> GradientRule<'static> {
+    let field = |name: &str, kind| RowField {
+        name: name.into(),
+        kind,
+        width: 1,
+    };
+    GradientRule {
+        parameters: vec![Parameter::new("w", &[1, 1])],
+        adapts: vec![true],
+        fields: vec![field("x", FieldKind::Input), field("y", FieldKind::Target)],
+        loss: Box::new(squared_error),
+        score: Box::new(squared_error),
+    }
 }
 
 fn settings() -> recipe::Maml {
@@ -185,7 +200,7 @@ fn maml(settings: &recipe::Maml, threads: usize) -> Maml {
         values: vec![0.1],
     };
     let engine = ReferenceEngine::default();
-    Maml::new(settings, 0, Box::new(Lines), &[start], &squared_error, &engine, threads).unwrap()
+    Maml::new(settings, 0, Box::new(Lines), rule(), &[start], &engine, threads).unwrap()
 }
 
 /// The gradient by hand: with `c = mean x^2` over the support, `w' = w - 2 rate c (w - a)`, the query loss is
@@ -196,7 +211,7 @@ fn the_meta_gradient_is_the_one_by_hand() {
     for order in [Order::First, Order::Second] {
         let settings = recipe::Maml { order, ..settings() };
         let problem = maml(&settings, 1).problem;
-        let graph = gradient_graph(&problem, &settings, &squared_error, 5, 5).unwrap();
+        let graph = gradient_graph(&problem, &settings, 5, 5).unwrap();
         let mut chunk = Chunk::new(
             0,
             5,
@@ -204,7 +219,7 @@ fn the_meta_gradient_is_the_one_by_hand() {
                 .compile(&graph, &CompileOptions::default())
                 .unwrap(),
             &problem,
-            &problem.parameters,
+            &graph::meta_parameters(&problem, &settings),
         );
         chunk.program.set(0, &[w as f32]).unwrap();
         chunk.load(&Lines, 0, 0, 1).unwrap();
@@ -249,7 +264,7 @@ fn the_gradient_of_learned_rates_agrees_with_finite_differences() {
         ..settings()
     };
     let problem = maml(&settings, 1).problem;
-    let graph = gradient_graph(&problem, &settings, &squared_error, 5, 5).unwrap();
+    let graph = gradient_graph(&problem, &settings, 5, 5).unwrap();
     let mut data = Chunk::new(
         0,
         5,

@@ -1,0 +1,78 @@
+//! What a recipe deploys: the policy, the rule it adapts by, and the contract with the machine it runs on.
+
+use pliant_compiler::adaptation::gradient::GradientRule;
+use pliant_compiler::policy::{self, Gaussian, Mlp, PolicyDescription};
+use pliant_runtime::contract::{Channel, Contract, ContractError};
+use pliant_runtime::image::Objective;
+
+use crate::envs::MAX_STEP;
+use crate::recipe::{Activation, Algorithm, Family, Recipe};
+
+/// The policy of a recipe.
+pub fn policy(recipe: &Recipe) -> PolicyDescription {
+    match &recipe.family {
+        Family::Sinusoid(_) => PolicyDescription::deterministic(network(recipe, 1, 1)),
+        Family::Navigation(_) => {
+            let floor = match &recipe.algorithm {
+                Algorithm::MamlPolicyGradient(settings) => settings.log_std_floor,
+                Algorithm::Maml(_) => f32::NEG_INFINITY,
+            };
+            PolicyDescription::stochastic(network(recipe, 2, 2), Gaussian { floor })
+        }
+    }
+}
+
+/// The rule by which the policy adapts: in meta-training, on the device and in the exported graphs.
+pub fn rule(recipe: &Recipe) -> GradientRule<'static> {
+    GradientRule::for_policy(&policy(recipe), objective(recipe))
+}
+
+/// What adaptation minimises.
+pub fn objective(recipe: &Recipe) -> Objective {
+    match &recipe.family {
+        Family::Sinusoid(_) => Objective::Supervised,
+        Family::Navigation(_) => Objective::PolicyGradient,
+    }
+}
+
+/// Names, units and ranges of what the policy sees and does.
+///
+/// # Errors
+/// None for a recipe that passed its checks.
+pub fn contract(recipe: &Recipe) -> Result<Contract, ContractError> {
+    match &recipe.family {
+        Family::Sinusoid(family) => {
+            // The protocol learns raw inputs and targets: the normaliser is the identity. Answers are not clipped to the
+            // amplitudes of the family, which would be knowledge that the protocol does not grant.
+            let mut contract = Contract::new(1.0);
+            let [low, high] = family.input;
+            contract.observe(Channel::observation("x", "").with_range(low, high))?;
+            let limit = 10.0 * family.amplitude[1];
+            contract.actuate(Channel::action("y", "").with_range(-limit, limit))?;
+            Ok(contract)
+        }
+        Family::Navigation(_) => {
+            // The network sees raw positions and answers in units of 0.1, the greatest move; the environment clips.
+            let mut contract = Contract::new(10.0);
+            for name in ["x", "y"] {
+                contract.observe(Channel::observation(name, ""))?;
+            }
+            for name in ["dx", "dy"] {
+                let action = Channel::action(name, "").with_normaliser(0.0, MAX_STEP).with_range(-MAX_STEP, MAX_STEP);
+                contract.actuate(action)?;
+            }
+            Ok(contract)
+        }
+    }
+}
+
+/// The recipe's network.
+fn network(recipe: &Recipe, inputs: usize, outputs: usize) -> Mlp {
+    let hidden = recipe.policy.hidden.iter().copied();
+    let sizes: Vec<usize> = core::iter::once(inputs).chain(hidden).chain([outputs]).collect();
+    let activation = match recipe.policy.activation {
+        Activation::Relu => policy::Activation::Relu,
+        Activation::Tanh => policy::Activation::Tanh,
+    };
+    Mlp::new(&sizes, activation)
+}
