@@ -1,4 +1,36 @@
-//! The device runtime of Pliant.
+//! The device runtime of Pliant: acts and adapts with a device image, on anything from a Cortex-M0+ to a workstation.
+//!
+//! No heap, no panics, no unbounded loops: one block of memory comes from the caller, an image is checked once, and after that
+//! every call takes a time known from the image. All numbers come out with the same bits on every core.
+//!
+//! # Layers
+//!
+//! From the top down. Each uses those below it; you can stop at any.
+//!
+//! | layer | module | who uses it |
+//! |---|---|---|
+//! | policy | [`policy`] | firmware: load an image, `split` it into the actor of the control loop and the learner of the background |
+//! | adaptation | [`adapt`] | through the learner: the transaction, and what its reports mean |
+//! | experience | [`experience`], [`noise`] | the learner, and the trainer's rollouts, which must agree with it bit for bit |
+//! | contract | [`contract`] | firmware states what it is wired to; trainer and compiler write the contract |
+//! | image | [`image`] | firmware: check the bytes, self-test; the compiler writes with the same types |
+//! | plan | [`plan`] | the workstation's embedded engine; tools that look inside |
+//!
+//! # What it needs
+//!
+//! - `workspace_len(image)` values of memory, a constant expression: see [`policy::workspace_len`].
+//! - Atomic 32-bit loads and stores, which every Cortex-M, RISC-V and larger core has; no compare-and-swap.
+//! - From the caller: the clock (a deadline is missed when the caller [says so](policy::Actor::note_deadline)), the seed, and any
+//!   queue between actor and learner.
+//!
+//! # Features
+//!
+//! `kernels` (default) has every kernel; take single `kernel-*` features to save flash, and an image that needs another is
+//! refused by name. `std` looks for wider vector instructions on x86-64: same bits, faster.
+//!
+//! # Example
+//!
+//! A robot that finds a goal it is not told, adapting to the rewards of twenty episodes: the example of [`policy`].
 #![no_std]
 
 #[cfg(feature = "std")]

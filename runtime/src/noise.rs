@@ -3,6 +3,8 @@
 use rand_core::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro128PlusPlus;
 
+use crate::kernels::functions;
+
 /// Standard normal numbers: xoshiro128++ (32-bit operations only) and the Box-Muller transform with the runtime's own
 /// logarithm, sine and cosine.
 ///
@@ -39,10 +41,10 @@ impl Noise {
         if let Some(spare) = self.spare.take() {
             return spare;
         }
-        let radius = libm::sqrtf(-2.0 * libm::logf(self.uniform()));
+        let radius = libm::sqrtf(-2.0 * functions::log(self.uniform()));
         let angle = self.uniform() * core::f32::consts::TAU;
-        self.spare = Some(radius * libm::sinf(angle));
-        radius * libm::cosf(angle)
+        self.spare = Some(radius * functions::sin(angle));
+        radius * functions::cos(angle)
     }
 
     /// Fills a slice with standard normal numbers.

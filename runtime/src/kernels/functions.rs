@@ -85,7 +85,7 @@ fn exp_with_tail(x: f32, tail: f32) -> f32 {
 
 /// e^x. Error up to 2 ulp; below -103.98 zero, above 88.73 infinity.
 #[inline(always)]
-pub(super) fn exp(x: f32) -> f32 {
+pub(crate) fn exp(x: f32) -> f32 {
     exp_with_tail(x, 0.0)
 }
 
@@ -104,7 +104,7 @@ fn split_exponent(x: f32) -> (f32, f32) {
 
 /// Natural logarithm. Error up to 1 ulp; zero gives minus infinity, negative numbers NaN.
 #[inline(always)]
-pub(super) fn log(x: f32) -> f32 {
+pub(crate) fn log(x: f32) -> f32 {
     let (mantissa, k) = split_exponent(x);
     // Remez fit of FreeBSD `e_logf.c` (Sun Microsystems).
     let f = mantissa - 1.0;
@@ -234,14 +234,14 @@ fn turn(r: f32, quadrant: i32) -> f32 {
 /// Sine. Absolute error below 1.2e-7 for |x| up to 12867 (2^13 quarter turns); past that it grows, the result stays in [-1, 1].
 /// NaN for infinities.
 #[inline(always)]
-pub(super) fn sin(x: f32) -> f32 {
+pub(crate) fn sin(x: f32) -> f32 {
     let (r, quadrant) = reduce_angle(x);
     turn(r, quadrant)
 }
 
 /// Cosine; as [`sin`].
 #[inline(always)]
-pub(super) fn cos(x: f32) -> f32 {
+pub(crate) fn cos(x: f32) -> f32 {
     let (r, quadrant) = reduce_angle(x);
     turn(r, quadrant.wrapping_add(1))
 }

@@ -8,7 +8,7 @@ mod arithmetic;
 mod copy;
 mod elementwise;
 mod execute;
-mod functions;
+pub(crate) mod functions;
 mod gather;
 mod matmul;
 mod reduce;

@@ -5,6 +5,7 @@ use heapless::Vec;
 use super::Scales;
 use crate::contract::{MAX_ACTIONS, MAX_OBSERVATIONS};
 use crate::image::{ResetRule, StateEntry};
+use crate::kernels::functions;
 use crate::noise::Noise;
 use crate::plan::{AdaptedRef, Exact, Plan, Spaces};
 use crate::publish::Reader;
@@ -257,7 +258,7 @@ impl ActorCore<'_> {
             .unwrap_or((&[], &[]));
         for (mean, log_deviation) in means.iter().zip(log_deviations) {
             let noise = self.noise.gaussian();
-            let value = mean + libm::expf(*log_deviation) * noise;
+            let value = mean + functions::exp(*log_deviation) * noise;
             log_probability += -0.5 * noise * noise - log_deviation - HALF_LOG_TAU;
             if !value.is_finite() || action.push(value).is_err() {
                 return Err(Status::PolicyNotFinite);
