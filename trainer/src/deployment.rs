@@ -58,7 +58,9 @@ pub fn contract(recipe: &Recipe) -> Result<Contract, ContractError> {
                 contract.observe(Channel::observation(name, ""))?;
             }
             for name in ["dx", "dy"] {
-                let action = Channel::action(name, "").with_normaliser(0.0, MAX_STEP).with_range(-MAX_STEP, MAX_STEP);
+                let action = Channel::action(name, "")
+                    .with_normaliser(0.0, MAX_STEP)
+                    .with_range(-MAX_STEP, MAX_STEP);
                 contract.actuate(action)?;
             }
             Ok(contract)

@@ -48,4 +48,7 @@ pub enum TrainError {
         /// What is not finite.
         what: String,
     },
+    /// The algorithm samples actions and the policy has none to sample.
+    #[error("the policy has no standard deviation to sample actions with, which this algorithm needs")]
+    Deterministic,
 }

@@ -1,8 +1,10 @@
 //! Training algorithms, one a file, behind one trait so that the command line drives them alike.
 
 mod maml;
+pub mod maml_policy_gradient;
 
 pub use maml::{Maml, Problem, fused_graph, gradient_graph, optimiser_graph};
+pub use maml_policy_gradient::MamlPolicyGradient;
 
 use std::sync::Arc;
 
@@ -13,7 +15,7 @@ use crate::engine::{CompileOptions, Engine};
 use crate::error::TrainError;
 use crate::nn;
 use crate::recipe::{Algorithm, Family, Recipe};
-use crate::tasks::SinusoidFamily;
+use crate::tasks::{NavigationFamily, SinusoidFamily};
 
 /// A tensor with its name: parameters, optimiser moments, step sizes.
 #[derive(Debug, Clone, PartialEq)]
@@ -102,6 +104,16 @@ pub fn learner(recipe: &Recipe, engine: &Arc<dyn Engine>, threads: usize) -> Res
                 threads,
             )?))
         }
+        (Family::Navigation(family), Algorithm::MamlPolicyGradient(settings)) => Ok(Box::new(MamlPolicyGradient::new(
+            settings,
+            recipe.seed,
+            Box::new(NavigationFamily::new(family)),
+            family.trajectories,
+            &deployment::policy(recipe),
+            recipe.policy.initialiser,
+            Arc::clone(engine),
+            threads,
+        )?)),
         (family, algorithm) => Err(mismatch(family, algorithm)),
     }
 }
@@ -116,6 +128,11 @@ pub fn probe(recipe: &Recipe) -> Result<(Graph, CompileOptions), TrainError> {
             &Problem::new(deployment::rule(recipe), &SinusoidFamily::new(family)),
             settings,
         ),
+        (Family::Navigation(family), Algorithm::MamlPolicyGradient(settings)) => {
+            let tasks = NavigationFamily::new(family);
+            let problem = maml_policy_gradient::Problem::new(deployment::policy(recipe), &tasks, family.trajectories);
+            maml_policy_gradient::probe(&problem, settings)
+        }
         (family, algorithm) => Err(mismatch(family, algorithm)),
     }
 }

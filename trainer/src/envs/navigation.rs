@@ -12,9 +12,6 @@ pub const MAX_STEP: f32 = 0.1;
 /// Distance to the goal, in the plane's units, within which the episode ends.
 const ARRIVED: f32 = 0.01;
 
-/// Steps after which the episode ends at the latest.
-const HORIZON: usize = 100;
-
 /// A batch of points, each with its own goal.
 ///
 /// Every episode starts at the origin. The observation is the position `[x, y]`; the action is the move `[dx, dy]`,
@@ -42,6 +39,9 @@ pub struct Navigation {
 }
 
 impl Navigation {
+    /// Steps after which the episode ends at the latest.
+    pub const HORIZON: usize = 100;
+
     /// One instance at the origin for each goal.
     pub fn new(goals: &[[f32; 2]]) -> Self {
         Self {
@@ -69,7 +69,7 @@ impl Environment for Navigation {
     }
 
     fn horizon(&self) -> usize {
-        HORIZON
+        Self::HORIZON
     }
 
     fn reset(&mut self, _random: &mut Stream) {
@@ -87,7 +87,7 @@ impl Environment for Navigation {
 
     fn step(&mut self, actions: &[f32], rewards: &mut [f32], ends: &mut [End]) {
         self.steps += 1;
-        let last = self.steps >= HORIZON;
+        let last = self.steps >= Self::HORIZON;
         for i in 0..self.x.len() {
             if self.ends[i].is_last() {
                 rewards[i] = 0.0;

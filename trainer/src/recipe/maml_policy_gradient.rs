@@ -30,9 +30,6 @@ pub struct MamlPolicyGradient {
     pub clip: f32,
     /// Outer gradient steps on each iteration's trajectories. From 1 to 100.
     pub epochs: usize,
-    /// Adam's state of the step sizes is the parameters' own; this multiplies their learning rate. From 0 to 100.
-    #[serde(default = "MamlPolicyGradient::default_step_size_rate")]
-    pub step_size_rate: f32,
     /// The outer optimiser; its rate is multiplied by each phase's.
     pub optimizer: Adam,
     /// What is trained, one phase after the other. 1 to 16 phases.
@@ -63,10 +60,6 @@ pub struct Phase {
 }
 
 impl MamlPolicyGradient {
-    fn default_step_size_rate() -> f32 {
-        1.0
-    }
-
     pub(super) fn check(&self, checker: &mut Checker) {
         checker.positive("inner_rate", self.inner_rate, 10.0);
         checker.positive("inner_rate_log_std", self.inner_rate_log_std, 100.0);
@@ -88,7 +81,6 @@ impl MamlPolicyGradient {
             "greater than 0, below 1",
         );
         checker.count("epochs", self.epochs as u64, 1, 100);
-        checker.between("step_size_rate", self.step_size_rate, 0.0, 100.0);
         checker.section("optimizer", |checker| self.optimizer.check(checker));
         checker.count("phases", self.phases.len() as u64, 1, 16);
         for phase in &self.phases {

@@ -1,9 +1,12 @@
 //! Task families: where the tasks of meta-training and of the tests come from.
 
-pub mod navigation;
+mod control;
+mod navigation;
 mod sinusoid;
 mod supervised;
 
+pub use control::ControlFamily;
+pub use navigation::NavigationFamily;
 pub use sinusoid::{GRID, Sinusoid, SinusoidFamily};
 pub use supervised::{Rows, SupervisedFamily};
 
