@@ -33,7 +33,7 @@ const SLICE_MACS: u64 = 100_000;
 pub enum Failure {
     /// The bytes are no device image.
     Image = 10,
-    /// A golden step did not come out.
+    /// A golden step did not come out, or the image brings none.
     SelfTest = 11,
     /// The image is not for this robot, does not fit the memory, or does not adapt.
     Policy = 12,
@@ -50,7 +50,7 @@ impl Failure {
     pub fn sentence(self) -> &'static str {
         match self {
             Self::Image => "the bytes are no device image",
-            Self::SelfTest => "a golden step did not come out",
+            Self::SelfTest => "a golden step did not come out, or the image brings none",
             Self::Policy => "the image is not for this robot, does not fit the memory, or does not adapt",
             Self::Episode => "the policy did not act, or its experience was not taken",
             Self::Rejected => "the adaptation was rejected",
@@ -87,6 +87,9 @@ fn try_run<B: Board>(bytes: &[u8], memory: &mut [f32], board: &mut B) -> Result<
         .text(" bytes")
         .end();
     let steps = image.self_test(memory).map_err(|_| Failure::SelfTest)?;
+    if steps == 0 {
+        return Err(Failure::SelfTest);
+    }
     Line::new(board)
         .text("golden steps: ")
         .number(steps.into())
