@@ -34,7 +34,10 @@
 
 use std::time::Duration;
 
-use pliant_compiler::graph::{DType, Graph};
+use pliant_compiler::{
+    graph::{DType, Graph},
+    passes::simplify,
+};
 
 mod error;
 mod library;
@@ -68,6 +71,24 @@ pub struct CompileOptions {
     /// Pairs (input name, output name) that are one variable: after a run, the output's value is the input's value of
     /// the next run, without a copy to the host. Both must have the same shape and dtype; a name may be in one pair only.
     pub resident: Vec<(String, String)>,
+    /// Compile the graph as it is, without the rewrites of [`passes::simplify`](pliant_compiler::passes::simplify): for
+    /// tests of single operators.
+    pub as_given: bool,
+}
+
+impl CompileOptions {
+    /// Options with these resident pairs.
+    pub fn resident(pairs: Vec<(String, String)>) -> Self {
+        Self {
+            resident: pairs,
+            ..Self::default()
+        }
+    }
+
+    /// The graph that is compiled.
+    fn prepare(&self, graph: &Graph) -> Graph {
+        if self.as_given { graph.prune() } else { simplify(graph) }
+    }
 }
 
 /// An input or an output of a program.
@@ -96,7 +117,7 @@ impl Port {
 /// What compiling a graph took and gave.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Statistics {
-    /// Nodes the graph had after removing dead ones.
+    /// Operators of the graph that was compiled, after the rewrites.
     pub graph_nodes: usize,
     /// Kernel calls of one run where the engine knows them (plan records); otherwise the nodes handed to it.
     pub kernels: usize,

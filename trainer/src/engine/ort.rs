@@ -118,7 +118,7 @@ impl Engine for OrtEngine {
     fn compile(&self, graph: &Graph, options: &CompileOptions) -> Result<Box<dyn Program>, EngineError> {
         let start = Instant::now();
         let ports = Ports::new(graph, options)?;
-        let graph = graph.prune();
+        let graph = options.prepare(graph);
         let model = export(&graph, &ExportOptions::default())?;
         let session = self.session(&model).map_err(failed("creating the session"))?;
         let nodes = operators(&graph);

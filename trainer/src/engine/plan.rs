@@ -79,8 +79,9 @@ impl Engine for PlanEngine {
                 .output(&ports.outputs[output].name, place);
             offset += ports.inputs[input].len().next_multiple_of(Line::LEN);
         }
+        let graph = options.prepare(graph);
         let lowered = lower(
-            graph,
+            &graph,
             &bindings,
             &LowerOptions {
                 alignment: Line::LEN,
@@ -89,7 +90,7 @@ impl Engine for PlanEngine {
         )?;
         // Checked once here; what runs is the same records.
         Plan::new_checked(&lowered.records, lowered.sizes).map_err(EngineError::Plan)?;
-        let graph_nodes = operators(&graph.prune());
+        let graph_nodes = operators(&graph);
         let mut program = PlanProgram {
             arithmetic: self.arithmetic,
             memory: Memory::new(&lowered),
