@@ -5,6 +5,11 @@ import sys
 
 import onnx
 
+
+def shape(value):
+    return [(d.dim_value, d.dim_param) for d in value.type.tensor_type.shape.dim]
+
+
 folder = pathlib.Path(sys.argv[1])
 wrong = []
 paths = sorted(folder.glob("*.onnx"))
@@ -13,13 +18,12 @@ for path in paths:
         model = onnx.load(path)
         onnx.checker.check_model(model, full_check=True)
         # The checker infers shapes, and does not compare the outputs' declared ones with the result.
-        declared = {output.name: output.type for output in model.graph.output}
+        declared = {output.name: shape(output) for output in model.graph.output}
         for output in model.graph.output:
             output.type.tensor_type.ClearField("shape")
         inferred = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
         for output in inferred.graph.output:
-            found = [(d.dim_value, d.dim_param) for d in output.type.tensor_type.shape.dim]
-            wanted = [(d.dim_value, d.dim_param) for d in declared[output.name].tensor_type.shape.dim]
+            found, wanted = shape(output), declared[output.name]
             # A dimension that inference leaves open (through a reshape with -1) proves nothing.
             if len(found) != len(wanted) or any(f != w and f[0] and w[0] for f, w in zip(found, wanted)):
                 raise ValueError(f"output {output.name} is declared {wanted}, inferred {found}")
