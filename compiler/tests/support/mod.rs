@@ -6,10 +6,10 @@ use pliant_runtime::image::record::Space;
 use pliant_runtime::plan::{AdaptedRef, Exact, Plan, Spaces};
 
 /// A small generator (SplitMix64), so that a failing case is one seed.
-pub struct Random(pub u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    pub fn bits(&mut self) -> u64 {
+    pub(crate) fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -18,28 +18,28 @@ impl Random {
     }
 
     /// Uniform in `0..below`.
-    pub fn below(&mut self, below: usize) -> usize {
+    pub(crate) fn below(&mut self, below: usize) -> usize {
         (self.bits() % below as u64) as usize
     }
 
     /// Uniform in -1..1.
-    pub fn signed(&mut self) -> f32 {
+    pub(crate) fn signed(&mut self) -> f32 {
         (self.bits() >> 40) as f32 / (1 << 23) as f32 - 1.0
     }
 
-    pub fn values(&mut self, count: usize) -> Vec<f32> {
+    pub(crate) fn values(&mut self, count: usize) -> Vec<f32> {
         (0..count).map(|_| self.signed()).collect()
     }
 }
 
 /// Memory of every space, as large as a plan needs.
-pub struct Memory {
-    pub spaces: [Vec<f32>; Space::COUNT],
+pub(crate) struct Memory {
+    pub(crate) spaces: [Vec<f32>; Space::COUNT],
 }
 
 impl Memory {
     /// Scratch and outputs are NaN, so that what is read before it is written shows.
-    pub fn of(plan: &LoweredPlan) -> Self {
+    pub(crate) fn of(plan: &LoweredPlan) -> Self {
         let mut spaces: [Vec<f32>; Space::COUNT] = Default::default();
         for (memory, &size) in spaces.iter_mut().zip(&plan.sizes.0) {
             *memory = vec![f32::NAN; size as usize];
@@ -49,7 +49,7 @@ impl Memory {
     }
 
     /// Writes the value of an input.
-    pub fn set(&mut self, plan: &LoweredPlan, name: &str, values: &[f32]) {
+    pub(crate) fn set(&mut self, plan: &LoweredPlan, name: &str, values: &[f32]) {
         let slot = plan
             .inputs
             .iter()
@@ -59,7 +59,7 @@ impl Memory {
     }
 
     /// The value of an output.
-    pub fn get(&self, plan: &LoweredPlan, name: &str) -> Vec<f32> {
+    pub(crate) fn get(&self, plan: &LoweredPlan, name: &str) -> Vec<f32> {
         let slot = plan
             .outputs
             .iter()
@@ -68,7 +68,7 @@ impl Memory {
         self.spaces[slot.place.space as usize][slot.range()].to_vec()
     }
 
-    pub fn run(&mut self, plan: &LoweredPlan) {
+    pub(crate) fn run(&mut self, plan: &LoweredPlan) {
         let checked = Plan::new_checked(&plan.records, plan.sizes).expect("a plan the executor accepts");
         let [constants, adapted, arena, state, input, output, accumulator, bank] = &mut self.spaces;
         let mut spaces = Spaces {
@@ -88,7 +88,7 @@ impl Memory {
 }
 
 /// Same bits, except that any NaN equals any NaN.
-pub fn same_bits(a: &[f32], b: &[f32]) -> bool {
+pub(crate) fn same_bits(a: &[f32], b: &[f32]) -> bool {
     a.len() == b.len()
         && a.iter()
             .zip(b)

@@ -33,7 +33,10 @@ impl Program<'_> {
         }
         if repeats != 1.0 {
             // A factor of its own: one rounding for the sum, one for the caller's factor, as without repeats.
-            let once = View { dims: view.dims.clone(), ..view };
+            let once = View {
+                dims: view.dims.clone(),
+                ..view
+            };
             let sum = self.reduce(function, axes, repeats, &once, None);
             let scaled = if scale == 1.0 { sum } else { self.scaled(&sum, scale) };
             return self.added(scaled, accumulate);
