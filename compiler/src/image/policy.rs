@@ -154,7 +154,7 @@ fn act_graph(
     parameters: &[Tensor],
     adapts: &[bool],
 ) -> Result<DeviceGraph, ImageBuildError> {
-    let wrap = |error| ImageBuildError::Policy(AdaptationError::Graph(error));
+    let wrap = |error| ImageBuildError::from(AdaptationError::Graph(error));
     let mut graph = Graph::new();
     let mut bindings = Bindings::new();
     let mut values: Vec<ValueId> = Vec::with_capacity(parameters.len());

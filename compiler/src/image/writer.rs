@@ -13,6 +13,7 @@ use thiserror::Error;
 use super::aligned::AlignedBytes;
 use super::lower::{Bindings, LowerError, LowerOptions, LoweredPlan, lower_with};
 use super::{ConstantPool, golden};
+use crate::adaptation::AdaptationError;
 use crate::graph::Graph;
 
 /// More than any contract's encoding takes: every channel at its longest.
@@ -49,7 +50,7 @@ pub enum ImageBuildError {
     Refused(ImageError),
     /// The policy's graphs cannot be built.
     #[error(transparent)]
-    Policy(#[from] crate::adaptation::AdaptationError),
+    Policy(Box<AdaptationError>),
     /// Policy, parameters and contract do not fit each other.
     #[error("{what}: the policy has {expected}, got {found}")]
     Mismatch {
@@ -60,6 +61,12 @@ pub enum ImageBuildError {
         /// How many were given.
         found: usize,
     },
+}
+
+impl From<AdaptationError> for ImageBuildError {
+    fn from(error: AdaptationError) -> Self {
+        Self::Policy(Box::new(error))
+    }
 }
 
 /// Collects the parts of an image.
