@@ -1,8 +1,8 @@
-//! `Expand` before an operator that broadcasts by itself, and constants larger than they need be.
+//! `Expand` before an operator that broadcasts by itself, and sums of what was only repeated.
 
 use super::Candidate;
 use super::layout::{is_expand, source};
-use crate::graph::{Graph, GraphError, Operands, Tensor, ValueId};
+use crate::graph::{Graph, GraphError, Operands, ValueId};
 use crate::ops::{Op, Operator};
 use smallvec::SmallVec;
 
@@ -62,12 +62,6 @@ fn narrow(graph: &mut Graph, op: &Op, operands: &[ValueId]) -> Result<Option<Val
             if !matches!(op, Op::MatMul(_)) || same_matrix(graph, before, operands[i]) {
                 narrowed[i] = before;
             }
-        } else if operands.len() > 1
-            && !matches!(op, Op::MatMul(_))
-            && !graph.shape(operands[i]).is_empty()
-            && let Some(value) = graph.as_constant(operands[i]).and_then(Tensor::uniform)
-        {
-            narrowed[i] = graph.scalar(value);
         }
     }
     if narrowed.as_slice() == operands {

@@ -3,8 +3,9 @@
 //! They look through values, which nothing does while a graph is being built: run them *after* the last differentiation
 //! (they also drop [`StopGradient`](crate::ops::StopGradient), which means nothing afterwards).
 //!
-//! Every rewrite keeps the bits of the result (short of overflow and subnormal numbers) but one: the sum of `n` copies
-//! becomes a product with `n`, which rounds once instead of `n` times.
+//! Every rewrite keeps the bits of the result (short of overflow and subnormal numbers) but two: the sum of `n` copies
+//! becomes a product with `n`, which rounds once instead of `n` times; and what is constant once the marks are gone is
+//! folded, in f64 with one rounding.
 
 mod arithmetic;
 mod broadcasting;
@@ -19,7 +20,7 @@ use crate::ops::Op;
 /// |---|---|
 /// | `Identity`, `StopGradient` | their operand |
 /// | `Expand` into elementwise operators and matrix products | nothing, or one `Expand` after them |
-/// | uniform constants beside a larger operand | scalars |
+/// | `ReduceSum` of copies | a product with their number |
 /// | chains of `Transpose`; of `Reshape`, `Squeeze`, `Unsqueeze`; of `Slice`; of `Concat` | one of them, or none |
 /// | `Slice` of `Concat`, `Concat` of neighbouring slices | what they pick |
 /// | `Transpose` of a matrix product used nowhere else, where an operand is transposed | the product the other way round |
