@@ -108,16 +108,20 @@ impl Run<'_> {
     fn step(&mut self, step: Step) -> Result<Tally, Error> {
         match step {
             Step::Format => Ok(self.passes(cargo(self.workspace).args(["fmt", "--all", "--check"]))?
-                + self.passes(firmware::cargo(self.workspace).args(["fmt", "--all", "--check"]))?),
+                // Not `--all`: that reaches through the path dependencies into the main workspace.
+                + self.passes(
+                    firmware::cargo(self.workspace)
+                        .args(["fmt", "--check", "--package", firmware::BOARD])
+                        .args(firmware::host_packages()),
+                )?),
             Step::Clippy => {
                 let warnings = ["--", "--deny", "warnings"];
                 let all = ["clippy", "--workspace", "--all-targets", "--locked"];
-                let host = firmware::HOST_PACKAGES.iter().flat_map(|name| ["--package", name]);
                 Ok(self.passes(cargo(self.workspace).args(all).args(warnings))?
                     + self.passes(
                         firmware::cargo(self.workspace)
                             .args(["clippy", "--all-targets", "--locked"])
-                            .args(host)
+                            .args(firmware::host_packages())
                             .args(warnings),
                     )?)
             }
@@ -143,7 +147,7 @@ impl Run<'_> {
                 let firmware = self.libtest(
                     firmware::cargo(self.workspace)
                         .args(["test", "--locked", "--no-fail-fast"])
-                        .args(firmware::HOST_PACKAGES.iter().flat_map(|name| ["--package", name])),
+                        .args(firmware::host_packages()),
                 )?;
                 Ok(unit + examples + firmware)
             }

@@ -13,11 +13,12 @@ use crate::tally::Tally;
 use crate::workspace::Workspace;
 use toolchain::{Choice, Toolchain};
 
-/// The firmware crates that also build for the workstation.
-pub(crate) const HOST_PACKAGES: [&str; 2] = ["navigation-example", "navigation-host"];
+/// The application, and the program that runs it on the workstation.
+const APPLICATION: &str = "navigation-example";
+const HOST: &str = "navigation-host";
 
 /// The board's package, and the name of its ELF.
-const BOARD: &str = "cortex-m4-qemu";
+pub(crate) const BOARD: &str = "cortex-m4-qemu";
 
 /// The undefined symbol that the panic handler calls: linking fails, and names it, when a panic is reachable.
 const PANIC_SYMBOL: &str = "pliant_error_a_panic_is_reachable";
@@ -29,6 +30,11 @@ const PLANTED_PANIC: &str = "planted-panic";
 pub(crate) struct Checked {
     pub(crate) tally: Tally,
     pub(crate) missing: Vec<Missing>,
+}
+
+/// Cargo's words for the firmware packages that also build for the workstation.
+pub(crate) fn host_packages() -> [&'static str; 4] {
+    ["--package", APPLICATION, "--package", HOST]
 }
 
 /// The workstation's cargo in the firmware workspace.
@@ -64,11 +70,16 @@ pub(crate) fn check(workspace: &Workspace, choice: Choice, install: bool) -> Res
         return Ok(checks.done());
     };
     println!("bare-metal target: {toolchain}");
+    match toolchain {
+        Toolchain::Rustup => drop(checks.verdict(Check::Clippy, clippy(workspace, &toolchain))),
+        // Debian's packages bring no clippy for a target without a prebuilt `core`.
+        Toolchain::Debian { .. } => checks.tally += Tally::SKIP,
+    }
     // First the one that must not link: the folder is left with the good ELF.
     checks.verdict(Check::PlantedPanic, planted_panic(workspace, &toolchain));
     let Some(elf) = checks.verdict(Check::Links, build(workspace, &toolchain)) else {
         // Nothing to look into or to run.
-        checks.tally.skipped += Check::ALL.len() - 2;
+        checks.tally.skipped += Check::ALL.len() - 3;
         return Ok(checks.done());
     };
     checks.verdict(Check::Symbols, elf::check(&elf));
@@ -90,6 +101,7 @@ pub(crate) fn check(workspace: &Workspace, choice: Choice, install: bool) -> Res
 /// The checks, in order.
 #[derive(Clone, Copy)]
 enum Check {
+    Clippy,
     PlantedPanic,
     Links,
     Symbols,
@@ -98,7 +110,8 @@ enum Check {
 }
 
 impl Check {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
+        Self::Clippy,
         Self::PlantedPanic,
         Self::Links,
         Self::Symbols,
@@ -110,6 +123,7 @@ impl Check {
         match self {
             Self::Links => "the firmware links, so no panic is reachable",
             Self::Symbols => "the ELF holds no allocator and no panic machinery",
+            Self::Clippy => "clippy finds nothing in the board's code",
             Self::PlantedPanic => "a planted panic does not link",
             Self::Runs => "on the emulated board the golden vectors hold and the policy adapts",
             Self::SameBits => "the emulated board computes the host's bits",
@@ -155,19 +169,26 @@ fn target_folder(workspace: &Workspace) -> PathBuf {
 }
 
 /// Cargo for the board, in its folder: the linker's arguments stand in the `.cargo/config.toml` there.
-fn board_build(workspace: &Workspace, toolchain: &Toolchain) -> Process {
+fn board_cargo(workspace: &Workspace, toolchain: &Toolchain, command: &str) -> Process {
     toolchain
         .cargo()
-        .args(["build", "--release", "--locked", "--target", toolchain::TARGET])
+        .args([command, "--release", "--locked", "--target", toolchain::TARGET])
         .current_dir(&workspace.root().join("firmware-examples").join(BOARD))
         .env("CARGO_TARGET_DIR", target_folder(workspace).join(toolchain.name()))
         // It would replace the linker's arguments.
         .env_remove("RUSTFLAGS")
 }
 
+/// Lints the board's own code.
+fn clippy(workspace: &Workspace, toolchain: &Toolchain) -> Result<(), Error> {
+    board_cargo(workspace, toolchain, "clippy")
+        .args(["--", "--deny", "warnings"])
+        .run()
+}
+
 /// Links the firmware and returns the ELF.
 fn build(workspace: &Workspace, toolchain: &Toolchain) -> Result<PathBuf, Error> {
-    board_build(workspace, toolchain)
+    board_cargo(workspace, toolchain, "build")
         .hint(format!(
             "when the linker names {PANIC_SYMBOL}, the functions it lists can panic"
         ))
@@ -181,7 +202,7 @@ fn build(workspace: &Workspace, toolchain: &Toolchain) -> Result<PathBuf, Error>
 
 /// Links the firmware with a panic planted in it: that must fail, and name the symbol.
 fn planted_panic(workspace: &Workspace, toolchain: &Toolchain) -> Result<(), Error> {
-    let process = board_build(workspace, toolchain).args(["--features", PLANTED_PANIC]);
+    let process = board_cargo(workspace, toolchain, "build").args(["--features", PLANTED_PANIC]);
     let finished = process.silent()?;
     if finished.status.success() {
         return Err(Error::Check("it did".to_owned()));

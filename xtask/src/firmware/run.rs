@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{HOST_PACKAGES, cargo};
+use super::{HOST, cargo};
 use crate::error::Error;
 use crate::process::Process;
 use crate::provide::emulator;
@@ -38,7 +38,7 @@ pub(crate) fn on_the_board(elf: &Path) -> Result<String, Error> {
 /// the CRC-32 of all actions and of the adapted parameters, so one differing bit is seen.
 pub(crate) fn same_as_host(workspace: &Workspace, board: &str) -> Result<(), Error> {
     let host = cargo(workspace)
-        .args(["run", "--quiet", "--release", "--locked", "--package", HOST_PACKAGES[1]])
+        .args(["run", "--quiet", "--release", "--locked", "--package", HOST])
         .output()?;
     compare(board, &host)
 }
