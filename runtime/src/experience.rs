@@ -4,11 +4,11 @@
 //! Plain functions over slices. The learner on the device runs the same code row by row (so that a pass can be cut into
 //! slices of bounded work), the trainer's rollouts run it at once through [`advantages`]: the same bits on both sides.
 //!
-//! The order is that of Finn et al., "Model-Agnostic Meta-Learning" (2017), and the linear feature baseline of Duan et al.,
-//! "Benchmarking Deep Reinforcement Learning" (2016): fit the baseline to this support set's discounted returns, then
-//! estimate advantages with it. The value after the last step of a trajectory is taken as 0 both where the episode
-//! [`Terminated`](End::Terminated) and where the horizon [`Truncated`](End::Truncated) it, as they do: the baseline sees the
-//! time step, so it learns what is left of the horizon.
+//! The order is that of Finn et al., "Model-Agnostic Meta-Learning" (2017), and the linear feature baseline of Duan et
+//! al., "Benchmarking Deep Reinforcement Learning" (2016): fit the baseline to this support set's discounted returns,
+//! then estimate advantages with it. The value after the last step of a trajectory is taken as 0 both where the episode
+//! [`Terminated`](End::Terminated) and where the horizon [`Truncated`](End::Truncated) it, as they do: the baseline
+//! sees the time step, so it learns what is left of the horizon.
 
 mod advantage;
 mod baseline;
@@ -62,8 +62,8 @@ pub struct Trajectories<'a> {
 
 /// Advantages of every step, standardised to mean 0 and deviation 1 over all `n` steps, into `advantages[n]`.
 ///
-/// `scratch` needs [`baseline_scratch`]`(width)` values. Gives the number of steps `n`, the shortest of the slices; values
-/// past it are left alone.
+/// `scratch` needs [`baseline_scratch`]`(width)` values. Gives the number of steps `n`, the shortest of the slices;
+/// values past it are left alone.
 ///
 /// ```
 /// use pliant_runtime::experience::{advantages, baseline_scratch, End, Estimator, Trajectories};

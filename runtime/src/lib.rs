@@ -1,7 +1,7 @@
 //! The device runtime of Pliant: acts and adapts with a device image, on anything from a Cortex-M0+ to a workstation.
 //!
-//! No heap, no panics, no unbounded loops: one block of memory comes from the caller, an image is checked once, and after that
-//! every call takes a time known from the image. All numbers come out with the same bits on every core.
+//! No heap, no panics, no unbounded loops: one block of memory comes from the caller, an image is checked once, and
+//! after that every call takes a time known from the image. All numbers come out with the same bits on every core.
 //!
 //! # Layers
 //!
@@ -9,9 +9,9 @@
 //!
 //! | layer | module | who uses it |
 //! |---|---|---|
-//! | policy | [`policy`] | firmware: load an image, `split` it into the actor of the control loop and the learner of the background |
+//! | policy | [`policy`] | firmware: load an image, split it into the control loop's actor and the background's learner |
 //! | adaptation | [`adapt`] | through the learner: the transaction, and what its reports mean |
-//! | experience | [`experience`], [`noise`] | the learner, and the trainer's rollouts, which must agree with it bit for bit |
+//! | experience | [`experience`], [`noise`] | the learner, and the trainer's rollouts, which agree with it bit for bit |
 //! | contract | [`contract`] | firmware states what it is wired to; trainer and compiler write the contract |
 //! | image | [`image`] | firmware: check the bytes, self-test; the compiler writes with the same types |
 //! | plan | [`plan`] | the workstation's embedded engine; tools that look inside |
@@ -20,13 +20,13 @@
 //!
 //! - `workspace_len(image)` values of memory, a constant expression: see [`policy::workspace_len`].
 //! - Atomic 32-bit loads and stores, which every Cortex-M, RISC-V and larger core has; no compare-and-swap.
-//! - From the caller: the clock (a deadline is missed when the caller [says so](policy::Actor::note_deadline)), the seed, and any
-//!   queue between actor and learner.
+//! - From the caller: the clock (a deadline is missed when the caller [says so](policy::Actor::note_deadline)), the seed,
+//!   and any queue between actor and learner.
 //!
 //! # Features
 //!
-//! `kernels` (default) has every kernel; take single `kernel-*` features to save flash, and an image that needs another is
-//! refused by name. `std` looks for wider vector instructions on x86-64: same bits, faster.
+//! `kernels` (default) has every kernel; take single `kernel-*` features to save flash, and an image that needs another
+//! is refused by name. `std` looks for wider vector instructions on x86-64: same bits, faster.
 //!
 //! # Example
 //!

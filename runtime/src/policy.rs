@@ -1,8 +1,9 @@
 //! A policy loaded from an image: an [`Actor`] that acts, a [`Learner`] that adapts, one block of memory.
 //!
-//! [`Policy::new`] checks the image against what the firmware is wired to and divides the caller's memory; nothing else is
-//! ever allocated. [`Policy::split`] gives the two handles. They may be used in turn in one loop, or the actor in an interrupt
-//! (or thread) and the learner in the background: the actor never waits, and never sees half-written parameters.
+//! [`Policy::new`] checks the image against what the firmware is wired to and divides the caller's memory; nothing else
+//! is ever allocated. [`Policy::split`] gives the two handles. They may be used in turn in one loop, or the actor in an
+//! interrupt (or thread) and the learner in the background: the actor never waits, and never sees half-written
+//! parameters.
 //!
 //! Experience goes from the actor to the learner as [`Step`]s, through whatever queue suits; in one loop through none:
 //!
@@ -119,8 +120,8 @@ impl<'m> Policy<'m> {
     /// An image that does not adapt gives a learner that refuses everything.
     ///
     /// # Errors
-    /// [`PolicyError::Contract`] with the first channel that differs, [`PolicyError::Memory`] with what is needed, or what about
-    /// the image's plans does not suit its contract.
+    /// [`PolicyError::Contract`] with the first channel that differs, [`PolicyError::Memory`] with what is needed, or
+    /// what about the image's plans does not suit its contract.
     pub fn new(image: &Image<'m>, wired: Option<&Interface<'_>>, memory: &'m mut [f32]) -> Result<Self, PolicyError> {
         Self::load(image, wired, memory, true)
     }

@@ -1,10 +1,11 @@
-//! Hands adapted parameters from the learner to the actor without a lock: the one module of this crate's policy side that
-//! needs `unsafe`.
+//! Hands adapted parameters from the learner to the actor without a lock: the one module of this crate's policy side
+//! that needs `unsafe`.
 //!
-//! There are three slots: the parameters of the image (read in place, never written) and two buffers in RAM. The learner
-//! writes into the buffer that is not published while the actor reads the other, then publishes with one store. Before it
-//! writes into a buffer again it must know that the actor has left it; the two agree by Dekker's algorithm, which needs only
-//! sequentially consistent loads and stores and so works on cores without compare-and-swap (Cortex-M0+):
+//! There are three slots: the parameters of the image (read in place, never written) and two buffers in RAM. The
+//! learner writes into the buffer that is not published while the actor reads the other, then publishes with one store.
+//! Before it writes into a buffer again it must know that the actor has left it; the two agree by Dekker's algorithm,
+//! which needs only sequentially consistent loads and stores and so works on cores without compare-and-swap
+//! (Cortex-M0+):
 //!
 //! | actor ([`Reader::lease`]) | learner ([`Writer::claim`]) |
 //! |---|---|
@@ -13,11 +14,11 @@
 //! | `published == p`: read slot of `p`, else retry | write |
 //! | `in_use = IDLE` | `published = slot written` |
 //!
-//! All these are in one total order. If the learner's load of `in_use` does not see the actor's store, that store comes later, so
-//! the actor's second load of `published` comes after the learner's publication and differs from `p` (each publication
-//! carries a new generation number, so no value comes back). The actor therefore never reads what is being written. Neither
-//! side waits: the learner reports [`Busy`] and is called again, the actor falls back to the image's parameters when
-//! publications overtake it [`RETRIES`] times in a row.
+//! All these are in one total order. If the learner's load of `in_use` does not see the actor's store, that store comes
+//! later, so the actor's second load of `published` comes after the learner's publication and differs from `p` (each
+//! publication carries a new generation number, so no value comes back). The actor therefore never reads what is being
+//! written. Neither side waits: the learner reports [`Busy`] and is called again, the actor falls back to the image's
+//! parameters when publications overtake it [`RETRIES`] times in a row.
 
 #![allow(unsafe_code)]
 
@@ -57,11 +58,12 @@ struct Shared<'m> {
     owned: PhantomData<&'m mut [f32]>,
 }
 
-// SAFETY: the only thing shared that is not Sync by itself is what `buffers` points to. It was borrowed exclusively for 'm in
-// `Exchange::new`, and is only reached through `Lease::deref` and `Writer`'s methods, which keep to the protocol above: no
-// buffer is read by one side while the other writes it.
+// SAFETY: the only thing shared that is not Sync by itself is what `buffers` points to. It was borrowed exclusively for
+// 'm in `Exchange::new`, and is only reached through `Lease::deref` and `Writer`'s methods, which keep to the protocol
+// above: no buffer is read by one side while the other writes it.
 unsafe impl Sync for Shared<'_> {}
-// SAFETY: as for Sync; f32 can be read and written from any thread, and the pointers stand for `&'m mut [f32]`, which is Send.
+// SAFETY: as for Sync; f32 can be read and written from any thread, and the pointers stand for `&'m mut [f32]`, which
+// is Send.
 unsafe impl Send for Shared<'_> {}
 
 #[derive(Clone, Copy)]
@@ -191,9 +193,9 @@ impl Deref for Lease<'_, '_> {
         let Some(buffer) = self.shared.buffer(slot(self.version)) else {
             return self.shared.base;
         };
-        // SAFETY: the buffer holds `base.len()` initialised values, borrowed exclusively for 'm by the exchange. The learner
-        // does not write it: `in_use` holds this slot since before `published` was seen to hold it, and does until this lease is
-        // dropped (see the module's table). The writer's own reads of it are shared like this one.
+        // SAFETY: the buffer holds `base.len()` initialised values, borrowed exclusively for 'm by the exchange. The
+        // learner does not write it: `in_use` holds this slot since before `published` was seen to hold it, and does
+        // until this lease is dropped (see the module's table). The writer's own reads of it are shared like this one.
         unsafe { core::slice::from_raw_parts(buffer.as_ptr(), self.shared.base.len()) }
     }
 }
@@ -257,8 +259,8 @@ impl<'m> Writer<'_, 'm> {
         let Some(buffer) = self.shared.buffer(slot(self.version())) else {
             return self.shared.base;
         };
-        // SAFETY: the buffer holds `base.len()` initialised values, borrowed exclusively for 'm by the exchange. Only this writer
-        // writes buffers, never the published one, and it is borrowed here.
+        // SAFETY: the buffer holds `base.len()` initialised values, borrowed exclusively for 'm by the exchange. Only
+        // this writer writes buffers, never the published one, and it is borrowed here.
         unsafe { core::slice::from_raw_parts(buffer.as_ptr(), self.shared.base.len()) }
     }
 
@@ -266,10 +268,10 @@ impl<'m> Writer<'_, 'm> {
     pub(crate) fn shadow(&mut self) -> Option<(&mut [f32], &[f32])> {
         let claimed = self.state.claimed.filter(|claimed| *claimed != slot(self.version()))?;
         let buffer = self.shared.buffer(claimed)?;
-        // SAFETY: the buffer holds `base.len()` initialised values, borrowed exclusively for 'm by the exchange. `claim` found it
-        // neither published nor in use, and it has not been published since (that ends the claim), so no lease on it can have
-        // been granted (see the module's table). There is one writer, which is borrowed mutably for as long as this slice, and what
-        // `current` gives is another buffer.
+        // SAFETY: the buffer holds `base.len()` initialised values, borrowed exclusively for 'm by the exchange.
+        // `claim` found it neither published nor in use, and it has not been published since (that ends the claim), so
+        // no lease on it can have been granted (see the module's table). There is one writer, which is borrowed mutably
+        // for as long as this slice, and what `current` gives is another buffer.
         let shadow = unsafe { core::slice::from_raw_parts_mut(buffer.as_ptr(), self.shared.base.len()) };
         Some((shadow, self.current()))
     }
@@ -289,8 +291,8 @@ impl<'m> Writer<'_, 'm> {
         true
     }
 
-    /// Publishes the parameters before the last publication, if they are intact, and gives whether they were. They can be restored
-    /// once.
+    /// Publishes the parameters before the last publication, if they are intact, and gives whether they were. They can
+    /// be restored once.
     pub(crate) fn restore_previous(&mut self) -> bool {
         let Some(previous) = self.state.previous.take() else {
             return false;

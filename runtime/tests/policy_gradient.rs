@@ -26,7 +26,8 @@ struct Log {
     ends: Vec<End>,
 }
 
-/// Drives one episode of `length` steps: the reward is the distance of the position from 2, the position moves by a tenth of the speed.
+/// Drives one episode of `length` steps: the reward is the distance of the position from 2, the position moves by a
+/// tenth of the speed.
 fn episode(actor: &mut Actor<'_, '_>, length: usize, log: &mut Log) {
     actor.reset(ResetKind::Episode);
     let mut position = 0.0;

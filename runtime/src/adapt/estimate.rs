@@ -1,4 +1,5 @@
-//! The passes of a policy gradient before its gradient, row by row: what [`advantages`](crate::experience::advantages) does at once.
+//! The passes of a policy gradient before its gradient, row by row: what [`advantages`](crate::experience::advantages)
+//! does at once.
 
 use crate::experience::support::{RowLayout, Support, read_clock, set, value};
 use crate::experience::{AdvantageSweep, Baseline, ReturnSweep, Standardiser};

@@ -60,8 +60,8 @@ pub(crate) enum Selection {
 }
 
 impl Selection {
-    /// Whether a row takes part. Which rows are held out follows from their arrival, not from their place in the ring, so that
-    /// a row that was held out once never trains.
+    /// Whether a row takes part. Which rows are held out follows from their arrival, not from their place in the ring,
+    /// so that a row that was held out once never trains.
     fn contains(self, arrival: u32, holdout_every: u32) -> bool {
         let held_out = holdout_every != 0 && arrival % holdout_every == holdout_every - 1;
         match self {
@@ -123,8 +123,8 @@ impl Fold {
         Ok(Some(u64::from(spec.chunk_len())))
     }
 
-    /// Writes the next rows into `chunk`, each field `[chunk_rows, width]`, then the row weights, and gives how many there were.
-    /// Rows that are not there are all zero.
+    /// Writes the next rows into `chunk`, each field `[chunk_rows, width]`, then the row weights, and gives how many
+    /// there were. Rows that are not there are all zero.
     fn gather(&mut self, spec: &AdaptationSpec, support: &Support<'_>, chunk: &mut [f32]) -> usize {
         let (chunk_rows, weights) = (spec.chunk_rows as usize, (spec.chunk_rows * spec.row_width()) as usize);
         chunk.fill(0.0);

@@ -62,7 +62,8 @@ pub struct Figures {
     pub change: f32,
     /// Supervised: mean loss of the parameters in use on the held-out rows, where there are any.
     pub score_before: Option<f32>,
-    /// Supervised: the same for the new parameters. Policy gradient: mean approximate KL divergence, where there is a limit.
+    /// Supervised: the same for the new parameters. Policy gradient: mean approximate KL divergence, where there is a
+    /// limit.
     pub score_after: Option<f32>,
     /// Work done, in multiply-accumulates (and elements of other kernels), see
     /// [`Record::macs`](crate::image::record::Record::macs).

@@ -24,9 +24,9 @@ impl ReturnSweep {
     }
 }
 
-/// Generalised advantage estimation (Schulman et al. 2016), one step at a time from the last to the first:
-/// `delta_t = r_t + gamma V(s_(t+1)) - V(s_t)`, `A_t = delta_t + gamma lambda A_(t+1)`, both reaching no further than the
-/// end of the trajectory, where the value is 0.
+/// Generalised advantage estimation (Schulman et al. 2016), one step at a time from the last to the first: `delta_t =
+/// r_t + gamma V(s_(t+1)) - V(s_t)`, `A_t = delta_t + gamma lambda A_(t+1)`, both reaching no further than the end of
+/// the trajectory, where the value is 0.
 #[derive(Clone, Copy, Debug)]
 pub struct AdvantageSweep {
     gamma: f32,

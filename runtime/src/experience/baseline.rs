@@ -32,8 +32,8 @@ pub fn baseline_features(observation: &[f32], step: u32, features: &mut [f32]) {
 /// A ridge fit folded row by row, in the caller's scratch memory: Gram matrix, then Cholesky factors in place.
 ///
 /// Single precision suffices because each feature's ridge is a share of its own squared sum, which bounds the condition
-/// number, and because a feature whose pivot is lost in rounding (a constant channel beside the constant feature) is left
-/// out rather than divided by. It cannot fail; with finite rows the weights are finite.
+/// number, and because a feature whose pivot is lost in rounding (a constant channel beside the constant feature) is
+/// left out rather than divided by. It cannot fail; with finite rows the weights are finite.
 #[derive(Debug)]
 pub struct Baseline<'m> {
     width: usize,
@@ -48,8 +48,8 @@ pub struct Baseline<'m> {
 }
 
 impl<'m> Baseline<'m> {
-    /// A baseline on `observation` channels in `scratch[..`[`baseline_scratch`]`]`; `None` when that is too short. What the
-    /// scratch held is kept: [`clear`](Self::clear) starts a new fit.
+    /// A baseline on `observation` channels in `scratch[..`[`baseline_scratch`]`]`; `None` when that is too short. What
+    /// the scratch held is kept: [`clear`](Self::clear) starts a new fit.
     pub fn new(observation: usize, scratch: &'m mut [f32]) -> Option<Self> {
         let width = baseline_width(observation);
         let (gram, rest) = scratch.split_at_mut_checked(triangle(width))?;

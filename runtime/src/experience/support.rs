@@ -7,8 +7,8 @@ use super::End;
 /// Values a policy-gradient row holds beyond the fields of the chunk: reward and clock.
 const EXTRAS: usize = 2;
 
-/// Where in a row things are. A row is the fields of a chunk in their order, then for policy gradients the reward and the clock
-/// (step in the episode plus one, negative at the last step).
+/// Where in a row things are. A row is the fields of a chunk in their order, then for policy gradients the reward and
+/// the clock (step in the episode plus one, negative at the last step).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RowLayout {
     /// Supervised: the input.
@@ -168,7 +168,8 @@ impl<'m> Support<'m> {
         self.arrivals = self.arrivals.wrapping_sub(rows as u32);
     }
 
-    /// How many rows came before row `index` since the ring was cleared: a number that stays with a row while others go.
+    /// How many rows came before row `index` since the ring was cleared: a number that stays with a row while others
+    /// go.
     pub(crate) fn arrival(&self, index: usize) -> u32 {
         self.arrivals.wrapping_sub(self.len as u32).wrapping_add(index as u32)
     }

@@ -13,8 +13,8 @@ use crate::publish::Reader;
 /// Half the logarithm of two pi.
 const HALF_LOG_TAU: f32 = 0.918_938_5;
 
-/// What came of a call. Unless it is [`Acted`](Self::Acted) or [`NotExploring`](Self::NotExploring), the contract's safe action
-/// was written.
+/// What came of a call. Unless it is [`Acted`](Self::Acted) or [`NotExploring`](Self::NotExploring), the contract's
+/// safe action was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 #[non_exhaustive]
@@ -30,7 +30,8 @@ pub enum Status {
         /// Values given.
         given: usize,
     },
-    /// The action has not as many places as the contract has channels. Those there are hold the safe action, any more 0.
+    /// The action has not as many places as the contract has channels. Those there are hold the safe action, any more
+    /// 0.
     ActionLength {
         /// Channels of the contract.
         expected: usize,
@@ -76,7 +77,8 @@ pub struct Counts {
     pub acted: u32,
     /// Calls that wrote the safe action.
     pub safe: u32,
-    /// Calls in which the contract's clip changed an observation: a sign that the world is not what the policy was trained in.
+    /// Calls in which the contract's clip changed an observation: a sign that the world is not what the policy was
+    /// trained in.
     pub clipped: u32,
     /// Deadlines missed, as told by [`Actor::note_deadline`].
     pub missed_deadlines: u32,
@@ -285,15 +287,15 @@ impl<'p, 'm> Actor<'p, 'm> {
 
     /// The mean action for an observation.
     ///
-    /// `observation` holds one raw value a channel, in the contract's order and units; so does `action` afterwards. Observation
-    /// values are normalised and clipped, actions scaled and clamped to their range, as the contract says. Where the policy must be
-    /// refused, `action` holds the contract's safe action and the status says why.
+    /// `observation` holds one raw value a channel, in the contract's order and units; so does `action` afterwards.
+    /// Observation values are normalised and clipped, actions scaled and clamped to their range, as the contract says.
+    /// Where the policy must be refused, `action` holds the contract's safe action and the status says why.
     pub fn act(&mut self, observation: &[f32], action: &mut [f32]) -> Status {
         self.act_checked(observation, None, action)
     }
 
-    /// As [`act`](Self::act), with the age of each value of the observation in milliseconds: a value older than its channel allows
-    /// gives the safe action.
+    /// As [`act`](Self::act), with the age of each value of the observation in milliseconds: a value older than its
+    /// channel allows gives the safe action.
     pub fn act_aged(&mut self, observation: &[f32], ages_ms: &[u32], action: &mut [f32]) -> Status {
         self.act_checked(observation, Some(ages_ms), action)
     }
@@ -314,8 +316,8 @@ impl<'p, 'm> Actor<'p, 'm> {
         self.explore_checked(observation, Some(ages_ms), action)
     }
 
-    /// Begins an episode, a task, or everything anew: resets the recurrent states that the image says. Call it before every episode:
-    /// the learner takes the first step after it as the start of a trajectory.
+    /// Begins an episode, a task, or everything anew: resets the recurrent states that the image says. Call it before
+    /// every episode: the learner takes the first step after it as the start of a trajectory.
     pub fn reset(&mut self, kind: ResetKind) {
         self.core.reset(kind);
     }
@@ -325,8 +327,8 @@ impl<'p, 'm> Actor<'p, 'm> {
         self.core.noise = Noise::seeded(seed);
     }
 
-    /// Frozen, the actor uses the parameters of the image and does not explore, and the learner refuses to adapt. Adapted
-    /// parameters are kept for when it is lifted.
+    /// Frozen, the actor uses the parameters of the image and does not explore, and the learner refuses to adapt.
+    /// Adapted parameters are kept for when it is lifted.
     pub fn freeze(&mut self, frozen: bool) {
         self.reader.freeze(frozen);
     }

@@ -95,8 +95,8 @@ pub(crate) fn take<'m>(rest: &mut &'m mut [f32], length: usize) -> Option<&'m mu
     Some(front)
 }
 
-/// `f32` values of memory that [`Policy::new`](super::Policy::new) needs for this image, in a constant expression too, so that firmware
-/// can size a static array before anything is parsed:
+/// `f32` values of memory that [`Policy::new`](super::Policy::new) needs for this image, in a constant expression too,
+/// so that firmware can size a static array before anything is parsed:
 ///
 /// ```
 /// use pliant_runtime::policy::workspace_len;
@@ -105,8 +105,8 @@ pub(crate) fn take<'m>(rest: &mut &'m mut [f32], length: usize) -> Option<&'m mu
 /// let mut memory = [0.0; workspace_len(IMAGE)];
 /// ```
 ///
-/// 0 for bytes that do not start like an image; whether they are one, [`Image::new_checked`](crate::image::Image::new_checked)
-/// says.
+/// 0 for bytes that do not start like an image; whether they are one,
+/// [`Image::new_checked`](crate::image::Image::new_checked) says.
 pub const fn workspace_len(image: &[u8]) -> usize {
     match Workspace::of_image(image) {
         Some(sizes) => Layout::new(&sizes, objective_of(image)).total(),

@@ -113,14 +113,16 @@ impl<'p, 'm> Learner<'p, 'm> {
         Self { core, writer }
     }
 
-    /// Adds a step of the policy's own experience: what the actor did, the reward for it, and whether the episode goes on.
+    /// Adds a step of the policy's own experience: what the actor did, the reward for it, and whether the episode goes
+    /// on.
     ///
     /// Only whole trajectories count: steps are taken in order from the first of an episode (after
-    /// [`Actor::reset`](super::Actor::reset)) to one that is the last. When the support set is full its oldest step goes.
+    /// [`Actor::reset`](super::Actor::reset)) to one that is the last. When the support set is full its oldest step
+    /// goes.
     ///
     /// # Errors
-    /// The step is not taken. After [`ObserveError::Gap`], [`ObserveError::Stale`] or [`ObserveError::NotFinite`] the rest
-    /// of its episode is refused too, and what there was of the trajectory is dropped.
+    /// The step is not taken. After [`ObserveError::Gap`], [`ObserveError::Stale`] or [`ObserveError::NotFinite`] the
+    /// rest of its episode is refused too, and what there was of the trajectory is dropped.
     pub fn observe(&mut self, step: &Step, reward: f32, end: End) -> Result<(), ObserveError> {
         let core = self.core.as_deref_mut().ok_or(ObserveError::NotAdaptive)?;
         if core.objective() != Objective::PolicyGradient {
@@ -154,8 +156,8 @@ impl<'p, 'm> Learner<'p, 'm> {
         }
     }
 
-    /// Adds an example: a raw observation and the physical action (or other target) that is right for it, in the contract's order and
-    /// units. When the support set is full its oldest example goes.
+    /// Adds an example: a raw observation and the physical action (or other target) that is right for it, in the
+    /// contract's order and units. When the support set is full its oldest example goes.
     ///
     /// # Errors
     /// The example is not taken.
@@ -216,8 +218,8 @@ impl<'p, 'm> Learner<'p, 'm> {
     }
 
     /// Begins or continues an adaptation and returns as soon as at least `max_macs` multiply-accumulates (see
-    /// [`Figures::macs`]) are done: the excess is less than one record or row, never a whole pass. However it is cut, the result
-    /// has the same bits.
+    /// [`Figures::macs`]) are done: the excess is less than one record or row, never a whole pass. However it is cut,
+    /// the result has the same bits.
     ///
     /// The support set is closed in between ([`ObserveError::Adapting`]).
     pub fn adapt_some(&mut self, max_macs: u64) -> Progress {
@@ -247,8 +249,9 @@ impl<'p, 'm> Learner<'p, 'm> {
         }
     }
 
-    /// Goes back to the parameters before the last accepted adaptation, or to those of the image where these are overwritten
-    /// (a later adaptation, even a rejected one, used their buffer). One atomic store; drops an adaptation under way.
+    /// Goes back to the parameters before the last accepted adaptation, or to those of the image where these are
+    /// overwritten (a later adaptation, even a rejected one, used their buffer). One atomic store; drops an adaptation
+    /// under way.
     pub fn revert(&mut self) -> Reverted {
         if !self.writer.restore_previous() {
             self.revert_to_base();
@@ -262,7 +265,8 @@ impl<'p, 'm> Learner<'p, 'm> {
         Reverted::Previous
     }
 
-    /// Goes back to the parameters of the image: for a new task, or when in doubt. One atomic store; drops an adaptation under way.
+    /// Goes back to the parameters of the image: for a new task, or when in doubt. One atomic store; drops an
+    /// adaptation under way.
     pub fn revert_to_base(&mut self) {
         self.writer.restore_base();
         if let Some(core) = self.core.as_deref_mut() {

@@ -1,0 +1,121 @@
+//! The numbers of a channel in a table, ready for the control loop.
+
+use bytemuck::{Pod, Zeroable};
+
+use super::{ChannelKind, ChannelView};
+
+/// What [`ChannelView::normalise`] needs, ready to use.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub(crate) struct ObservationScaling {
+    mean: f32,
+    scale: f32,
+    clip: f32,
+    max_age_ms: f32,
+}
+
+impl ObservationScaling {
+    /// Values it takes in the caller's memory.
+    pub(crate) const LEN: usize = size_of::<Self>() / size_of::<f32>();
+
+    pub(crate) fn new(channel: &ChannelView<'_>) -> Self {
+        let ChannelView {
+            mean,
+            scale,
+            clip,
+            max_age_ms,
+            ..
+        } = *channel;
+        let max_age_ms = if max_age_ms == 0 {
+            f32::INFINITY
+        } else {
+            max_age_ms as f32
+        };
+        Self {
+            mean,
+            scale,
+            clip,
+            max_age_ms,
+        }
+    }
+
+    /// `clamp((raw - mean) / scale, -clip, clip)` and whether the clamp changed it. NaN stays NaN.
+    pub(crate) fn normalise(&self, raw: f32) -> (f32, bool) {
+        let value = (raw - self.mean) / self.scale;
+        let clipped = limit(value, -self.clip, self.clip);
+        (clipped, clipped != value)
+    }
+
+    pub(crate) fn is_stale(&self, age_ms: u32) -> bool {
+        age_ms as f32 > self.max_age_ms
+    }
+}
+
+/// What [`ChannelView::denormalise`] needs, ready to use, and the safe action.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub(crate) struct ActionScaling {
+    mean: f32,
+    scale: f32,
+    clip: f32,
+    low: f32,
+    high: f32,
+    /// 1 if the channel is discrete.
+    discrete: f32,
+    pub(crate) safe: f32,
+}
+
+impl ActionScaling {
+    /// Values it takes in the caller's memory.
+    pub(crate) const LEN: usize = size_of::<Self>() / size_of::<f32>();
+
+    pub(crate) fn new(channel: &ChannelView<'_>) -> Self {
+        let ChannelView {
+            mean,
+            scale,
+            clip,
+            range: [low, high],
+            safe,
+            ..
+        } = *channel;
+        let discrete = if channel.kind == ChannelKind::Discrete {
+            1.0
+        } else {
+            0.0
+        };
+        Self {
+            mean,
+            scale,
+            clip,
+            low,
+            high,
+            discrete,
+            safe,
+        }
+    }
+
+    /// See [`ChannelView::denormalise`]. NaN stays NaN.
+    pub(crate) fn denormalise(&self, action: f32) -> f32 {
+        let mut physical = limit(action, -self.clip, self.clip) * self.scale + self.mean;
+        if self.discrete != 0.0 {
+            physical = libm::roundf(physical);
+        }
+        limit(physical, self.low, self.high)
+    }
+
+    /// A physical action as the policy would have to give it: neither clipped nor rounded.
+    pub(crate) fn unitless(&self, physical: f32) -> f32 {
+        (physical - self.mean) / self.scale
+    }
+}
+
+/// `f32::clamp` without its panic; NaN stays NaN.
+fn limit(value: f32, low: f32, high: f32) -> f32 {
+    if value < low {
+        low
+    } else if value > high {
+        high
+    } else {
+        value
+    }
+}
