@@ -4,6 +4,8 @@
 pub(super) trait Ops {
     /// Whether sums may be taken in another order.
     const REASSOCIATE: bool;
+    /// Whether products and sums are rounded once.
+    const FUSED: bool;
     /// `sum + a * b`.
     fn add_product(sum: f32, a: f32, b: f32) -> f32;
 }
@@ -13,6 +15,7 @@ pub(super) struct Rounded;
 
 impl Ops for Rounded {
     const REASSOCIATE: bool = false;
+    const FUSED: bool = false;
 
     #[inline(always)]
     fn add_product(sum: f32, a: f32, b: f32) -> f32 {
@@ -27,6 +30,7 @@ pub(super) struct Fused;
 #[cfg(all(feature = "std", any(target_arch = "x86_64", target_arch = "aarch64")))]
 impl Ops for Fused {
     const REASSOCIATE: bool = true;
+    const FUSED: bool = true;
 
     #[inline(always)]
     fn add_product(sum: f32, a: f32, b: f32) -> f32 {

@@ -1,8 +1,7 @@
 //! Matrix products, in register tiles of a few rows and a few vectors of columns.
 //!
 //! Every output is one running sum over `k` in rising order, whatever the tile, so tiles of any size give the same bits.
-//! A tile that would stick out at the end is moved back over columns (rows) already done: it computes them again but does
-//! not store them. Long sums are cut into blocks of `k` and carried through the output, which changes no rounding.
+//! Long sums are cut into blocks of `k` and carried through the output, which changes no rounding.
 
 use super::arithmetic::Ops;
 use super::elementwise::{self, Source, UnaryFunction};
@@ -46,7 +45,7 @@ impl MatMul<'_> {
 
 /// Where a sum starts.
 #[derive(Clone, Copy)]
-enum Start<'a> {
+pub(super) enum Start<'a> {
     Zero,
     Bias(&'a [f32]),
     Output,
@@ -56,13 +55,13 @@ enum Start<'a> {
 #[derive(Clone, Copy)]
 pub(super) struct Product<'a> {
     /// From the first row (column, if transposed) of the panel and the first term of the block.
-    a: &'a [f32],
-    a_row: usize,
+    pub(super) a: &'a [f32],
+    pub(super) a_row: usize,
     /// From the first term of the block.
-    w: &'a [f32],
-    n: usize,
-    depth: usize,
-    start: Start<'a>,
+    pub(super) w: &'a [f32],
+    pub(super) n: usize,
+    pub(super) depth: usize,
+    pub(super) start: Start<'a>,
 }
 
 /// How many rows and columns of outputs one instruction set keeps in registers.
@@ -154,121 +153,99 @@ fn matrix<O: Ops, T: Tiles>(
     }
 }
 
-/// Where the next tile of columns starts and how wide it is: the narrowest that covers all that is left, moved back if
-/// it sticks out; otherwise the widest that fits. `widths` rises from 1. Gives (first column, columns to skip, width).
+/// The widest of these widths, which rise from 1, that is not wider than `left`.
 #[inline(always)]
-fn next_tile(done: usize, n: usize, widths: &[usize]) -> (usize, usize, usize) {
-    let left = n.wrapping_sub(done);
-    let cover = widths.iter().copied().find(|&width| width >= left && width <= n);
-    match cover {
-        Some(width) => (n.wrapping_sub(width), width.wrapping_sub(left), width),
-        None => (
-            done,
-            0,
-            widths.iter().copied().rev().find(|&width| width <= left).unwrap_or(1),
-        ),
-    }
+pub(super) fn widest(left: usize, widths: &[usize]) -> usize {
+    widths.iter().copied().rev().find(|&width| width <= left).unwrap_or(1)
 }
 
-/// Defines [`Tiles`]: the widths of a tile in columns, rising, and for each the numbers of rows it may have, falling to
-/// 1; first for a single row, which needs long tiles to hide the latency of its additions.
+/// Defines [`Tiles`] from tile functions: `width = function count`, the width in columns and the function's own measure of
+/// it (columns or vectors). First for a single row, which needs wide tiles to hide the latency of its additions; then, with
+/// the numbers of rows a tile may have, falling to 1. Widths rise from 1. Calls go through the macro `$call`.
 macro_rules! tiles {
-    ($(#[$meta:meta])* $name:ident {
-        single { $($single:literal),+ }
-        many { $($width:literal: [$($rows:literal),+]),+ }
+    ($(#[$meta:meta])* $name:ident, $call:ident {
+        single { $($single:literal = $single_tile:path => $single_count:literal),+ }
+        many { $($width:literal = $tile:path => $count:literal: [$($rows:literal),+]),+ }
     }) => {
         $(#[$meta])*
-        pub(super) struct $name;
+        pub(in crate::kernels) struct $name;
 
         impl Tiles for $name {
             #[inline(always)]
             fn panel<O: Ops, const TRANSPOSED: bool>(product: &Product<'_>, rows: usize, out: &mut [f32]) {
-                let mut done = 0;
-                while done < product.n {
+                let mut column = 0;
+                while column < product.n {
                     if rows == 1 {
-                        let (column, skip, width) = next_tile(done, product.n, &[$($single),+]);
+                        let width = widest(product.n - column, &[$($single),+]);
                         match width {
-                            $($single => tile::<O, 1, $single, TRANSPOSED>(product, 0, column, skip, out),)+
+                            $($single => {
+                                use $single_tile as tile;
+                                $call!(tile::<O, 1, $single_count, TRANSPOSED>(product, 0, column, out));
+                            })+
                             _ => {}
                         }
-                        done = column.wrapping_add(width);
+                        column = column.wrapping_add(width);
                     } else {
-                        let (column, skip, width) = next_tile(done, product.n, &[$($width),+]);
+                        let width = widest(product.n - column, &[$($width),+]);
                         match width {
                             $($width => {
+                                use $tile as tile;
                                 let mut row = 0;
                                 $(
                                     while rows.wrapping_sub(row) >= $rows {
-                                        tile::<O, $rows, $width, TRANSPOSED>(product, row, column, skip, out);
+                                        $call!(tile::<O, $rows, $count, TRANSPOSED>(product, row, column, out));
                                         row += $rows;
                                     }
                                 )+
                             })+
                             _ => {}
                         }
-                        done = column.wrapping_add(width);
+                        column = column.wrapping_add(width);
                     }
                 }
             }
         }
     };
 }
-
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
-tiles! {
-    /// Thirty-two registers of sixteen values.
-    Wide16 {
-        single { 1, 2, 4, 8, 16, 32, 64, 128 }
-        many { 1: [8, 1], 2: [8, 1], 4: [8, 1], 8: [8, 1], 16: [8, 4, 1], 32: [8, 4, 1], 48: [8, 4, 1] }
-    }
-}
+pub(super) use tiles;
 
-#[cfg(all(feature = "std", target_arch = "x86_64"))]
-tiles! {
-    /// Sixteen registers of eight values.
-    Wide8 {
-        single { 1, 2, 4, 8, 16, 32, 64 }
-        many { 1: [4, 1], 2: [4, 1], 4: [4, 1], 8: [4, 1], 16: [4, 1] }
-    }
+macro_rules! plain_call {
+    ($call:expr) => {
+        $call
+    };
 }
 
 #[cfg(not(target_arch = "arm"))]
 tiles! {
     /// At least sixteen registers of four values.
-    Portable {
-        single { 1, 2, 4, 8, 16, 32 }
-        many { 1: [4, 1], 2: [4, 1], 4: [4, 1], 8: [4, 1] }
+    Portable, plain_call {
+        single { 1 = portable_tile => 1, 2 = portable_tile => 2, 4 = portable_tile => 4, 8 = portable_tile => 8, 16 = portable_tile => 16 }
+        many {
+            1 = portable_tile => 1: [4, 1],
+            2 = portable_tile => 2: [4, 1],
+            4 = portable_tile => 4: [4, 1],
+            8 = portable_tile => 8: [4, 1]
+        }
     }
 }
 
 #[cfg(target_arch = "arm")]
 tiles! {
     /// Thirty-two registers of one value (Cortex-M4F), or none: small code.
-    Portable {
-        single { 1, 2, 4, 8 }
-        many { 1: [1], 2: [1], 4: [1], 8: [2, 1] }
+    Portable, plain_call {
+        single { 1 = portable_tile => 1, 2 = portable_tile => 2, 4 = portable_tile => 4, 8 = portable_tile => 8 }
+        many { 1 = portable_tile => 1: [1], 2 = portable_tile => 2: [1], 4 = portable_tile => 4: [1], 8 = portable_tile => 8: [2, 1] }
     }
 }
 
 /// Computes one tile: `ROWS` x `COLUMNS` sums held in registers.
-#[inline(always)]
-fn tile<O: Ops, const ROWS: usize, const COLUMNS: usize, const TRANSPOSED: bool>(
-    p: &Product<'_>,
-    row: usize,
-    column: usize,
-    skip: usize,
-    out: &mut [f32],
-) {
-    let _ = tile_checked::<O, ROWS, COLUMNS, TRANSPOSED>(p, row, column, skip, out);
-}
-
 /// `None` if a slice is too short, which the checks of the plan rule out.
 #[inline(always)]
-fn tile_checked<O: Ops, const ROWS: usize, const COLUMNS: usize, const TRANSPOSED: bool>(
+pub(super) fn portable_tile<O: Ops, const ROWS: usize, const COLUMNS: usize, const TRANSPOSED: bool>(
     p: &Product<'_>,
     row: usize,
     column: usize,
-    skip: usize,
     out: &mut [f32],
 ) -> Option<()> {
     let mut sums = [[0.0f32; COLUMNS]; ROWS];
@@ -317,14 +294,7 @@ fn tile_checked<O: Ops, const ROWS: usize, const COLUMNS: usize, const TRANSPOSE
     }
     let mut at = row.wrapping_mul(p.n).wrapping_add(column);
     for sums in &sums {
-        let to = out.get_mut(at..)?.first_chunk_mut::<COLUMNS>()?;
-        if skip == 0 {
-            *to = *sums;
-        } else {
-            for j in 0..COLUMNS {
-                to[j] = if j < skip { to[j] } else { sums[j] };
-            }
-        }
+        *out.get_mut(at..)?.first_chunk_mut::<COLUMNS>()? = *sums;
         at = at.wrapping_add(p.n);
     }
     Some(())

@@ -3,9 +3,11 @@
 //! The functions are safe Rust with `#[target_feature]`; only calling them from code without the feature is `unsafe`.
 #![allow(unsafe_code)]
 
+mod tiles;
+
 use super::kernel_set;
 use crate::kernels::arithmetic::{Fused, Rounded};
-use crate::kernels::matmul::{Wide8, Wide16};
+use tiles::{Wide8, Wide16};
 
 /// Whether this machine has what the AVX2 kernels are compiled for.
 #[inline]
