@@ -49,7 +49,8 @@ pub enum ContractError {
     ControlRate,
     /// A side has no channels.
     NoChannels(Side),
-    /// A side has more channels than [`MAX_OBSERVATIONS`] or [`MAX_ACTIONS`].
+    /// A side has more channels than [`MAX_OBSERVATIONS`](super::MAX_OBSERVATIONS) or
+    /// [`MAX_ACTIONS`](super::MAX_ACTIONS).
     TooManyChannels(Side),
     /// A channel is wrong or differs from the firmware's.
     Channel {
