@@ -91,6 +91,7 @@ impl Maml {
         }
         let options = CompileOptions {
             resident: graph::resident(&meta),
+            ..CompileOptions::default()
         };
         let runner = if settings.chunks == 1 {
             let graph = fused_graph(&problem, settings)?;
@@ -166,6 +167,7 @@ pub(super) fn probe(problem: &Problem, settings: &recipe::Maml) -> Result<(Graph
     if settings.chunks == 1 {
         let options = CompileOptions {
             resident: graph::resident(&graph::meta_parameters(problem, settings)),
+            ..CompileOptions::default()
         };
         return Ok((fused_graph(problem, settings)?, options));
     }

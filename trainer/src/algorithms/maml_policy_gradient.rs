@@ -117,6 +117,7 @@ impl MamlPolicyGradient {
             .collect::<Result<_, TrainError>>()?;
         let options = CompileOptions {
             resident: resident(&shapes),
+            ..CompileOptions::default()
         };
         let optimiser = engine.compile(&optimiser_graph(&problem, &settings.optimizer)?, &options)?;
         let mut learner = Self {

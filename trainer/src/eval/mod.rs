@@ -4,14 +4,16 @@ use pliant_runtime::image::{Image, ImageError};
 use pliant_runtime::policy::{ObserveError, PolicyError, Status};
 use serde::{Deserialize, Serialize};
 
+mod control;
 mod statistics;
 mod supervised;
 
+pub use control::{ControlOutcome, adapt_to_environments};
 pub use statistics::{Estimate, bootstrap_mean};
 pub use supervised::{TaskOutcome, TaskRange, adapt_to_tasks};
 
-use crate::recipe::{Family, Recipe};
-use crate::tasks::{SinusoidFamily, Split};
+use crate::recipe::{self, Family, Recipe};
+use crate::tasks::{NavigationFamily, SinusoidFamily, Split};
 
 /// What acts and adapts in an evaluation: the runtime that the device runs, on this machine.
 pub const DEVICE_RUNTIME: &str = "device runtime";
@@ -77,12 +79,47 @@ pub fn evaluate(recipe: &Recipe, image: &[u8], options: EvalOptions) -> Result<E
     let image = Image::new_checked(image)?;
     match &recipe.family {
         Family::Sinusoid(settings) => evaluate_sinusoid(&image, &SinusoidFamily::new(settings), options),
-        Family::Navigation(_) => Err(EvalError::Family {
-            family: "navigation",
-            wanted: String::new(),
-            image: String::new(),
-        }),
+        Family::Navigation(settings) => evaluate_navigation(&image, settings, options),
     }
+}
+
+fn evaluate_navigation(
+    image: &Image<'_>,
+    settings: &recipe::Navigation,
+    options: EvalOptions,
+) -> Result<Evaluation, EvalError> {
+    let EvalOptions { tasks, seed, threads } = options;
+    let range = TaskRange {
+        split: Split::Test,
+        seed,
+        tasks,
+    };
+    let family = NavigationFamily::new(settings);
+    let outcomes = adapt_to_environments(image, &family, range, settings.evaluation_trajectories, threads)?;
+    let steps = image.adaptation().map_or(0, |spec| spec.steps);
+    let curve = |returns: fn(&ControlOutcome) -> &[f64]| -> Vec<AdaptationStep> {
+        (0..=steps)
+            .map(|step| {
+                let scores: Vec<f64> = outcomes.iter().map(|outcome| returns(outcome)[step as usize]).collect();
+                AdaptationStep::over_tasks(step, &scores, seed)
+            })
+            .collect()
+    };
+    Ok(Evaluation {
+        family: "navigation".to_owned(),
+        engine: DEVICE_RUNTIME.to_owned(),
+        tasks,
+        seed,
+        metric: "return".to_owned(),
+        lower_is_better: false,
+        adaptation: curve(|outcome| &outcome.sampled),
+        also: vec![AlsoScored {
+            name: "mean action".to_owned(),
+            adaptation: curve(|outcome| &outcome.mean_action),
+        }],
+        refused: outcomes.iter().map(|outcome| outcome.refused).sum(),
+        env_steps: outcomes.iter().map(|outcome| outcome.env_steps).sum(),
+    })
 }
 
 fn evaluate_sinusoid(
