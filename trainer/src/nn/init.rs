@@ -10,7 +10,8 @@ use crate::recipe::Initialiser;
 /// Standard deviation of [`Initialiser::SmallNormal`] (the sinusoid experiments of Finn et al. 2017).
 const SMALL_DEVIATION: f32 = 0.01;
 
-/// Initial values of parameters: matrices `[inputs, outputs]` by `initialiser`, vectors (biases) zero.
+/// Initial values of parameters: matrices `[inputs, outputs]` by `initialiser`; vectors (biases) zero, but with
+/// [`Initialiser::FanIn`], which draws a vector as it draws the matrix before it.
 ///
 /// Each parameter draws from its own stream of `seed`, named after it, so that adding one leaves the others as they are.
 ///
@@ -24,25 +25,32 @@ const SMALL_DEVIATION: f32 = 0.01;
 /// assert_eq!(start[1].values, [0.0; 40]);
 /// ```
 pub fn initialise(parameters: &[Parameter], initialiser: Initialiser, seed: u64) -> Vec<NamedTensor> {
+    let mut fan_in = 1;
     parameters
         .iter()
         .map(|Parameter { name, shape }| {
             let mut values = vec![0.0; shape.iter().product()];
-            if let [inputs, outputs] = shape[..] {
-                let mut random = stream(seed, &format!("initial {name}"), &[]);
-                match initialiser {
-                    Initialiser::SmallNormal => values.fill_with(|| SMALL_DEVIATION * truncated_normal(&mut random)),
-                    Initialiser::Glorot => {
-                        let limit = (6.0 / (inputs + outputs) as f32).sqrt();
-                        values.fill_with(|| uniform(&mut random, -limit, limit));
-                    }
+            let mut random = stream(seed, &format!("initial {name}"), &[]);
+            let matrix = match shape[..] {
+                [inputs, outputs] => Some((inputs, outputs)),
+                _ => None,
+            };
+            fan_in = matrix.map_or(fan_in, |(inputs, _)| inputs);
+            match (initialiser, matrix) {
+                (Initialiser::FanIn, _) => {
+                    let limit = (fan_in as f32).sqrt().recip();
+                    values.fill_with(|| uniform(&mut random, -limit, limit));
                 }
+                (Initialiser::SmallNormal, Some(_)) => {
+                    values.fill_with(|| SMALL_DEVIATION * truncated_normal(&mut random));
+                }
+                (Initialiser::Glorot, Some((inputs, outputs))) => {
+                    let limit = (6.0 / (inputs + outputs) as f32).sqrt();
+                    values.fill_with(|| uniform(&mut random, -limit, limit));
+                }
+                (_, None) => {}
             }
-            NamedTensor {
-                name: name.clone(),
-                shape: shape.clone(),
-                values,
-            }
+            NamedTensor { name: name.clone(), shape: shape.clone(), values }
         })
         .collect()
 }
@@ -70,6 +78,15 @@ mod tests {
         let variance = values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>() / 1e4;
         // A normal cut at two deviations has variance 0.774.
         assert!((variance / 1e-4 - 0.774).abs() < 0.04, "{variance}");
+    }
+
+    #[test]
+    fn fan_in_spreads_biases_too() {
+        let parameters = [Parameter::new("w", &[4, 100]), Parameter::new("b", &[100])];
+        for tensor in initialise(&parameters, Initialiser::FanIn, 3) {
+            let largest = tensor.values.iter().fold(0.0f32, |most, value| most.max(value.abs()));
+            assert!((0.45..=0.5).contains(&largest), "{} {largest}", tensor.name);
+        }
     }
 
     #[test]

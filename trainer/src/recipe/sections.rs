@@ -12,7 +12,7 @@ pub struct Policy {
     pub hidden: Vec<usize>,
     /// The activation after each hidden layer.
     pub activation: Activation,
-    /// How weights start; biases start at zero.
+    /// How weights and biases start. Default `glorot`.
     #[serde(default)]
     pub initialiser: Initialiser,
 }
@@ -47,6 +47,9 @@ pub enum Initialiser {
     /// Uniform in +-sqrt(6 / (inputs + outputs)) (Glorot and Bengio 2010).
     #[default]
     Glorot,
+    /// Uniform in +-1 / sqrt(inputs), biases too, so that the kinks of ReLUs start spread out (LeCun et al. 1998; the
+    /// default of PyTorch's linear layers).
+    FanIn,
 }
 
 /// `[....optimizer]`: Adam (Kingma and Ba 2015) with the gradient clipped before the moments.
