@@ -3,10 +3,13 @@
 use pliant_compiler::adaptation::gradient::GradientRule;
 use pliant_compiler::policy::{self, Gaussian, Mlp, PolicyDescription};
 use pliant_runtime::contract::{Channel, Contract, ContractError};
-use pliant_runtime::image::Objective;
+use pliant_runtime::image::{AdaptationSpec, Objective};
 
-use crate::envs::MAX_STEP;
+use crate::envs::{MAX_STEP, Navigation};
 use crate::recipe::{Activation, Algorithm, Family, Recipe};
+
+/// Most rows that the device folds in at a time: more need more scratch, fewer repeat the fixed work more often.
+const CHUNK_ROWS: u32 = 20;
 
 /// The policy of a recipe.
 pub fn policy(recipe: &Recipe) -> PolicyDescription {
@@ -32,6 +35,31 @@ pub fn objective(recipe: &Recipe) -> Objective {
     match &recipe.family {
         Family::Sinusoid(_) => Objective::Supervised,
         Family::Navigation(_) => Objective::PolicyGradient,
+    }
+}
+
+/// How the device adapts: rows, steps and estimator. Guards are open.
+pub fn adaptation_spec(recipe: &Recipe, step_scales: &[f32]) -> AdaptationSpec {
+    let spec = AdaptationSpec::new(objective(recipe)).with_step_scales(step_scales);
+    match (&recipe.family, &recipe.algorithm) {
+        (Family::Navigation(family), Algorithm::MamlPolicyGradient(settings)) => {
+            let horizon = Navigation::HORIZON as u32;
+            let trajectories = family.evaluation_trajectories as u32;
+            AdaptationSpec {
+                trajectories,
+                horizon,
+                baseline_features: 1,
+                gamma: settings.discount,
+                lambda: settings.gae_lambda,
+                baseline_ridge: settings.baseline_ridge,
+                ..spec.with_rows(trajectories * horizon, CHUNK_ROWS)
+            }
+        }
+        (Family::Sinusoid(family), _) => {
+            let shots = family.shots as u32;
+            spec.with_rows(shots, shots.min(CHUNK_ROWS))
+        }
+        (Family::Navigation(_), Algorithm::Maml(_)) => spec,
     }
 }
 

@@ -3,20 +3,32 @@
 //! | file | what |
 //! |---|---|
 //! | `recipe.toml` | what it was trained by, every override included |
-//! | `policy.onnx`, `adapt.onnx`, `score.onnx` | for ONNX Runtime and tract |
+//! | `policy.onnx`, `adapt.onnx`, `score.onnx` | for ONNX Runtime and tract; inputs and outputs below |
 //! | `policy.pliant` | the device image |
 //! | `card.md` | what it was trained on, scores, cost, how long it took |
+//!
+//! # The ONNX models
+//!
+//! | model | inputs | outputs |
+//! |---|---|---|
+//! | `policy.onnx` | `observation` `[batch, n]` | `action` `[batch, m]`; `log_std` `[m]` where actions are sampled |
+//! | `adapt.onnx` | the row fields `[rows, width]`, `row_weight` `[rows]`, `step_scale` `[1]` | `next.NAME` for each parameter |
+//! | `score.onnx` | the row fields, `row_weight` | `score` `[1]` |
+//!
+//! Each model also takes the parameters by name; without them it uses the meta-learned ones (they are initialisers that
+//! an input overrides). Observations are normalised and actions unit-less: the contract, in the metadata under
+//! `pliant.contract` as JSON, says how they relate to physical ones. Adapting runs `adapt.onnx` once for each of
+//! `pliant.step_scales`, with that scale, feeding `next.NAME` back as `NAME`.
 
-mod image;
-mod inspect;
+mod export;
+mod onnx;
 
 use std::path::{Path, PathBuf};
 
-use pliant_runtime::contract::ContractError;
+use pliant_compiler::image::{AlignedBytes, InspectError};
 use pliant_runtime::image::{Image, ImageError};
 
-pub use image::AlignedBytes;
-pub use inspect::{Inspection, PlanCost, inspect};
+pub use export::{ExportError, export};
 
 use crate::recipe::{self, Recipe, RecipeError};
 
@@ -69,14 +81,17 @@ pub enum BundleError {
         /// What is wrong with it.
         source: ImageError,
     },
-    /// The image's contract is refused.
-    #[error("{path} has an unusable contract: {source}")]
-    Contract {
+    /// The image cannot be inspected.
+    #[error("{path}: {source}")]
+    Inspect {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        source: ContractError,
+        source: InspectError,
     },
+    /// A trained policy cannot be exported.
+    #[error(transparent)]
+    Export(#[from] ExportError),
 }
 
 impl Bundle {
@@ -128,12 +143,4 @@ pub fn read_image(path: &Path) -> Result<AlignedBytes, BundleError> {
     let image = AlignedBytes::new(&bytes);
     Image::new_checked(&image).map_err(|source| BundleError::Image { path, source })?;
     Ok(image)
-}
-
-/// tmp
-pub fn export(_: &Recipe, _: &crate::algorithms::Learned, _: usize) -> Result<Vec<(String, Vec<u8>)>, BundleError> {
-    Err(BundleError::Read {
-        path: "tmp".into(),
-        source: std::io::ErrorKind::Other.into(),
-    })
 }

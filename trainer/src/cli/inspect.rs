@@ -1,15 +1,16 @@
 //! `pliant inspect`
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::PathBuf;
 
 use clap::Args;
+use pliant_compiler::image::{ImageReport, inspect};
 use pliant_runtime::contract::Channel;
-use pliant_runtime::image::Image;
 
 use super::error::CliError;
 use super::{print_json, print_text};
-use crate::bundle::{BundleError, Inspection, inspect, read_image};
+use crate::bundle::{BundleError, read_image};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -29,53 +30,68 @@ pub(super) struct InspectArgs {
 
 pub(super) fn run(args: &InspectArgs) -> Result<(), CliError> {
     let bytes = read_image(&args.bundle)?;
-    let refuse = |source| BundleError::Image {
-        path: args.bundle.clone(),
-        source,
-    };
-    let image = Image::new_checked(&bytes).map_err(refuse)?;
-    let inspection = inspect(&image).map_err(|source| BundleError::Contract {
+    let report = inspect(&bytes).map_err(|source| BundleError::Inspect {
         path: args.bundle.clone(),
         source,
     })?;
     if args.json {
-        print_json(&inspection)
+        print_json(&report)
     } else {
-        print_text(&describe(&inspection))
+        print_text(&describe(&report))
     }
 }
 
-/// The inspection as text, at most 80 columns wide.
-fn describe(inspection: &Inspection) -> String {
+/// The report as text, at most 80 columns wide for channels with short names.
+fn describe(report: &ImageReport) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.
-    let _ = writeln!(text, "image {} bytes, hash {}", inspection.image_bytes, inspection.hash);
-    let _ = writeln!(text, "memory {} bytes for everything", inspection.workspace_bytes);
-    let (fixed, adapted) = (inspection.constant_parameters, inspection.adapted_parameters);
-    let _ = writeln!(text, "{adapted} parameters adapt, {fixed} constants");
-    let _ = writeln!(text, "\nplan         flash bytes   RAM bytes        macs   kernels");
-    for (name, plan) in &inspection.plans {
-        let kernels: Vec<String> = plan
-            .kernels
-            .iter()
-            .map(|(kernel, count)| format!("{count} {kernel}"))
-            .collect();
-        let (flash, ram, macs) = (plan.flash_bytes, plan.ram_bytes, plan.macs);
-        let _ = writeln!(text, "{name:12} {flash:11} {ram:11} {macs:11}   {}", kernels.join(", "));
-    }
-    if let Some(adaptation) = &inspection.adaptation {
+    let _ = writeln!(
+        text,
+        "image     {} bytes, format {}, hash {}",
+        report.image_bytes, report.format_version, report.hash
+    );
+    let _ = writeln!(
+        text,
+        "memory    {} bytes to act and adapt, {} bytes to act only",
+        report.policy_ram_bytes, report.act_only_ram_bytes
+    );
+    let _ = writeln!(
+        text,
+        "adapts    {} parameters; {} bytes of constants; {} golden steps",
+        report.adapted_parameters, report.constant_bytes, report.golden_steps
+    );
+    let _ = writeln!(
+        text,
+        "\nplan        flash bytes  RAM bytes       macs  records  largest"
+    );
+    for (name, plan) in &report.plans {
         let _ = writeln!(
             text,
-            "\nadapts: {}, up to {} steps on up to {} rows, {} at a time",
-            adaptation.objective, adaptation.steps, adaptation.capacity, adaptation.chunk_rows
+            "{name:10} {:12} {:10} {:10} {:8} {:8}",
+            plan.flash_bytes, plan.ram_bytes, plan.macs, plan.records, plan.largest_record_macs
         );
-        let region = adaptation
-            .trust_region
-            .map_or("none".to_owned(), |region| format!("{region:.4}"));
-        let _ = writeln!(text, "trust region {region}, {} macs a step", adaptation.macs_per_step);
     }
-    let contract = &inspection.contract;
-    let _ = writeln!(text, "\ncontract: {} Hz", contract.control_rate_hz);
+    let kernels: BTreeSet<&str> = report
+        .plans
+        .values()
+        .flat_map(|plan| plan.kernels.iter().copied())
+        .collect();
+    let _ = writeln!(text, "kernels   {}", kernels.into_iter().collect::<Vec<_>>().join(", "));
+    if let Some(adaptation) = &report.adaptation {
+        let _ = writeln!(
+            text,
+            "\nadaptation {}, {} steps, up to {} rows, {} at a time",
+            adaptation.objective.replace('_', " "),
+            adaptation.steps,
+            adaptation.capacity,
+            adaptation.chunk_rows
+        );
+        let open = |limit: Option<f32>| limit.map_or("open".to_owned(), |limit| format!("{limit:.4}"));
+        let (region, divergence) = (open(adaptation.trust_region), open(adaptation.kl_limit));
+        let _ = writeln!(text, "guards     trust region {region}, divergence {divergence}");
+    }
+    let contract = &report.contract;
+    let _ = writeln!(text, "\ncontract   {} Hz", contract.control_rate_hz);
     for (side, channels) in [
         ("observation", &contract.observations[..]),
         ("action", &contract.actions[..]),
@@ -89,10 +105,17 @@ fn describe(inspection: &Inspection) -> String {
             ..
         } in channels
         {
-            let _ = writeln!(
-                text,
-                "  {side:11} {name} [{unit}] from {low} to {high}, mean {mean}, scale {scale}"
-            );
+            let unit = if unit.is_empty() {
+                String::new()
+            } else {
+                format!(" {unit}")
+            };
+            let range = if (*low, *high) == (f32::MIN, f32::MAX) {
+                "any value".to_owned()
+            } else {
+                format!("from {low} to {high}{unit}")
+            };
+            let _ = writeln!(text, "  {side:11} {name}: {range}, mean {mean}, scale {scale}");
         }
     }
     text

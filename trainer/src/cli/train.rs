@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use pliant_runtime::image::Image;
+use pliant_compiler::image::inspect;
 use serde::Serialize;
 
 use super::error::CliError;
 use super::progress::Progress;
 use super::{interrupt, print_json, print_text, threads};
 use crate::algorithms::{self, Iteration, MetaLearner};
-use crate::bundle::{self, BundleError, RECIPE_FILE, inspect};
+use crate::bundle::{self, BundleError, RECIPE_FILE};
 use crate::checkpoint::{Checkpoint, write_atomically};
 use crate::engine::{ENGINE_NAMES, select};
 use crate::eval::{EvalOptions, Evaluation, evaluate};
@@ -145,7 +145,7 @@ pub(super) fn run(args: &TrainArgs) -> Result<(), CliError> {
         training.completed, training.seconds
     );
     let learned = run.learner.learned()?;
-    let files = bundle::export(&recipe, &learned, threads)?;
+    let files = bundle::export(&recipe, &learned, threads).map_err(BundleError::from)?;
     let write = |name: &str, bytes: &[u8]| {
         let path = out.join(name);
         write_atomically(&path, bytes).map_err(|source| BundleError::Write { path, source })
@@ -156,12 +156,7 @@ pub(super) fn run(args: &TrainArgs) -> Result<(), CliError> {
     }
 
     let bytes = bundle::read_image(&out)?;
-    let refuse = |source| BundleError::Image {
-        path: out.clone(),
-        source,
-    };
-    let image = Image::new_checked(&bytes).map_err(refuse)?;
-    let inspection = inspect(&image).map_err(|source| BundleError::Contract {
+    let inspected = inspect(&bytes).map_err(|source| BundleError::Inspect {
         path: out.clone(),
         source,
     })?;
@@ -174,7 +169,7 @@ pub(super) fn run(args: &TrainArgs) -> Result<(), CliError> {
     let evaluation = evaluate(&recipe, &bytes, options)?;
     write(
         CARD_FILE,
-        report::card(&recipe, &training, &inspection, &evaluation).as_bytes(),
+        report::card(&recipe, &training, &inspected, &evaluation).as_bytes(),
     )?;
     let title = format!("{} (seed {}, {:.0} s)", recipe.name, recipe.seed, training.seconds);
     write(PLOT_FILE, report::plot(&title, &run.history, &evaluation)?.as_bytes())?;

@@ -1,5 +1,6 @@
 //! Evaluation of the deployed artefact: held-out tasks, adapted through the runtime exactly as on a device.
 
+use pliant_runtime::contract::ContractView;
 use pliant_runtime::image::{Image, ImageError};
 use pliant_runtime::policy::{ObserveError, PolicyError, Status};
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,7 @@ pub use control::{ControlOutcome, adapt_to_environments};
 pub use statistics::{Estimate, bootstrap_mean};
 pub use supervised::{TaskOutcome, TaskRange, adapt_to_tasks};
 
+use crate::deployment;
 use crate::recipe::{self, Family, Recipe};
 use crate::tasks::{NavigationFamily, SinusoidFamily, Split};
 
@@ -50,15 +52,13 @@ pub enum EvalError {
         /// Why.
         status: Status,
     },
-    /// The image is of another family.
-    #[error("the image takes {image} and the family `{family}` has {wanted}; is the recipe the one it was trained by?")]
+    /// The image is of another family: its contract or its adaptation is not the recipe's.
+    #[error("the image is not of the family `{family}`: {problem}; is the recipe beside it the one it was trained by?")]
     Family {
         /// The family of the recipe.
         family: &'static str,
-        /// Widths of the family.
-        wanted: String,
-        /// Widths of the image.
-        image: String,
+        /// What differs.
+        problem: String,
     },
     /// Worker threads could not be started.
     #[error("cannot start the worker threads: {0}; try fewer with --threads")]
@@ -77,9 +77,34 @@ impl From<ObserveError> for EvalError {
 /// An image that cannot be loaded, or that is not of the recipe's family.
 pub fn evaluate(recipe: &Recipe, image: &[u8], options: EvalOptions) -> Result<Evaluation, EvalError> {
     let image = Image::new_checked(image)?;
+    check_family(recipe, &image)?;
     match &recipe.family {
         Family::Sinusoid(settings) => evaluate_sinusoid(&image, &SinusoidFamily::new(settings), options),
         Family::Navigation(settings) => evaluate_navigation(&image, settings, options),
+    }
+}
+
+/// The image must see, do and minimise what the recipe's family has.
+fn check_family(recipe: &Recipe, image: &Image<'_>) -> Result<(), EvalError> {
+    let refuse = |problem: String| {
+        Err(EvalError::Family {
+            family: recipe.family.name(),
+            problem,
+        })
+    };
+    let policy = deployment::policy(recipe);
+    let channels = ContractView::new_checked(image.contract_bytes())
+        .map(|contract| (contract.observations().len(), contract.actions().len()));
+    let wanted = (policy.network.observations(), policy.network.outputs());
+    match channels {
+        Ok(found) if found == wanted => {}
+        Ok(found) => return refuse(format!("{found:?} observations and actions, not {wanted:?}")),
+        Err(error) => return refuse(format!("its contract is refused ({error})")),
+    }
+    match image.adaptation().and_then(|spec| spec.objective()) {
+        Some(objective) if objective == deployment::objective(recipe) => Ok(()),
+        Some(objective) => refuse(format!("it adapts by {objective:?}")),
+        None => refuse("it does not adapt".to_owned()),
     }
 }
 

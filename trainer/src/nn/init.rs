@@ -50,7 +50,11 @@ pub fn initialise(parameters: &[Parameter], initialiser: Initialiser, seed: u64)
                 }
                 (_, None) => {}
             }
-            NamedTensor { name: name.clone(), shape: shape.clone(), values }
+            NamedTensor {
+                name: name.clone(),
+                shape: shape.clone(),
+                values,
+            }
         })
         .collect()
 }

@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use crate::bundle::Inspection;
+use pliant_compiler::image::ImageReport;
+
 use crate::eval::{AdaptationStep, Evaluation};
 use crate::recipe::Recipe;
 
@@ -24,7 +25,7 @@ pub struct Training {
 }
 
 /// The card, Markdown.
-pub fn card(recipe: &Recipe, training: &Training, inspection: &Inspection, evaluation: &Evaluation) -> String {
+pub fn card(recipe: &Recipe, training: &Training, report: &ImageReport, evaluation: &Evaluation) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.
     let _ = writeln!(
@@ -95,26 +96,28 @@ pub fn card(recipe: &Recipe, training: &Training, inspection: &Inspection, evalu
     let _ = writeln!(text, "\n## Cost on the device\n");
     let _ = writeln!(
         text,
-        "Flash {} bytes, RAM {} bytes (parameters twice, support set, scratch). {} parameters adapt.\n",
-        inspection.image_bytes, inspection.workspace_bytes, inspection.adapted_parameters
+        "Flash {} bytes; RAM {} bytes to act and adapt, {} bytes to act only. {} parameters adapt. Image hash `{}`.\n",
+        report.image_bytes, report.policy_ram_bytes, report.act_only_ram_bytes, report.adapted_parameters, report.hash
     );
     let _ = writeln!(
         text,
         "| plan | flash bytes | RAM bytes | multiply-accumulates | kernel calls |\n|---|---|---|---|---|"
     );
-    for (name, plan) in &inspection.plans {
-        let calls: usize = plan.kernels.values().sum();
+    for (name, plan) in &report.plans {
         let _ = writeln!(
             text,
-            "| `{name}` | {} | {} | {} | {calls} |",
-            plan.flash_bytes, plan.ram_bytes, plan.macs
+            "| `{name}` | {} | {} | {} | {} |",
+            plan.flash_bytes, plan.ram_bytes, plan.macs, plan.records
         );
     }
-    if let Some(adaptation) = &inspection.adaptation {
+    let macs = |plan: &str| report.plans.get(plan).map_or(0, |plan| plan.macs);
+    if let Some(adaptation) = &report.adaptation {
+        let chunks = u64::from(adaptation.capacity.div_ceil(adaptation.chunk_rows));
+        let step = macs("begin") + chunks * macs("accumulate") + macs("apply");
         let _ = writeln!(
             text,
-            "\nOne adaptation step over a full support set ({} rows): {} multiply-accumulates. Image hash `{}`.",
-            adaptation.capacity, adaptation.macs_per_step, inspection.hash
+            "\nOne adaptation step over a full support set ({} rows): {step} multiply-accumulates.",
+            adaptation.capacity
         );
     }
     text

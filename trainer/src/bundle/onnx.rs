@@ -1,0 +1,88 @@
+//! The ONNX models of a bundle: policy, one adaptation step, score. Their inputs and outputs are tabled in [`super`].
+
+use pliant_compiler::adaptation::gradient::StepSizes;
+use pliant_compiler::graph::{DType, Graph, ValueId};
+use pliant_compiler::onnx::proto::{ElementType, ModelProto, TensorProto};
+use pliant_compiler::onnx::{ExportOptions, export_symbolic};
+use pliant_runtime::contract::Contract;
+use prost::Message;
+
+use super::ExportError;
+use crate::algorithms::NamedTensor;
+use crate::deployment;
+use crate::recipe::Recipe;
+
+/// The three models, by file name.
+pub(super) fn models(
+    recipe: &Recipe,
+    contract: &Contract,
+    parameters: &[NamedTensor],
+    step_sizes: &StepSizes,
+    step_scales: &[f32],
+) -> Result<[(&'static str, Vec<u8>); 3], ExportError> {
+    let json = |value: Result<String, serde_json::Error>| value.expect("finite numbers and strings are JSON");
+    let options = |name: &str| ExportOptions {
+        name: format!("{}.{name}", recipe.name),
+        doc: recipe.description.clone(),
+        metadata: vec![
+            ("pliant.family".to_owned(), recipe.family.name().to_owned()),
+            ("pliant.contract".to_owned(), json(serde_json::to_string(contract))),
+            (
+                "pliant.step_scales".to_owned(),
+                json(serde_json::to_string(step_scales)),
+            ),
+        ],
+    };
+    let rule = deployment::rule(recipe);
+    let policy = export_symbolic("batch", &options("policy"), |batch| policy_graph(recipe, batch))?;
+    let adapt = export_symbolic("rows", &options("adapt"), |rows| {
+        rule.adapt(rows, step_sizes).map_err(ExportError::from)
+    })?;
+    let score = export_symbolic("rows", &options("score"), |rows| {
+        rule.score_rows(rows).map_err(ExportError::from)
+    })?;
+    Ok([
+        ("policy.onnx", with_defaults(&policy, parameters)?),
+        ("adapt.onnx", with_defaults(&adapt, parameters)?),
+        ("score.onnx", with_defaults(&score, parameters)?),
+    ])
+}
+
+fn policy_graph(recipe: &Recipe, batch: usize) -> Result<Graph, ExportError> {
+    let policy = deployment::policy(recipe);
+    let mut graph = Graph::new();
+    let observation = graph.input("observation", DType::F32, &[batch, policy.network.observations()])?;
+    let parameters: Vec<ValueId> = policy
+        .parameters()
+        .iter()
+        .map(|parameter| graph.input(&parameter.name, DType::F32, &parameter.shape))
+        .collect::<Result<_, _>>()?;
+    let distribution = policy.distribution(&mut graph, &parameters, observation, None)?;
+    graph.output("action", distribution.mean)?;
+    if let Some(value) = distribution.log_std {
+        // The parameter of this name is an input; where no floor applies the two would be one value.
+        graph.output("action_log_std", value)?;
+    }
+    Ok(graph)
+}
+
+/// Adds the parameters as initialisers of the inputs of their names: defaults, since IR version 4.
+fn with_defaults(model: &[u8], parameters: &[NamedTensor]) -> Result<Vec<u8>, ExportError> {
+    let mut model = ModelProto::decode(model).map_err(pliant_compiler::onnx::OnnxError::from)?;
+    if let Some(graph) = &mut model.graph {
+        let used = |tensor: &&NamedTensor| graph.input.iter().any(|input| input.name == tensor.name);
+        let defaults: Vec<TensorProto> = parameters
+            .iter()
+            .filter(used)
+            .map(|tensor| TensorProto {
+                dims: tensor.shape.iter().map(|&axis| axis as i64).collect(),
+                data_type: ElementType::Float as i32,
+                name: tensor.name.clone(),
+                raw_data: tensor.values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+                ..TensorProto::default()
+            })
+            .collect();
+        graph.initializer.extend(defaults);
+    }
+    Ok(model.encode_to_vec())
+}
