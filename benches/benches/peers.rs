@@ -1,15 +1,47 @@
 //! The plan executor against the hand-written reference and ONNX Runtime, in one run: `cargo bench --bench peers`.
+//!
+//! ONNX Runtime takes part when its library is found (`cargo xtask onnxruntime`); otherwise its rows are missing, and a
+//! line says so.
 #![allow(missing_docs)]
 
 use std::hint::black_box;
 
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main, measurement::WallTime};
 use pliant_benches::hand_kernels::{self as hand, dispatched};
+use pliant_benches::{mlp_64_tanh, sgd_step_graph};
+use pliant_compiler::graph::{DType, Graph};
+use pliant_trainer::engine::{CompileOptions, Engine, OrtEngine, PlanEngine, Program, Provider};
+
+const SEED: u64 = 0x9E37_79B9_7F4A_7C15;
+
+/// The engines that are compared with the reference.
+fn engines() -> Vec<(&'static str, Box<dyn Engine>)> {
+    let mut engines: Vec<(&'static str, Box<dyn Engine>)> = vec![
+        ("plan, exact", Box::new(PlanEngine::exact())),
+        ("plan, fast", Box::new(PlanEngine::fast())),
+    ];
+    match OrtEngine::new(None, Provider::Cpu) {
+        Ok(engine) => engines.push(("ONNX Runtime", Box::new(engine))),
+        Err(error) => eprintln!("ONNX Runtime does not take part: {error}"),
+    }
+    engines
+}
+
+/// Parameters of a hand-written network, one slice a parameter in the order of the graph.
+fn parameters(mlp: &hand::Mlp<16, 64, 4>) -> [&[f32]; 6] {
+    [
+        mlp.w1.as_flattened(),
+        &mlp.b1,
+        mlp.w2.as_flattened(),
+        &mlp.b2,
+        mlp.w3.as_flattened(),
+        &mlp.b3,
+    ]
+}
 
 fn act(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("act 16-64-64-4 tanh");
-    let mut random = hand::Rng(0x9E37_79B9_7F4A_7C15);
-    let mlp = hand::Mlp::<16, 64, 4>::new(&mut random);
+    let mlp = hand::Mlp::<16, 64, 4>::new(&mut hand::Rng(SEED));
     let (mut x, mut y) = ([0.3f32; 16], [0.0f32; 4]);
     group.bench_function("hand-written", |bencher| {
         bencher.iter(|| {
@@ -18,20 +50,70 @@ fn act(criterion: &mut Criterion) {
         });
     });
     black_box(y);
+
+    let policy = mlp_64_tanh();
+    let mut graph = Graph::new();
+    let weights: Vec<_> = policy
+        .parameters()
+        .iter()
+        .map(|p| graph.input(&p.name, DType::F32, &p.shape).expect("a new name"))
+        .collect();
+    let observation = graph.input("observation", DType::F32, &[1, 16]).expect("a new name");
+    let action = policy
+        .distribution(&mut graph, &weights, observation, None)
+        .expect("the shapes fit")
+        .mean;
+    graph.output("action", action).expect("a new name");
+    for (name, engine) in engines() {
+        let mut program = engine.compile(&graph, &CompileOptions::default()).expect("it compiles");
+        set_parameters(program.as_mut(), &mlp);
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                program.set(6, &x).expect("sixteen values");
+                program.run().expect("it runs");
+                program.get(0, &mut y).expect("four values");
+                x[0] = 0.3 + 1e-3 * y[0];
+            });
+        });
+    }
     group.finish();
+}
+
+fn set_parameters(program: &mut dyn Program, mlp: &hand::Mlp<16, 64, 4>) {
+    for (index, values) in parameters(mlp).into_iter().enumerate() {
+        program.set(index, values).expect("as many values as parameters");
+    }
 }
 
 fn sgd_step(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("sgd step 16-64-64-4 tanh, batch 32");
-    let mut random = hand::Rng(0x9E37_79B9_7F4A_7C15);
+    let mut random = hand::Rng(SEED);
     let mut mlp = hand::Mlp::<16, 64, 4>::new(&mut random);
-    let mut scratch = hand::Scratch::new();
     let x = hand::fill::<32, 16>(&mut random, 1.0);
     let target = hand::fill::<32, 4>(&mut random, 1.0);
-    group.bench_function("hand-written", |bencher| {
-        bencher.iter(|| dispatched::sgd_step(&mut mlp, &mut scratch, &x, &target, 1e-3));
-    });
+    let (graph, resident) = sgd_step_graph(1e-3);
+    for (name, engine) in engines() {
+        let options = CompileOptions { resident: resident.clone(), ..CompileOptions::default() };
+        let mut program = engine.compile(&graph, &options).expect("it compiles");
+        set_parameters(program.as_mut(), &mlp);
+        program.set(6, x.as_flattened()).expect("x");
+        program.set(7, target.as_flattened()).expect("y");
+        group.bench_function(name, |bencher| bencher.iter(|| program.run().expect("it runs")));
+    }
+    hand_sgd_step(&mut group, &mut mlp, &x, &target);
     group.finish();
+}
+
+fn hand_sgd_step(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    mlp: &mut hand::Mlp<16, 64, 4>,
+    x: &[[f32; 16]; 32],
+    target: &[[f32; 4]; 32],
+) {
+    let mut scratch = hand::Scratch::new();
+    group.bench_function("hand-written", |bencher| {
+        bencher.iter(|| dispatched::sgd_step(mlp, &mut scratch, x, target, 1e-3));
+    });
 }
 
 criterion_group!(benches, act, sgd_step);
