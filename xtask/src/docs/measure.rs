@@ -1,0 +1,228 @@
+//! Measures what the README states, and writes it to `docs/figures.json`.
+//!
+//! Each part is one object of that file and can be measured by itself, so that a long training need not be repeated for a
+//! new benchmark. A part holds numbers as measured; only rounding happens here.
+
+use serde_json::{Map, Value, json};
+
+use crate::error::{AtPath, Error};
+use crate::firmware;
+use crate::firmware::toolchain::Choice;
+use crate::process::cargo;
+use crate::provide;
+use crate::workspace::Workspace;
+
+/// What can be measured, in order.
+pub(crate) const PARTS: [&str; 4] = ["sinusoid", "navigation", "speed", "firmware"];
+
+/// Seeds of every stochastic figure.
+const SEEDS: [u32; 3] = [0, 1, 2];
+
+/// Measures these parts (all when none is named) and writes them beside the others.
+pub(crate) fn run(workspace: &Workspace, parts: &[String]) -> Result<(), Error> {
+    let path = workspace.root().join("docs").join("figures.json");
+    let mut figures: Map<String, Value> = match std::fs::read_to_string(&path) {
+        Ok(text) => serde_json::from_str(&text)
+            .map_err(|error| Error::Check(format!("{} is not JSON: {error}", path.display())))?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Map::new(),
+        Err(error) => return Err(error).at(&path),
+    };
+    for part in PARTS {
+        if !parts.is_empty() && !parts.iter().any(|name| name == part) {
+            continue;
+        }
+        println!("== measuring {part}");
+        let measured = match part {
+            "sinusoid" => sinusoid(workspace)?,
+            "navigation" => navigation(workspace)?,
+            "speed" => speed(workspace)?,
+            _ => board(workspace)?,
+        };
+        figures.insert(part.to_owned(), measured);
+        // After each part: the next may take minutes, and may fail.
+        let text = serde_json::to_string_pretty(&figures).expect("maps of numbers and strings");
+        std::fs::write(&path, text + "\n").at(&path)?;
+    }
+    Ok(())
+}
+
+/// Both shot counts, each trained with three seeds and scored through its device image.
+fn sinusoid(workspace: &Workspace) -> Result<Value, Error> {
+    let mut shots = Map::new();
+    for count in [5, 10] {
+        let set = format!("family.sinusoid.shots={count}");
+        let name = format!("sinusoid-{count}");
+        shots.insert(format!("shots{count}"), trained(workspace, "sinusoid", &name, &["--set", &set])?);
+    }
+    Ok(Value::Object(shots))
+}
+
+fn navigation(workspace: &Workspace) -> Result<Value, Error> {
+    trained(workspace, "point-navigation", "point-navigation", &[])
+}
+
+/// Trains a recipe with each seed: the score after each step (mean of the seeds, and each), and what it took.
+fn trained(workspace: &Workspace, recipe: &str, name: &str, more: &[&str]) -> Result<Value, Error> {
+    let mut outcomes = Vec::new();
+    for seed in SEEDS {
+        let out = workspace.target().join("measure").join(format!("{name}-{seed}"));
+        let output = cargo(workspace)
+            .args(["run", "--release", "--quiet", "--package", "pliant-trainer", "--"])
+            .args(["train", recipe, "--seed", &seed.to_string(), "--json", "--out"])
+            .arg(&out)
+            .args(more)
+            .output()?;
+        let outcome: Value = serde_json::from_str(&output)
+            .map_err(|error| Error::Check(format!("`pliant train {recipe} --json` printed no JSON: {error}")))?;
+        println!("   seed {seed}: {}", scores(&outcome["adaptation"]).join("  "));
+        outcomes.push(outcome);
+    }
+    let steps = outcomes[0]["adaptation"].as_array().map_or(0, Vec::len);
+    let mut result = Map::new();
+    for index in 0..steps {
+        let means: Vec<f64> = numbers(&outcomes, |outcome| &outcome["adaptation"][index]["mean"]);
+        let step = &outcomes[0]["adaptation"][index]["step"];
+        let each: Vec<String> = means.iter().map(|mean| rounded(*mean)).collect();
+        result.insert(
+            format!("step{step}"),
+            json!({ "mean": rounded(means.iter().sum::<f64>() / means.len() as f64), "each": each.join(", ") }),
+        );
+    }
+    let seconds = numbers(&outcomes, |outcome| &outcome["seconds"]);
+    let environment_steps = numbers(&outcomes, |outcome| &outcome["train_env_steps"]);
+    result.insert("seconds".into(), format!("{:.0}", largest(&seconds)).into());
+    result.insert("millions".into(), format!("{:.1}", largest(&environment_steps) / 1e6).into());
+    result.insert("engine".into(), outcomes[0]["engine"].clone());
+    result.insert("tasks".into(), outcomes[0]["tasks"].clone());
+    Ok(Value::Object(result))
+}
+
+fn scores(adaptation: &Value) -> Vec<String> {
+    let steps = adaptation.as_array().map_or(&[][..], Vec::as_slice);
+    steps
+        .iter()
+        .filter_map(|step| step["mean"].as_f64())
+        .map(rounded)
+        .collect()
+}
+
+fn numbers(outcomes: &[Value], field: impl Fn(&Value) -> &Value) -> Vec<f64> {
+    outcomes.iter().filter_map(|outcome| field(outcome).as_f64()).collect()
+}
+
+fn largest(values: &[f64]) -> f64 {
+    values.iter().copied().fold(f64::NEG_INFINITY, f64::max)
+}
+
+/// Three significant digits.
+fn rounded(value: f64) -> String {
+    if value == 0.0 {
+        return "0".to_owned();
+    }
+    let whole = value.abs().log10().floor() as i32;
+    format!("{value:.*}", usize::try_from(2 - whole).unwrap_or(0))
+}
+
+/// The criterion benchmarks against peers, medians.
+fn speed(workspace: &Workspace) -> Result<Value, Error> {
+    let library = provide::onnxruntime::provide(workspace, true)?;
+    for bench in ["peers", "maml_step"] {
+        cargo(workspace)
+            .args(["bench", "--package", "pliant-benches", "--bench", bench])
+            .env("ORT_DYLIB_PATH", &library)
+            .run()?;
+    }
+    let act = Group::new(workspace, "act 16-64-64-4 tanh");
+    let sgd = Group::new(workspace, "sgd step 16-64-64-4 tanh, batch 32");
+    let maml = Group::new(workspace, "maml step sinusoid");
+    Ok(json!({
+        "act": {
+            "hand_ns": act.nanoseconds("hand-written")?,
+            "device_ns": act.nanoseconds("device image")?,
+            "device_ratio": act.ratio("device image", "hand-written")?,
+            "ort_ns": act.nanoseconds("ONNX Runtime")?,
+            "ort_ratio": act.ratio("ONNX Runtime", "device image")?,
+        },
+        "sgd": {
+            "hand_us": sgd.microseconds("hand-written")?,
+            "exact_us": sgd.microseconds("plan, exact")?,
+            "exact_ratio": sgd.ratio("plan, exact", "hand-written")?,
+            "fast_us": sgd.microseconds("plan, fast")?,
+            "fast_ratio": sgd.ratio("plan, fast", "hand-written")?,
+            "ort_us": sgd.microseconds("ONNX Runtime")?,
+        },
+        "maml": {
+            "plan_steps": maml.per_second("plan")?,
+            "ort_steps": maml.per_second("ort")?,
+        },
+    }))
+}
+
+/// The results of one criterion group.
+struct Group {
+    folder: std::path::PathBuf,
+}
+
+impl Group {
+    fn new(workspace: &Workspace, name: &str) -> Self {
+        Self {
+            folder: workspace.target().join("criterion").join(name),
+        }
+    }
+
+    /// Median, nanoseconds.
+    fn median(&self, bench: &str) -> Result<f64, Error> {
+        let path = self.folder.join(bench).join("new").join("estimates.json");
+        let text = std::fs::read_to_string(&path).at(&path)?;
+        let estimates: Value = serde_json::from_str(&text)
+            .map_err(|error| Error::Check(format!("{} is not JSON: {error}", path.display())))?;
+        estimates["median"]["point_estimate"]
+            .as_f64()
+            .ok_or_else(|| Error::Check(format!("{} holds no median", path.display())))
+    }
+
+    fn nanoseconds(&self, bench: &str) -> Result<String, Error> {
+        Ok(format!("{:.0}", self.median(bench)?))
+    }
+
+    fn microseconds(&self, bench: &str) -> Result<String, Error> {
+        Ok(format!("{:.1}", self.median(bench)? / 1e3))
+    }
+
+    fn per_second(&self, bench: &str) -> Result<String, Error> {
+        Ok(format!("{:.0}", 1e9 / self.median(bench)?))
+    }
+
+    fn ratio(&self, bench: &str, to: &str) -> Result<String, Error> {
+        Ok(format!("{:.2}", self.median(bench)? / self.median(to)?))
+    }
+}
+
+/// The firmware's own report: each `name: number ...` line under its name.
+fn board(workspace: &Workspace) -> Result<Value, Error> {
+    let report = firmware::report(workspace, Choice::Auto, true)?;
+    let mut result = Map::new();
+    for (name, value) in report.lines().filter_map(|line| line.split_once(": ")) {
+        let key: String = name
+            .chars()
+            .map(|letter| if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { '_' })
+            .collect();
+        let number: String = value.chars().take_while(|c| c.is_ascii_digit() || "+-.".contains(*c)).collect();
+        result.insert(key, if number.is_empty() { value.into() } else { number.into() });
+    }
+    Ok(Value::Object(result))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_significant_digits() {
+        assert_eq!(rounded(0.32654), "0.327");
+        assert_eq!(rounded(-11.084), "-11.1");
+        assert_eq!(rounded(-3.3349), "-3.33");
+        assert_eq!(rounded(12345.6), "12346");
+        assert_eq!(rounded(0.0), "0");
+    }
+}
