@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::docs::measure;
 use crate::error::Error;
 use crate::firmware::toolchain::Choice;
 use crate::test;
@@ -18,6 +19,8 @@ Chores:
   firmware         Build the firmware example, check the ELF, run it under the emulator, compare with the host
       --toolchain <rustup|debian|auto>   who compiles for the bare-metal target (default: auto)
       --no-install                       as above
+  measure [PART...]  Measure what the README states into docs/figures.json: sinusoid, navigation, speed, firmware
+                   (default: all; about half an hour on two cores)
   docs             Write the measured figures of docs/figures.json between the markers in README.md
       --check        only compare: fails when the README says something else
   deny             Licences and advisories of every dependency (needs cargo-deny)
@@ -36,6 +39,8 @@ pub(crate) enum Chore {
     OnnxRuntime,
     /// Build and run the firmware example.
     Firmware { toolchain: Choice, install: bool },
+    /// Measure what the README states; an empty list of parts means all of them.
+    Measure { parts: Vec<String> },
     /// Write or check the README's figures.
     Docs { check: bool },
     /// Run cargo-deny.
@@ -80,6 +85,13 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Chore, Er
                 }
             }
             Ok(Chore::Firmware { toolchain, install })
+        }
+        "measure" => {
+            let parts: Vec<String> = rest.collect();
+            match parts.iter().find(|part| !measure::PARTS.contains(&part.as_str())) {
+                None => Ok(Chore::Measure { parts }),
+                Some(other) => Err(Error::Usage(format!("measure does not know `{other}`"))),
+            }
         }
         "docs" => match (rest.next().as_deref(), rest.next()) {
             (None, _) => Ok(Chore::Docs { check: false }),

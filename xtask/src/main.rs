@@ -46,6 +46,7 @@ fn run() -> Result<ExitCode, Error> {
         Chore::Test { steps, install } => return test::run(&workspace, &steps, install),
         Chore::OnnxRuntime => println!("{}", provide::onnxruntime::provide(&workspace, true)?.display()),
         Chore::Firmware { toolchain, install } => firmware::build_and_run(&workspace, toolchain, install)?,
+        Chore::Measure { parts } => docs::measure::run(&workspace, &parts)?,
         Chore::Docs { check } => docs::figures::run(&workspace, check)?,
         Chore::Deny => process::cargo(&workspace)
             .args(["deny", "--all-features", "check"])

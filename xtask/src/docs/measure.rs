@@ -52,7 +52,10 @@ fn sinusoid(workspace: &Workspace) -> Result<Value, Error> {
     for count in [5, 10] {
         let set = format!("family.sinusoid.shots={count}");
         let name = format!("sinusoid-{count}");
-        shots.insert(format!("shots{count}"), trained(workspace, "sinusoid", &name, &["--set", &set])?);
+        shots.insert(
+            format!("shots{count}"),
+            trained(workspace, "sinusoid", &name, &["--set", &set])?,
+        );
     }
     Ok(Value::Object(shots))
 }
@@ -91,7 +94,10 @@ fn trained(workspace: &Workspace, recipe: &str, name: &str, more: &[&str]) -> Re
     let seconds = numbers(&outcomes, |outcome| &outcome["seconds"]);
     let environment_steps = numbers(&outcomes, |outcome| &outcome["train_env_steps"]);
     result.insert("seconds".into(), format!("{:.0}", largest(&seconds)).into());
-    result.insert("millions".into(), format!("{:.1}", largest(&environment_steps) / 1e6).into());
+    result.insert(
+        "millions".into(),
+        format!("{:.1}", largest(&environment_steps) / 1e6).into(),
+    );
     result.insert("engine".into(), outcomes[0]["engine"].clone());
     result.insert("tasks".into(), outcomes[0]["tasks"].clone());
     Ok(Value::Object(result))
@@ -205,9 +211,18 @@ fn board(workspace: &Workspace) -> Result<Value, Error> {
     for (name, value) in report.lines().filter_map(|line| line.split_once(": ")) {
         let key: String = name
             .chars()
-            .map(|letter| if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { '_' })
+            .map(|letter| {
+                if letter.is_ascii_alphanumeric() {
+                    letter.to_ascii_lowercase()
+                } else {
+                    '_'
+                }
+            })
             .collect();
-        let number: String = value.chars().take_while(|c| c.is_ascii_digit() || "+-.".contains(*c)).collect();
+        let number: String = value
+            .chars()
+            .take_while(|c| c.is_ascii_digit() || "+-.".contains(*c))
+            .collect();
         result.insert(key, if number.is_empty() { value.into() } else { number.into() });
     }
     Ok(Value::Object(result))

@@ -57,6 +57,13 @@ pub(crate) fn build_and_run(workspace: &Workspace, choice: Choice, install: bool
     }
 }
 
+/// Builds the firmware and runs it under the emulator: its report.
+pub(crate) fn report(workspace: &Workspace, choice: Choice, install: bool) -> Result<String, Error> {
+    let toolchain = toolchain::provide(choice, install)?;
+    provide::emulator::provide(install)?;
+    run::on_the_board(&build(workspace, &toolchain)?)
+}
+
 /// Runs every check that this machine can run.
 pub(crate) fn check(workspace: &Workspace, choice: Choice, install: bool) -> Result<Checked, Error> {
     let mut checks = Checks {
