@@ -3,9 +3,8 @@
 mod support;
 
 use pliant_compiler::graph::{DType, Graph, Tensor, ValueId};
-use pliant_compiler::image::{Bindings, LowerOptions, LoweredPlan, Place, lower};
+use pliant_compiler::image::{Bindings, LowerOptions, LoweredPlan, lower};
 use pliant_compiler::reference::{Tensor64, evaluate};
-use pliant_runtime::image::record::{Opcode, Record, Space, flags};
 use support::{Memory, Random, same_bits};
 
 /// Most elements of a generated value.
@@ -348,6 +347,10 @@ fn random_graphs_give_the_reference_values_and_the_same_bits_however_lowered() {
             unfused(),
             LowerOptions {
                 alignment: 16,
+                ..LowerOptions::default()
+            },
+            LowerOptions {
+                compact: true,
                 ..LowerOptions::default()
             },
             LowerOptions {

@@ -9,6 +9,7 @@ use super::writer::{ImageBuildError, ImageBuilder};
 use crate::adaptation::AdaptationError;
 use crate::adaptation::gradient::{DeviceGraph, GradientRule, StepSizes};
 use crate::graph::{DType, Graph, Tensor, ValueId};
+use crate::passes::simplify;
 use crate::policy::PolicyDescription;
 
 /// How a deployed policy adapts.
@@ -111,7 +112,7 @@ pub fn compile_policy(
         builder.state([1, 1, 1, policy.network.state()], ResetRule::Episode);
     }
     let act = act_graph(policy, parameters, &adapts)?;
-    builder.plan(PlanKind::Act, &act.graph, &act.bindings)?;
+    builder.plan(PlanKind::Act, &simplify(&act.graph), &act.bindings)?;
 
     if let Some(description) = adaptation {
         let objective = description.spec.objective().unwrap_or(Objective::Supervised);
@@ -132,6 +133,7 @@ pub fn compile_policy(
         spec.check().map_err(ImageBuildError::Adaptation)?;
         builder.adaptation(spec);
         builder.options(LowerOptions {
+            compact: true,
             max_macs_per_record: options.max_macs_per_record,
             ..LowerOptions::default()
         });
@@ -142,7 +144,7 @@ pub fn compile_policy(
             (PlanKind::Apply, rule.apply(&description.step_sizes)?),
             (PlanKind::Score, rule.score(rows, &frozen)?),
         ] {
-            builder.plan(kind, &device.graph, &device.bindings)?;
+            builder.plan(kind, &simplify(&device.graph), &device.bindings)?;
         }
     }
     builder.build()

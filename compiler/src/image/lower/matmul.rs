@@ -33,8 +33,32 @@ enum Left {
 impl Program<'_> {
     /// `a[.., m, k] x w[.., k, n]`, leading dimensions broadcast to those of `shape` (`[.., m, n]`).
     ///
-    /// A transposed or row-strided `a` is read as it lies; a `w` that is not dense is copied first.
+    /// A transposed or row-strided `a` is read as it lies; a `w` that is not dense is copied first. Where scratch counts
+    /// more than speed and it takes smaller copies, the transposed product is computed: the same sums.
     pub(crate) fn matmul(&mut self, a: &View, w: &View, extras: MatMulExtras, shape: &[usize]) -> View {
+        if !(self.compact && extras.bias.is_none() && extras.accumulate.is_none() && !right_fits(w)) {
+            return self.product(a, w, extras, shape);
+        }
+        let transposed = (w.swap_matrix(), a.swap_matrix());
+        let epilogue = extras
+            .epilogue
+            .map(|(function, view)| (function, view.broadcast(shape).swap_matrix()));
+        let mut copies = if right_fits(&transposed.1) { 0 } else { distinct(a) };
+        if let Some((_, view)) = epilogue.as_ref().filter(|(_, view)| !view.is_dense()) {
+            copies += view.len();
+        }
+        if copies >= distinct(w) {
+            let epilogue = epilogue.map(|(function, view)| (function, view.swap_matrix()));
+            return self.product(a, w, MatMulExtras { epilogue, ..extras }, shape);
+        }
+        let mut swapped = shape.to_vec();
+        swapped.swap(shape.len() - 1, shape.len() - 2);
+        let extras = MatMulExtras { epilogue, ..extras };
+        self.product(&transposed.0, &transposed.1, extras, &swapped)
+            .swap_matrix()
+    }
+
+    fn product(&mut self, a: &View, w: &View, extras: MatMulExtras, shape: &[usize]) -> View {
         let rank = shape.len();
         let leading = &shape[..rank - 2];
         let (mut m, n) = (shape[rank - 2], shape[rank - 1]);
@@ -52,9 +76,7 @@ impl Program<'_> {
         // Same sums in the same order, and a column is stored like a row.
         let (rows, columns) = (a.dims[rank - 2], a.dims[rank - 1]);
         if n == 1 && m > 1 && rows.stride == 1 && (k == 1 || columns.stride == m) && bias.is_none() {
-            let mut swap: SmallVec<[usize; 4]> = (0..rank).collect();
-            swap.swap(rank - 2, rank - 1);
-            (a, w) = (w.transpose(&swap), a.transpose(&swap));
+            (a, w) = (w.swap_matrix(), a.swap_matrix());
             (m, n) = (1, m);
         }
 
@@ -75,7 +97,7 @@ impl Program<'_> {
             }
         }
         if let Some(view) = bias.as_mut().filter(|view| n > 1 && view.dims[rank - 1].stride != 1) {
-            *view = self.dense_rows(view);
+            *view = self.dense_matrices(view);
         }
 
         let loops_of = |a: &View, w: &View, bias: &Option<View>| {
@@ -193,20 +215,9 @@ impl Program<'_> {
         target
     }
 
-    /// Every matrix of `view` row-major, matrices repeated where they were repeated.
+    /// The last two dimensions of `view` row-major without gaps; matrices repeated where they were repeated.
     fn dense_matrices(&mut self, view: &View) -> View {
         let split = view.dims.len() - 2;
-        self.dense_tail(view, split)
-    }
-
-    /// Every last dimension of `view` contiguous, repeated where it was repeated.
-    fn dense_rows(&mut self, view: &View) -> View {
-        let split = view.dims.len() - 2;
-        self.dense_tail(view, split)
-    }
-
-    /// Copies so that the dimensions from `split` on are written out densely; leading repeats stay repeats.
-    fn dense_tail(&mut self, view: &View, split: usize) -> View {
         let axes: SmallVec<[usize; 4]> = (0..view.dims.len())
             .filter(|&d| d >= split || view.dims[d].stride != 0)
             .collect();
@@ -226,6 +237,11 @@ impl Program<'_> {
             dims,
         }
     }
+}
+
+/// Elements of a view, repeats counted once.
+fn distinct(view: &View) -> usize {
+    view.dims.iter().filter(|d| d.stride != 0).map(|d| d.size).product()
 }
 
 /// How the matrices of `a` lie, if a record can read them so.

@@ -103,6 +103,8 @@ pub struct LowerOptions {
     pub fuse: bool,
     /// Scratch values start at multiples of this many elements; 16 suits wide vector units, 1 wastes nothing.
     pub alignment: usize,
+    /// Less scratch rather than the widest vectors: for devices. Same bits.
+    pub compact: bool,
     /// Records that cost more multiply-accumulates are split where the operation allows it.
     pub max_macs_per_record: Option<u64>,
 }
@@ -112,6 +114,7 @@ impl Default for LowerOptions {
         Self {
             fuse: true,
             alignment: 1,
+            compact: false,
             max_macs_per_record: None,
         }
     }
@@ -273,7 +276,7 @@ pub fn lower_with(
         items.fuse();
     }
 
-    let mut program = Program::new(pool);
+    let mut program = Program::new(pool, options.compact);
     let mut translator = Translator::new(&mut program, &items);
     for (port, slot) in graph.inputs().iter().zip(&inputs) {
         translator.bind(port.value.index(), slot);

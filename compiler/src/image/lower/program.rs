@@ -72,6 +72,8 @@ pub(crate) struct Program<'p> {
     pub(crate) buffers: Vec<Buffer>,
     pub(crate) steps: Vec<Step>,
     pub(crate) constants: &'p mut ConstantPool,
+    /// Scratch counts more than speed.
+    pub(crate) compact: bool,
     /// Dense copies already made of strided views.
     pub(super) dense_copies: HashMap<View, View>,
     /// The buffer that stands for each placed constant, by offset and length.
@@ -79,11 +81,12 @@ pub(crate) struct Program<'p> {
 }
 
 impl<'p> Program<'p> {
-    pub(crate) fn new(constants: &'p mut ConstantPool) -> Self {
+    pub(crate) fn new(constants: &'p mut ConstantPool, compact: bool) -> Self {
         Self {
             buffers: Vec::new(),
             steps: Vec::new(),
             constants,
+            compact,
             dense_copies: HashMap::new(),
             constant_buffers: HashMap::new(),
         }

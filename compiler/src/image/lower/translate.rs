@@ -198,15 +198,7 @@ impl<'t, 'p> Translator<'t, 'p> {
     }
 
     fn matmul(&mut self, form: MatMulForm, operands: &[View], shape: &[usize]) -> View {
-        let swapped = |view: &View| {
-            if !form.swap {
-                return view.clone();
-            }
-            let rank = view.dims.len();
-            let mut permutation: SmallVec<[usize; 4]> = (0..rank).collect();
-            permutation.swap(rank - 1, rank - 2);
-            view.transpose(&permutation)
-        };
+        let swapped = |view: &View| if form.swap { view.swap_matrix() } else { view.clone() };
         let mut rest = operands[2..].iter();
         let mut next = |present: bool| if present { rest.next().cloned() } else { None };
         let bias = next(form.bias);

@@ -120,6 +120,14 @@ impl View {
         }
     }
 
+    /// The last two dimensions the other way round.
+    pub(crate) fn swap_matrix(&self) -> Self {
+        let mut view = self.clone();
+        let rank = view.dims.len();
+        view.dims.swap(rank - 1, rank - 2);
+        view
+    }
+
     pub(crate) fn slice(&self, axis: usize, start: usize, length: usize) -> Self {
         let mut view = self.clone();
         view.offset += start * view.dims[axis].stride;
