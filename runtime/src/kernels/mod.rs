@@ -1,7 +1,7 @@
 //! The kernels a plan runs: one for each opcode, generic safe Rust, the same bits on every core.
 //!
-//! [`execute`] decodes records and borrows operands; the kernels only see slices. [`arch`] compiles the kernels for each
-//! instruction set and chooses one at run time. What the elementwise functions compute is in [`functions`].
+//! `execute` decodes records and borrows operands; the kernels only see slices. `arch` compiles the kernels for each
+//! instruction set and chooses one at run time. What the elementwise functions compute is in `functions`.
 
 mod arch;
 mod arithmetic;
