@@ -13,8 +13,8 @@ use crate::environment::{End, Navigation};
 
 /// What the robot is wired to. An image made for something else is refused.
 pub const WIRED: Interface<'static> = Interface {
-    observations: &[Port::new("x", "m"), Port::new("y", "m")],
-    actions: &[Port::new("dx", "m"), Port::new("dy", "m")],
+    observations: &[Port::new("x", ""), Port::new("y", "")],
+    actions: &[Port::new("dx", ""), Port::new("dy", "")],
     control_rate_hz: 10.0,
 };
 

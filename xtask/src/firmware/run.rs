@@ -8,8 +8,8 @@ use crate::process::Process;
 use crate::provide::emulator;
 use crate::workspace::Workspace;
 
-/// A run takes seconds; a firmware that hangs is stopped.
-const LIMIT_SECONDS: u64 = 300;
+/// A run takes half a minute on an idle machine; a firmware that hangs is stopped.
+const LIMIT_SECONDS: u64 = 600;
 
 /// Runs the ELF; returns its report when it ends with exit status 0.
 pub(crate) fn on_the_board(elf: &Path) -> Result<String, Error> {
