@@ -203,7 +203,9 @@ fn policy_gradient_steps() {
                 let reward = -(position[0] - 0.3).hypot(position[1] + 0.4);
                 let end = if index == 19 { End::Truncated } else { End::Continue };
                 learner.observe(&step, reward, end).unwrap();
-                (steps.push(step), rewards.push(reward), ends.push(end));
+                steps.push(step);
+                rewards.push(reward);
+                ends.push(end);
             }
         }
         let flat = |part: fn(&Step) -> &[f32]| steps.iter().flat_map(part).copied().collect::<Vec<f32>>();
