@@ -5,20 +5,22 @@ use pliant_compiler::graph::Tensor;
 use pliant_compiler::image::{AdaptationDescription, AlignedBytes, ImageBuildError, ImageOptions, compile_policy};
 use pliant_compiler::onnx::OnnxError;
 use pliant_runtime::contract::ContractError;
-use pliant_runtime::image::{Image, ImageError};
+use pliant_runtime::image::{AdaptationSpec, Image, ImageError};
 
 use super::{IMAGE_FILE, onnx};
 use crate::algorithms::{Learned, NamedTensor};
 use crate::deployment;
-use crate::eval::{EvalError, TaskRange, adapt_to_tasks};
+use crate::eval::{EvalError, TaskRange, adapt_to_environments, adapt_to_tasks};
 use crate::recipe::{Family, Recipe};
-use crate::tasks::{SinusoidFamily, Split};
+use crate::tasks::{NavigationFamily, SinusoidFamily, Split};
 
-/// Validation tasks that calibrate the trust region.
-const CALIBRATION_TASKS: u64 = 500;
-/// The trust region is this quantile of the changes on validation tasks, times [`CALIBRATION_MARGIN`].
-const CALIBRATION_QUANTILE: f64 = 0.99;
-const CALIBRATION_MARGIN: f32 = 1.5;
+/// Validation tasks that calibrate the guards of a supervised family.
+const SUPERVISED_TASKS: u64 = 500;
+/// Validation tasks that calibrate the guards of a control family, whose tasks cost thousands of environment steps each.
+const CONTROL_TASKS: u64 = 60;
+/// A guard is this quantile of what it limits on validation tasks, times [`GUARD_MARGIN`].
+const GUARD_QUANTILE: f64 = 0.99;
+const GUARD_MARGIN: f32 = 1.5;
 /// Records of the learning plans that cost more multiply-accumulates are split, so that `adapt_some` can share a control
 /// loop: about a millisecond on a 168 MHz Cortex-M4F.
 const MAX_MACS_PER_RECORD: u64 = 20_000;
@@ -45,21 +47,29 @@ pub enum ExportError {
     /// The adaptation to be exported cannot be built.
     #[error("cannot build the exported adaptation: {0}")]
     Adaptation(#[from] pliant_compiler::adaptation::AdaptationError),
-    /// The trust region could not be calibrated.
-    #[error("cannot calibrate the trust region: {0}")]
+    /// The guards could not be calibrated.
+    #[error("cannot calibrate the guards: {0}")]
     Calibration(#[from] EvalError),
 }
 
-/// The device image and the ONNX models of a trained policy, by file name.
+/// What [`export`] gives.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Exported {
+    /// The device image and the ONNX models, by file name.
+    pub files: Vec<(&'static str, Vec<u8>)>,
+    /// Environment steps that the calibration of the guards simulated.
+    pub env_steps: u64,
+}
+
+/// The device image and the ONNX models of a trained policy. The guards of the image are calibrated on validation tasks.
 ///
 /// # Errors
 /// [`ExportError`]; for parameters that are not finite, for instance.
-pub fn export(recipe: &Recipe, learned: &Learned, threads: usize) -> Result<Vec<(&'static str, Vec<u8>)>, ExportError> {
+pub fn export(recipe: &Recipe, learned: &Learned, threads: usize) -> Result<Exported, ExportError> {
     let step_sizes = step_sizes(learned);
     let contract = deployment::contract(recipe)?;
     let policy = deployment::policy(recipe);
     let parameters: Vec<Tensor> = learned.parameters.iter().map(tensor).collect();
-    let mut spec = deployment::adaptation_spec(recipe, &learned.step_scales);
     let options = ImageOptions {
         max_macs_per_record: Some(MAX_MACS_PER_RECORD),
         card: Some(format!("{}: {}", recipe.name, recipe.description)),
@@ -72,11 +82,9 @@ pub fn export(recipe: &Recipe, learned: &Learned, threads: usize) -> Result<Vec<
         };
         compile_policy(&policy, &parameters, Some(&adaptation), &contract, &options)
     };
-    let mut image = build(spec)?;
-    if let Some(region) = trust_region(recipe, &image, threads)? {
-        spec.trust_region = region;
-        image = build(spec)?;
-    }
+    let spec = deployment::adaptation_spec(recipe, &learned.step_scales);
+    let (spec, env_steps) = calibrate(recipe, spec, build, threads)?;
+    let image = build(spec)?;
     let models = onnx::models(
         recipe,
         &contract,
@@ -84,35 +92,73 @@ pub fn export(recipe: &Recipe, learned: &Learned, threads: usize) -> Result<Vec<
         &step_sizes,
         &learned.step_scales,
     )?;
-    Ok(models.into_iter().chain([(IMAGE_FILE, image)]).collect())
+    Ok(Exported {
+        files: models.into_iter().chain([(IMAGE_FILE, image)]).collect(),
+        env_steps,
+    })
 }
 
-/// The trust region: how far adaptation moves the parameters on validation tasks, with a margin. `None` leaves it open.
-fn trust_region(recipe: &Recipe, image: &[u8], threads: usize) -> Result<Option<f32>, ExportError> {
+/// Sets the guards from what adaptation does on validation tasks, and counts the environment steps that took.
+fn calibrate(
+    recipe: &Recipe,
+    spec: AdaptationSpec,
+    build: impl Fn(AdaptationSpec) -> Result<Vec<u8>, ImageBuildError>,
+    threads: usize,
+) -> Result<(AdaptationSpec, u64), ExportError> {
+    let range = |tasks| TaskRange {
+        split: Split::Validation,
+        seed: recipe.seed,
+        tasks,
+    };
     match &recipe.family {
         Family::Sinusoid(settings) => {
-            let bytes = AlignedBytes::new(image);
-            let image = Image::new_checked(&bytes)?;
-            let range = TaskRange {
-                split: Split::Validation,
-                seed: recipe.seed,
-                tasks: CALIBRATION_TASKS,
-            };
-            let outcomes = adapt_to_tasks(&image, &SinusoidFamily::new(settings), range, threads)?;
-            let mut changes: Vec<f32> = outcomes
-                .iter()
-                .filter(|task| task.accepted)
-                .map(|task| task.change)
-                .collect();
-            changes.sort_by(f32::total_cmp);
-            let rank = ((changes.len() as f64 * CALIBRATION_QUANTILE) as usize).min(changes.len().saturating_sub(1));
-            Ok(changes
-                .get(rank)
-                .map(|change| change * CALIBRATION_MARGIN)
-                .filter(|region| *region > 0.0))
+            let bytes = AlignedBytes::new(&build(spec)?);
+            let (image, family) = (Image::new_checked(&bytes)?, SinusoidFamily::new(settings));
+            let outcomes = adapt_to_tasks(&image, &family, range(SUPERVISED_TASKS), threads)?;
+            let trust_region = guard(outcomes.iter().map(|task| task.change).collect());
+            Ok((AdaptationSpec { trust_region, ..spec }, 0))
         }
-        // The guard of a policy gradient is the divergence of the policy, not the distance of its parameters.
-        Family::Navigation(_) => Ok(None),
+        Family::Navigation(settings) => {
+            // The divergence is measured only where it has a limit.
+            let bytes = AlignedBytes::new(&build(AdaptationSpec {
+                kl_limit: f32::MAX,
+                ..spec
+            })?);
+            let (image, family) = (Image::new_checked(&bytes)?, NavigationFamily::new(settings));
+            let trajectories = settings.evaluation_trajectories;
+            let outcomes = adapt_to_environments(&image, &family, range(CONTROL_TASKS), trajectories, threads)?;
+            let trust_region = guard(outcomes.iter().flat_map(|task| task.changes.iter().copied()).collect());
+            let kl_limit = guard(
+                outcomes
+                    .iter()
+                    .flat_map(|task| task.divergences.iter().copied())
+                    .collect(),
+            );
+            let env_steps = outcomes.iter().map(|task| task.env_steps).sum();
+            Ok((
+                AdaptationSpec {
+                    trust_region,
+                    kl_limit,
+                    ..spec
+                },
+                env_steps,
+            ))
+        }
+    }
+}
+
+/// The limit that these values calibrate; open where there is none.
+fn guard(mut values: Vec<f32>) -> f32 {
+    values.retain(|value| value.is_finite());
+    values.sort_by(f32::total_cmp);
+    let rank = (values.len() as f64 * GUARD_QUANTILE) as usize;
+    let limit = values
+        .get(rank.min(values.len().saturating_sub(1)))
+        .map_or(0.0, |value| value * GUARD_MARGIN);
+    if limit > 0.0 && limit.is_finite() {
+        limit
+    } else {
+        f32::INFINITY
     }
 }
 
@@ -139,4 +185,44 @@ fn step_sizes(learned: &Learned) -> StepSizes {
 
 fn tensor(named: &NamedTensor) -> Tensor {
     Tensor::f32(&named.shape, named.values.as_slice()).expect("a named tensor is as long as its shape says")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guard_is_the_upper_quantile_with_a_margin() {
+        assert_eq!(
+            guard((1..=200).map(|value| value as f32).rev().collect()),
+            199.0 * GUARD_MARGIN
+        );
+        assert_eq!(guard(vec![2.0]), 2.0 * GUARD_MARGIN);
+        assert_eq!(guard(vec![f32::NAN, 1.0]), GUARD_MARGIN);
+        assert_eq!(guard(Vec::new()), f32::INFINITY);
+        assert_eq!(
+            guard(vec![0.0; 5]),
+            f32::INFINITY,
+            "a policy that never moves has nothing to guard"
+        );
+    }
+
+    #[test]
+    fn equal_step_sizes_are_one_number() {
+        let named = |shape: &[usize], values: &[f32]| NamedTensor {
+            name: "x".into(),
+            shape: shape.to_vec(),
+            values: values.to_vec(),
+        };
+        let parameters = vec![named(&[2], &[1.0, 2.0]), named(&[1], &[3.0])];
+        let learned = |step_sizes| Learned {
+            parameters: parameters.clone(),
+            step_sizes,
+            step_scales: vec![1.0],
+        };
+        let fixed = learned(vec![named(&[], &[0.1]), named(&[], &[0.1])]);
+        assert_eq!(step_sizes(&fixed), StepSizes::Uniform(0.1));
+        let mixed = learned(vec![named(&[], &[0.1]), named(&[1], &[0.2])]);
+        assert_eq!(step_sizes(&mixed), StepSizes::PerElement(vec![0.1, 0.1, 0.2]));
+    }
 }

@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 use pliant_compiler::image::{AlignedBytes, InspectError};
 use pliant_runtime::image::{Image, ImageError};
 
-pub use export::{ExportError, export};
+pub use export::{ExportError, Exported, export};
 
 use crate::recipe::{self, Recipe, RecipeError};
 

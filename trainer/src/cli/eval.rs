@@ -11,8 +11,9 @@ use crate::eval::{EvalOptions, evaluate};
 use crate::report::adaptation_table;
 
 const AFTER_HELP: &str = "\
-The device image acts and adapts through the same runtime that a microcontroller runs, with the same bits. Held-out tasks
-come from a stream that training never draws from.
+The device image acts and adapts through the same runtime that a microcontroller
+runs, with the same bits. Held-out tasks come from a stream that training never
+draws from.
 
 Examples:
   pliant eval models/sinusoid

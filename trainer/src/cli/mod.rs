@@ -17,12 +17,13 @@ use error::CliError;
 
 const AFTER_HELP: &str = "\
 Examples:
-  pliant train sinusoid                    train, export, evaluate; into runs/sinusoid
-  pliant train my-recipe.toml --seed 1     a recipe of your own
-  pliant eval models/sinusoid --tasks 500  adapt a bundle's device image on held-out tasks
-  pliant inspect models/sinusoid           what the device image holds and costs
+  pliant train sinusoid                train, export, evaluate into runs/sinusoid
+  pliant train my-recipe.toml --seed 1  a recipe of your own
+  pliant eval models/sinusoid           adapt a device image on held-out tasks
+  pliant inspect models/sinusoid        what a device image holds and costs
 
-Exit codes: 0 done, 1 failed, 2 refused (usage, recipe or bundle), 130 interrupted and saved.";
+Exit codes: 0 done; 1 failed; 2 refused (usage, recipe or bundle); 130 interrupted
+and saved.";
 
 /// Meta-trains policies that keep learning on the device.
 #[derive(Debug, Parser)]

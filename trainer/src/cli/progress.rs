@@ -9,7 +9,7 @@ use crate::algorithms::Iteration;
 
 /// Between two lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(15);
-/// Weight of the newest measurement in the smoothed one that is shown.
+/// Least weight of the newest measurement in the smoothed one that is shown.
 const SMOOTHING: f32 = 0.02;
 
 pub(super) struct Progress {
@@ -49,7 +49,7 @@ impl Progress {
         };
         let shown = self
             .headline
-            .map_or(value, |before| before + SMOOTHING * (value - before));
+            .map_or(value, |before| before + self.newest_weight() * (value - before));
         self.headline = Some(shown);
         if let Some(bar) = &self.bar {
             bar.set_position(completed);
@@ -63,6 +63,11 @@ impl Progress {
                 self.total
             );
         }
+    }
+
+    /// Short runs are smoothed over fewer iterations.
+    fn newest_weight(&self) -> f32 {
+        (10.0 / self.total as f32).clamp(SMOOTHING, 0.5)
     }
 
     /// Says something above the bar.

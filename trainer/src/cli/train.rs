@@ -26,13 +26,14 @@ const PLOT_FILE: &str = "plot.svg";
 const CARD_FILE: &str = "card.md";
 
 const AFTER_HELP: &str = "\
-Recipes that come with pliant: point-navigation, sinusoid. A recipe is one TOML file; copy one from models/ to write your
-own. Unknown fields and values out of range are refused by name.
+Recipes that come with pliant: point-navigation, sinusoid. A recipe is one TOML
+file; copy one from models/ to write your own. Unknown fields and values out of
+range are refused by name.
 
 Examples:
   pliant train point-navigation
-  pliant train sinusoid --set family.sinusoid.shots=5 --seed 2 --out runs/five-shots
-  pliant train sinusoid --resume           go on after Ctrl-C
+  pliant train sinusoid --set family.sinusoid.shots=5 --out runs/five-shots
+  pliant train sinusoid --resume               go on after Ctrl-C
   pliant train my-recipe.toml --engine ort --json";
 
 #[derive(Debug, Args)]
@@ -81,9 +82,10 @@ struct Outcome<'a> {
     iterations: u64,
     /// Training, without export and evaluation.
     seconds: f64,
+    /// Of meta-training and of the calibration of the guards; the evaluation counts its own.
     train_env_steps: u64,
     bundle: &'a Path,
-    #[serde(flatten)]
+    /// Of the deployed image; absent for a run that was interrupted.
     evaluation: Option<&'a Evaluation>,
     interrupted: bool,
 }
@@ -107,7 +109,7 @@ pub(super) fn run(args: &TrainArgs) -> Result<(), CliError> {
 
     let mut run = Run::start(args, &source, &recipe, &out, threads)?;
     let finished = run.train()?;
-    let training = report::Training {
+    let mut training = report::Training {
         engine: run.learner.engine(),
         completed: run.learner.completed(),
         iterations: run.learner.iterations(),
@@ -145,13 +147,15 @@ pub(super) fn run(args: &TrainArgs) -> Result<(), CliError> {
         training.completed, training.seconds
     );
     let learned = run.learner.learned()?;
-    let files = bundle::export(&recipe, &learned, threads).map_err(BundleError::from)?;
+    let exported = bundle::export(&recipe, &learned, threads).map_err(BundleError::from)?;
+    training.environment_steps += exported.env_steps;
+    outcome.train_env_steps = training.environment_steps;
     let write = |name: &str, bytes: &[u8]| {
         let path = out.join(name);
         write_atomically(&path, bytes).map_err(|source| BundleError::Write { path, source })
     };
     write(RECIPE_FILE, source.text.as_bytes())?;
-    for (name, bytes) in &files {
+    for (name, bytes) in &exported.files {
         write(name, bytes)?;
     }
 
