@@ -84,11 +84,7 @@ fn learning_curve(
     }
     chart
         .configure_series_labels()
-        .position(if evaluation.lower_is_better {
-            SeriesLabelPosition::UpperRight
-        } else {
-            SeriesLabelPosition::LowerRight
-        })
+        .position(SeriesLabelPosition::MiddleRight)
         .background_style(WHITE.mix(0.8))
         .border_style(BLACK.mix(0.2))
         .draw()?;
@@ -160,11 +156,7 @@ fn adaptation_curve(area: &DrawingArea<SVGBackend<'_>, Shift>, evaluation: &Eval
     if curves.len() > 1 {
         chart
             .configure_series_labels()
-            .position(if evaluation.lower_is_better {
-                SeriesLabelPosition::UpperRight
-            } else {
-                SeriesLabelPosition::LowerRight
-            })
+            .position(SeriesLabelPosition::MiddleRight)
             .background_style(WHITE.mix(0.8))
             .border_style(BLACK.mix(0.2))
             .draw()?;
@@ -199,6 +191,7 @@ fn short(value: f64) -> String {
         magnitude if !(1e-3..1e5).contains(&magnitude) => format!("{value:.0e}"),
         magnitude if magnitude >= 10.0 => format!("{value:.0}"),
         magnitude if magnitude >= 1.0 => format!("{value:.1}"),
+        magnitude if magnitude >= 0.1 => format!("{value:.2}"),
         _ => format!("{value:.3}"),
     }
 }
