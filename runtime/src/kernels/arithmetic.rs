@@ -4,7 +4,8 @@
 pub(super) trait Ops {
     /// Whether sums may be taken in another order.
     const REASSOCIATE: bool;
-    /// Whether products and sums are rounded once.
+    /// Whether products and sums are rounded once: for tiles that name their instructions.
+    #[cfg_attr(not(all(feature = "std", target_arch = "x86_64")), allow(dead_code))]
     const FUSED: bool;
     /// `sum + a * b`.
     fn add_product(sum: f32, a: f32, b: f32) -> f32;

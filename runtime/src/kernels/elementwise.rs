@@ -34,28 +34,24 @@ trait Function<const N: usize> {
     fn apply(&self, operands: [&[f32]; N], out: &mut [f32]);
 }
 
-/// `out[i] = function(a[i])`.
-#[inline(always)]
-fn map1(a: &[f32], out: &mut [f32], function: impl Fn(f32) -> f32) {
-    for (out, &a) in out.iter_mut().zip(a) {
-        *out = function(a);
-    }
-}
-
-/// `out[i] = function(a[i], b[i])`.
-#[inline(always)]
-fn map2(a: &[f32], b: &[f32], out: &mut [f32], function: impl Fn(f32, f32) -> f32) {
-    for ((out, &a), &b) in out.iter_mut().zip(a).zip(b) {
-        *out = function(a, b);
-    }
-}
-
-/// `out[i] = function(a[i], b[i], c[i])`.
-#[inline(always)]
-fn map3(a: &[f32], b: &[f32], c: &[f32], out: &mut [f32], function: impl Fn(f32, f32, f32) -> f32) {
-    for (((out, &a), &b), &c) in out.iter_mut().zip(a).zip(b).zip(c) {
-        *out = function(a, b, c);
-    }
+/// `map!(out, a, b => value)` is `out[i] = value` for each element of `a` and `b`. A macro, not a function that takes a
+/// closure: a closure is a function of its own, compiled for the baseline wherever it is not inlined.
+macro_rules! map {
+    ($out:ident, $a:ident => $value:expr) => {
+        for (out, &$a) in $out.iter_mut().zip($a) {
+            *out = $value;
+        }
+    };
+    ($out:ident, $a:ident, $b:ident => $value:expr) => {
+        for ((out, &$a), &$b) in $out.iter_mut().zip($a).zip($b) {
+            *out = $value;
+        }
+    };
+    ($out:ident, $a:ident, $b:ident, $c:ident => $value:expr) => {
+        for (((out, &$a), &$b), &$c) in $out.iter_mut().zip($a).zip($b).zip($c) {
+            *out = $value;
+        }
+    };
 }
 
 /// A unary function and its parameters.
@@ -70,24 +66,24 @@ impl Function<1> for UnaryFunction {
     fn apply(&self, [a]: [&[f32]; 1], out: &mut [f32]) {
         let [p, q] = self.parameters;
         match self.function {
-            Unary::Identity => map1(a, out, |a| a),
-            Unary::Neg => map1(a, out, |a| -a),
-            Unary::Abs => map1(a, out, f32::abs),
-            Unary::Sqrt => map1(a, out, f::sqrt),
-            Unary::Exp => map1(a, out, f::exp),
-            Unary::Log => map1(a, out, f::log),
-            Unary::Sin => map1(a, out, f::sin),
-            Unary::Cos => map1(a, out, f::cos),
-            Unary::Tanh => map1(a, out, f::tanh),
-            Unary::Sigmoid => map1(a, out, f::sigmoid),
-            Unary::Relu => map1(a, out, f::relu),
-            Unary::Softplus => map1(a, out, f::softplus),
-            Unary::Not => map1(a, out, |a| 1.0 - a),
-            Unary::Clip => map1(a, out, |a| f::clip(a, p, q)),
-            Unary::Reciprocal => map1(a, out, |a| 1.0 / a),
-            Unary::Square => map1(a, out, |a| a * a),
-            Unary::Affine => map1(a, out, |a| a * p + q),
-            Unary::Sign => map1(a, out, f::sign),
+            Unary::Identity => map!(out, a => a),
+            Unary::Neg => map!(out, a => -a),
+            Unary::Abs => map!(out, a => a.abs()),
+            Unary::Sqrt => map!(out, a => f::sqrt(a)),
+            Unary::Exp => map!(out, a => f::exp(a)),
+            Unary::Log => map!(out, a => f::log(a)),
+            Unary::Sin => map!(out, a => f::sin(a)),
+            Unary::Cos => map!(out, a => f::cos(a)),
+            Unary::Tanh => map!(out, a => f::tanh(a)),
+            Unary::Sigmoid => map!(out, a => f::sigmoid(a)),
+            Unary::Relu => map!(out, a => f::relu(a)),
+            Unary::Softplus => map!(out, a => f::softplus(a)),
+            Unary::Not => map!(out, a => 1.0 - a),
+            Unary::Clip => map!(out, a => f::clip(a, p, q)),
+            Unary::Reciprocal => map!(out, a => 1.0 / a),
+            Unary::Square => map!(out, a => a * a),
+            Unary::Affine => map!(out, a => a * p + q),
+            Unary::Sign => map!(out, a => f::sign(a)),
         }
     }
 }
@@ -96,21 +92,21 @@ impl Function<2> for Binary {
     #[inline(always)]
     fn apply(&self, [a, b]: [&[f32]; 2], out: &mut [f32]) {
         match self {
-            Self::Add => map2(a, b, out, |a, b| a + b),
-            Self::Sub => map2(a, b, out, |a, b| a - b),
-            Self::Mul => map2(a, b, out, |a, b| a * b),
-            Self::Div => map2(a, b, out, |a, b| a / b),
-            Self::Pow => map2(a, b, out, f::pow),
-            Self::Min => map2(a, b, out, f::min),
-            Self::Max => map2(a, b, out, f::max),
-            Self::Greater => map2(a, b, out, |a, b| f::truth(a > b)),
-            Self::Less => map2(a, b, out, |a, b| f::truth(a < b)),
-            Self::Equal => map2(a, b, out, |a, b| f::truth(a == b)),
-            Self::And => map2(a, b, out, |a, b| f::truth((a != 0.0) & (b != 0.0))),
-            Self::Or => map2(a, b, out, |a, b| f::truth((a != 0.0) | (b != 0.0))),
-            Self::TanhGradient => map2(a, b, out, |a, b| a * (1.0 - b * b)),
-            Self::ReluGradient => map2(a, b, out, |a, b| f::relu_gradient(a, b)),
-            Self::SigmoidGradient => map2(a, b, out, |a, b| a * (b * (1.0 - b))),
+            Self::Add => map!(out, a, b => a + b),
+            Self::Sub => map!(out, a, b => a - b),
+            Self::Mul => map!(out, a, b => a * b),
+            Self::Div => map!(out, a, b => a / b),
+            Self::Pow => map!(out, a, b => f::pow(a, b)),
+            Self::Min => map!(out, a, b => f::min(a, b)),
+            Self::Max => map!(out, a, b => f::max(a, b)),
+            Self::Greater => map!(out, a, b => f::truth(a > b)),
+            Self::Less => map!(out, a, b => f::truth(a < b)),
+            Self::Equal => map!(out, a, b => f::truth(a == b)),
+            Self::And => map!(out, a, b => f::truth((a != 0.0) & (b != 0.0))),
+            Self::Or => map!(out, a, b => f::truth((a != 0.0) | (b != 0.0))),
+            Self::TanhGradient => map!(out, a, b => a * (1.0 - b * b)),
+            Self::ReluGradient => map!(out, a, b => f::relu_gradient(a, b)),
+            Self::SigmoidGradient => map!(out, a, b => a * (b * (1.0 - b))),
         }
     }
 }
@@ -119,9 +115,9 @@ impl Function<3> for Ternary {
     #[inline(always)]
     fn apply(&self, [a, b, c]: [&[f32]; 3], out: &mut [f32]) {
         match self {
-            Self::Where => map3(a, b, c, out, |a, b, c| if a != 0.0 { b } else { c }),
-            Self::AddProduct => map3(a, b, c, out, |a, b, c| a + b * c),
-            Self::SubProduct => map3(a, b, c, out, |a, b, c| a - b * c),
+            Self::Where => map!(out, a, b, c => if a != 0.0 { b } else { c }),
+            Self::AddProduct => map!(out, a, b, c => a + b * c),
+            Self::SubProduct => map!(out, a, b, c => a - b * c),
         }
     }
 }
@@ -132,8 +128,8 @@ pub(super) fn unary(function: UnaryFunction, a: Source<'_>, out: &mut [f32]) {
     match a {
         Source::Values(a) => function.apply([a], out),
         Source::Output => {
-            for block in out.chunks_mut(BLOCK) {
-                let mut buffer = [0.0; BLOCK];
+            let mut buffer = [0.0; SHORT];
+            for block in out.chunks_mut(SHORT) {
                 let old = copy_into(&mut buffer, block);
                 function.apply([old], block);
             }
@@ -156,16 +152,20 @@ pub(super) fn ternary(function: Ternary, dims: [usize; 3], operands: [Strided<'_
 /// `out[i] = function(out[i], operand[i])`: the epilogue of a matrix product.
 #[inline(always)]
 pub(super) fn epilogue(function: Binary, operand: &[f32], out: &mut [f32]) {
-    for (block, operand) in out.chunks_mut(BLOCK).zip(operand.chunks(BLOCK)) {
-        let mut buffer = [0.0; BLOCK];
+    let mut buffer = [0.0; SHORT];
+    for (block, operand) in out.chunks_mut(SHORT).zip(operand.chunks(SHORT)) {
         let old = copy_into(&mut buffer, block);
         function.apply([old, operand], block);
     }
 }
 
-/// Copies `values` to the front of the buffer.
+/// Copies `values` to the front of the buffer. A copy of constant length where it fills the buffer.
 #[inline(always)]
-fn copy_into<'b>(buffer: &'b mut [f32; BLOCK], values: &[f32]) -> &'b [f32] {
+fn copy_into<'b, const LEN: usize>(buffer: &'b mut [f32; LEN], values: &[f32]) -> &'b [f32] {
+    if let Some(whole) = values.first_chunk::<LEN>() {
+        *buffer = *whole;
+        return buffer;
+    }
     for (to, &from) in buffer.iter_mut().zip(values) {
         *to = from;
     }

@@ -83,7 +83,7 @@ fn exp_with_tail(x: f32, tail: f32) -> f32 {
     y * power_of_two(half) * power_of_two(n.wrapping_sub(half))
 }
 
-/// e^x. Error up to 2 ulp; below -103.98 zero, above 88.73 infinity.
+/// e^x. Error below 1 ulp; below -103.98 zero, above 88.73 infinity.
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
     exp_with_tail(x, 0.0)
@@ -102,7 +102,7 @@ fn split_exponent(x: f32) -> (f32, f32) {
     (mantissa, exponent as f32)
 }
 
-/// Natural logarithm. Error up to 1 ulp; zero gives minus infinity, negative numbers NaN.
+/// Natural logarithm. Error below 1 ulp; zero gives minus infinity, negative numbers NaN.
 #[inline(always)]
 pub(crate) fn log(x: f32) -> f32 {
     let (mantissa, k) = split_exponent(x);
@@ -201,8 +201,9 @@ fn reduce_angle(x: f32) -> (f32, i32) {
     let r = x - k * 1.570_312_5;
     let r = r - k * 4.837_512_969_970_703_125e-4;
     let r = r - k * 7.549_789_948_768_648e-8;
-    // Only for angles past the stated range: the result stays in [-1, 1].
-    (clip(r, -0.785_5, 0.785_5), quadrant)
+    // A little past pi/4 where the quarter turn was rounded the other way. Past the stated range of angles this keeps the
+    // result in [-1, 1].
+    (clip(r, -0.787, 0.787), quadrant)
 }
 
 /// Sine of `r` in [-pi/4, pi/4], polynomial of Cephes `sinf`.
@@ -246,7 +247,8 @@ pub(crate) fn cos(x: f32) -> f32 {
     turn(r, quadrant.wrapping_add(1))
 }
 
-/// Hyperbolic tangent: rational approximation (coefficients of Eigen and XLA), absolute error below 3e-7, never past 1.
+/// Hyperbolic tangent: rational approximation (coefficients of Eigen and XLA), absolute error below
+/// 4.5e-7, up to 7 ulp also near zero, never past 1.
 #[inline(always)]
 pub(super) fn tanh(x: f32) -> f32 {
     let x = clip(x, -7.905_311, 7.905_311);
@@ -265,7 +267,7 @@ pub(super) fn tanh(x: f32) -> f32 {
     x * p / q
 }
 
-/// Logistic function as `0.5 tanh(0.5 x) + 0.5`: absolute error below 2e-7.
+/// Logistic function as `0.5 tanh(0.5 x) + 0.5`: absolute error below 3e-7.
 #[inline(always)]
 pub(super) fn sigmoid(x: f32) -> f32 {
     0.5 * tanh(0.5 * x) + 0.5

@@ -241,7 +241,9 @@ tiles! {
 
 /// Computes one tile: `ROWS` x `COLUMNS` sums held in registers.
 /// `None` if a slice is too short, which the checks of the plan rule out.
-#[inline(always)]
+// A function of its own where registers are few and code is dear; elsewhere part of each instruction set's kernel.
+#[cfg_attr(target_arch = "arm", inline(never))]
+#[cfg_attr(not(target_arch = "arm"), inline(always))]
 pub(super) fn portable_tile<O: Ops, const ROWS: usize, const COLUMNS: usize, const TRANSPOSED: bool>(
     p: &Product<'_>,
     row: usize,

@@ -26,7 +26,7 @@ pub(super) fn run<O: Ops>(p: &Reduce<'_>, out: &mut [f32]) {
     match p.function {
         Function::Sum if p.inner == 1 && O::REASSOCIATE => sum_rows_any_order(p, out),
         Function::Sum => run_with(p, out, 0.0, |sum, value| sum + value),
-        Function::Max => run_with(p, out, f32::NEG_INFINITY, f::max),
+        Function::Max => run_with(p, out, f32::NEG_INFINITY, |largest, value| f::max(largest, value)),
     }
     if p.scale != 1.0 {
         out.iter_mut().for_each(|out| *out *= p.scale);
