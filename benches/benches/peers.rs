@@ -93,7 +93,10 @@ fn sgd_step(criterion: &mut Criterion) {
     let target = hand::fill::<32, 4>(&mut random, 1.0);
     let (graph, resident) = sgd_step_graph(1e-3);
     for (name, engine) in engines() {
-        let options = CompileOptions { resident: resident.clone(), ..CompileOptions::default() };
+        let options = CompileOptions {
+            resident: resident.clone(),
+            ..CompileOptions::default()
+        };
         let mut program = engine.compile(&graph, &options).expect("it compiles");
         set_parameters(program.as_mut(), &mlp);
         program.set(6, x.as_flattened()).expect("x");
