@@ -232,15 +232,16 @@ impl Source {
                     origin: self.origin.clone(),
                     message: error.to_string(),
                 })?;
+        // Sections that are not there are made; if they are none of a recipe's, parsing refuses them by name.
         let mut item = document.as_item_mut();
         for key in path.trim().split('.') {
+            if item.is_none() {
+                *item = toml_edit::Item::Table(toml_edit::Table::new());
+            }
             let table = item
                 .as_table_like_mut()
                 .ok_or_else(|| refuse("the path goes through something not a table"))?;
             item = table.entry(key).or_insert(toml_edit::Item::None);
-            if item.is_none() && key != path.trim().rsplit('.').next().unwrap_or(key) {
-                return Err(refuse(&format!("the recipe has no section `{key}`")));
-            }
         }
         match item.as_value_mut() {
             // Keep what surrounds the value: the comment after it.

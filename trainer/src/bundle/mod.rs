@@ -11,7 +11,7 @@
 //!
 //! | model | inputs | outputs |
 //! |---|---|---|
-//! | `policy.onnx` | `observation` `[batch, n]` | `action` `[batch, m]`; `log_std` `[m]` where actions are sampled |
+//! | `policy.onnx` | `observation` `[batch, n]` | `action` `[batch, m]`; `action_log_std` `[m]` where actions are sampled |
 //! | `adapt.onnx` | the row fields `[rows, width]`, `row_weight` `[rows]`, `step_scale` `[1]` | `next.NAME` for each parameter |
 //! | `score.onnx` | the row fields, `row_weight` | `score` `[1]` |
 //!

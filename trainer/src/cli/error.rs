@@ -69,6 +69,8 @@ impl CliError {
 
     pub(super) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
+            Self::Bundle(BundleError::Export(_) | BundleError::Write { .. }) => 1,
+            Self::Eval(EvalError::Family { .. } | EvalError::Image(_)) => 2,
             Self::Recipe(_)
             | Self::Bundle(_)
             | Self::OtherRecipe { .. }
