@@ -113,13 +113,16 @@ fn overrides_that_lead_nowhere_are_refused() {
     assert!(matches!(source.set("seed.low=1"), Err(RecipeError::Override { .. })));
     // A leaf that does not exist is found when the recipe is parsed.
     source.set("seeds=1").unwrap();
-    assert!(
-        source
-            .parse()
-            .unwrap_err()
-            .to_string()
-            .contains("unknown field `seeds`")
-    );
+    let message = source.parse().unwrap_err().to_string();
+    assert!(message.contains("unknown field `seeds`"), "{message}");
+    let mut source = sinusoid();
+    source.set("algorithms.maml.tasks=1").unwrap();
+    let message = source.parse().unwrap_err().to_string();
+    assert!(message.contains("unknown field `algorithms`"), "{message}");
+    // A section that only has defaults may be missing.
+    let mut source = sinusoid();
+    source.set("checkpoint.every_seconds=7").unwrap();
+    assert_eq!(source.parse().unwrap().checkpoint.every_seconds, 7);
 }
 
 #[test]
