@@ -74,7 +74,7 @@ impl<'a> Image<'a> {
         ensure(header.version == FORMAT_VERSION, ImageError::Version(header.version))?;
         let length = header.length as usize;
         ensure(
-            length % SECTION_ALIGNMENT == 0 && length >= Header::BYTES,
+            length.is_multiple_of(SECTION_ALIGNMENT) && length >= Header::BYTES,
             ImageError::Length,
         )?;
         let bytes = bytes.get(..length).ok_or(ImageError::Truncated)?;

@@ -13,6 +13,12 @@ const DEPTH: usize = 256;
 /// Rows in one panel: its outputs are still cached when the activation comes.
 const PANEL: usize = 128;
 
+/// So few columns that they do not fill a vector.
+const FEW: usize = 4;
+
+/// Whether the buffer of [`swapped_panel`] is worth its stack: not where there are no vectors to fill.
+const SWAPS: bool = cfg!(not(target_arch = "arm"));
+
 /// A decoded record; slices are exactly as long as the dimensions and strides reach.
 pub(super) struct MatMul<'a> {
     pub(super) a: &'a [f32],
@@ -59,6 +65,9 @@ pub(super) struct Product<'a> {
     pub(super) a_row: usize,
     /// From the first term of the block.
     pub(super) w: &'a [f32],
+    /// From term to term in `w`.
+    pub(super) w_row: usize,
+    /// Columns, and from row to row in the output.
     pub(super) n: usize,
     pub(super) depth: usize,
     pub(super) start: Start<'a>,
@@ -72,11 +81,8 @@ pub(super) trait Tiles {
 
 #[inline(always)]
 pub(super) fn run<O: Ops, T: Tiles>(p: &MatMul<'_>, out: &mut [f32]) {
-    let area = p.m.wrapping_mul(p.n);
-    if area == 0 {
-        return;
-    }
-    for (b, out) in out.chunks_exact_mut(area).enumerate() {
+    let area = p.m.wrapping_mul(p.n).max(1);
+    for (b, out) in out.chunks_mut(area).enumerate() {
         let from = |values: &'_ [f32], stride: usize| b.wrapping_mul(stride).min(values.len());
         let a = p.a.get(from(p.a, p.a_batch)..).unwrap_or(&[]);
         let w = p.w.get(from(p.w, p.w_batch)..).unwrap_or(&[]);
@@ -88,68 +94,110 @@ pub(super) fn run<O: Ops, T: Tiles>(p: &MatMul<'_>, out: &mut [f32]) {
         let epilogue = p
             .epilogue
             .map(|(function, operand)| (function, operand.get(b.wrapping_mul(area)..).unwrap_or(&[])));
-        matrix::<O, T>(p, a, w, start, epilogue, out);
+        for (index, out) in out.chunks_mut(PANEL.wrapping_mul(p.n).max(1)).enumerate() {
+            let i = index.wrapping_mul(PANEL);
+            let rows = p.m.wrapping_sub(i).min(PANEL);
+            if SWAPS && p.transposed && p.n <= FEW && rows >= 4 * FEW {
+                swapped_panel::<O, T>(p, a, w, start, i, rows, out);
+            } else {
+                panel::<O, T>(p, a, w, start, i, rows, out);
+            }
+            if p.activation != Unary::Identity {
+                elementwise::unary(
+                    UnaryFunction {
+                        function: p.activation,
+                        parameters: [0.0; 2],
+                    },
+                    Source::Output,
+                    out,
+                );
+            }
+            if let Some((function, operand)) = epilogue {
+                elementwise::epilogue(function, operand.get(i.wrapping_mul(p.n)..).unwrap_or(&[]), out);
+            }
+        }
     }
 }
 
+/// Rows `i` to `i + rows`, one block of terms after the other.
 #[inline(always)]
-fn matrix<O: Ops, T: Tiles>(
+fn panel<O: Ops, T: Tiles>(
+    p: &MatMul<'_>,
+    a: &[f32],
+    w: &[f32],
+    mut start: Start<'_>,
+    i: usize,
+    rows: usize,
+    out: &mut [f32],
+) {
+    let mut done = 0;
+    while done < p.k {
+        let depth = (p.k - done).min(DEPTH);
+        let first = if p.transposed {
+            done.wrapping_mul(p.a_row).wrapping_add(i)
+        } else {
+            i.wrapping_mul(p.a_row).wrapping_add(done)
+        };
+        let product = Product {
+            a: a.get(first..).unwrap_or(&[]),
+            a_row: p.a_row,
+            w: w.get(done.wrapping_mul(p.n)..).unwrap_or(&[]),
+            w_row: p.n,
+            n: p.n,
+            depth,
+            start,
+        };
+        if p.transposed {
+            T::panel::<O, true>(&product, rows, out);
+        } else {
+            T::panel::<O, false>(&product, rows, out);
+        }
+        start = Start::Output;
+        done += depth;
+    }
+}
+
+/// As [`panel`] for a transposed `a` and few columns: computes the transposed output, in which the rows of `a` take the
+/// place of `w` and fill whole vectors. Each sum has the same terms in the same order.
+#[inline(always)]
+fn swapped_panel<O: Ops, T: Tiles>(
     p: &MatMul<'_>,
     a: &[f32],
     w: &[f32],
     start: Start<'_>,
-    epilogue: Option<(Binary, &[f32])>,
+    i: usize,
+    rows: usize,
     out: &mut [f32],
 ) {
-    let panel_len = PANEL.wrapping_mul(p.n);
-    if panel_len == 0 {
-        return;
-    }
-    for (index, out) in out.chunks_mut(panel_len).enumerate() {
-        let i = index.wrapping_mul(PANEL);
-        let rows = p.m.wrapping_sub(i).min(PANEL);
-        let mut start = start;
-        let mut done = 0;
-        while done < p.k {
-            let depth = (p.k - done).min(DEPTH);
-            let first = if p.transposed {
-                done.wrapping_mul(p.a_row).wrapping_add(i)
-            } else {
-                i.wrapping_mul(p.a_row).wrapping_add(done)
-            };
-            let product = Product {
-                a: a.get(first..).unwrap_or(&[]),
-                a_row: p.a_row,
-                w: w.get(done.wrapping_mul(p.n)..).unwrap_or(&[]),
-                n: p.n,
-                depth,
-                start,
-            };
-            if p.transposed {
-                T::panel::<O, true>(&product, rows, out);
-            } else {
-                T::panel::<O, false>(&product, rows, out);
+    let mut buffer = [0.0f32; FEW * PANEL];
+    for (j, column) in buffer.chunks_mut(rows.max(1)).take(p.n).enumerate() {
+        match start {
+            Start::Zero => {}
+            Start::Bias(bias) => column.fill(bias.get(j).copied().unwrap_or(0.0)),
+            Start::Output => {
+                let old = out.get(j..).unwrap_or(&[]).iter().step_by(p.n.max(1));
+                column.iter_mut().zip(old).for_each(|(to, &from)| *to = from);
             }
-            start = Start::Output;
-            done += depth;
         }
-        if p.activation != Unary::Identity {
-            elementwise::unary(
-                UnaryFunction {
-                    function: p.activation,
-                    parameters: [0.0; 2],
-                },
-                Source::Output,
-                out,
-            );
-        }
-        if let Some((function, operand)) = epilogue {
-            elementwise::epilogue(
-                function,
-                operand.get(index.wrapping_mul(panel_len)..).unwrap_or(&[]),
-                out,
-            );
-        }
+    }
+    let mut done = 0;
+    while done < p.k {
+        let depth = (p.k - done).min(DEPTH);
+        let product = Product {
+            a: w.get(done.wrapping_mul(p.n)..).unwrap_or(&[]),
+            a_row: p.n,
+            w: a.get(done.wrapping_mul(p.a_row).wrapping_add(i)..).unwrap_or(&[]),
+            w_row: p.a_row,
+            n: rows,
+            depth,
+            start: Start::Output,
+        };
+        T::panel::<O, true>(&product, p.n, &mut buffer);
+        done += depth;
+    }
+    for (j, column) in buffer.chunks(rows.max(1)).take(p.n).enumerate() {
+        let to = out.get_mut(j..).unwrap_or_default().iter_mut().step_by(p.n.max(1));
+        to.zip(column).for_each(|(to, &from)| *to = from);
     }
 }
 
@@ -273,7 +321,7 @@ pub(super) fn portable_tile<O: Ops, const ROWS: usize, const COLUMNS: usize, con
                     sums[i][j] = O::add_product(sums[i][j], a[i], w[j]);
                 }
             }
-            w_at = w_at.wrapping_add(p.n);
+            w_at = w_at.wrapping_add(p.w_row);
             a_at = a_at.wrapping_add(p.a_row);
         }
     } else {
@@ -291,7 +339,7 @@ pub(super) fn portable_tile<O: Ops, const ROWS: usize, const COLUMNS: usize, con
                     sums[i][j] = O::add_product(sums[i][j], a, w[j]);
                 }
             }
-            w_at = w_at.wrapping_add(p.n);
+            w_at = w_at.wrapping_add(p.w_row);
         }
     }
     let mut at = row.wrapping_mul(p.n).wrapping_add(column);

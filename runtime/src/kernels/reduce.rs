@@ -25,21 +25,27 @@ const ROWS: usize = 8;
 pub(super) fn run<O: Ops>(p: &Reduce<'_>, out: &mut [f32]) {
     match p.function {
         Function::Sum if p.inner == 1 && O::REASSOCIATE => sum_rows_any_order(p, out),
-        Function::Sum => run_with(p, out, 0.0, |sum, value| sum + value),
-        Function::Max => run_with(p, out, f32::NEG_INFINITY, |largest, value| f::max(largest, value)),
+        Function::Sum => run_with::<false>(p, out),
+        Function::Max => run_with::<true>(p, out),
     }
     if p.scale != 1.0 {
         out.iter_mut().for_each(|out| *out *= p.scale);
     }
 }
 
+/// The larger (`MAX`) or the sum.
 #[inline(always)]
-fn run_with(p: &Reduce<'_>, out: &mut [f32], start: f32, combine: impl Fn(f32, f32) -> f32 + Copy) {
+fn combine<const MAX: bool>(a: f32, b: f32) -> f32 {
+    if MAX { f::max(a, b) } else { a + b }
+}
+
+#[inline(always)]
+fn run_with<const MAX: bool>(p: &Reduce<'_>, out: &mut [f32]) {
     if !p.accumulate {
-        out.fill(start);
+        out.fill(if MAX { f32::NEG_INFINITY } else { 0.0 });
     }
     if p.inner == 1 {
-        rows(p.a, p.reduced, out, combine);
+        rows::<MAX>(p.a, p.reduced, out);
         return;
     }
     let plane = p.reduced.wrapping_mul(p.inner).max(1);
@@ -48,13 +54,13 @@ fn run_with(p: &Reduce<'_>, out: &mut [f32], start: f32, combine: impl Fn(f32, f
         while column < p.inner {
             let left = p.inner - column;
             column = column.wrapping_add(if left >= WIDE {
-                columns::<WIDE>(a, p.inner, column, out, combine)
+                columns::<MAX, WIDE>(a, p.inner, column, out)
             } else if left >= NARROW {
-                columns::<NARROW>(a, p.inner, column, out, combine)
+                columns::<MAX, NARROW>(a, p.inner, column, out)
             } else if left >= 4 {
-                columns::<4>(a, p.inner, column, out, combine)
+                columns::<MAX, 4>(a, p.inner, column, out)
             } else {
-                columns::<1>(a, p.inner, column, out, combine)
+                columns::<MAX, 1>(a, p.inner, column, out)
             });
         }
     }
@@ -62,13 +68,7 @@ fn run_with(p: &Reduce<'_>, out: &mut [f32], start: f32, combine: impl Fn(f32, f
 
 /// Reduces `WIDTH` columns and gives `WIDTH`.
 #[inline(always)]
-fn columns<const WIDTH: usize>(
-    a: &[f32],
-    inner: usize,
-    column: usize,
-    out: &mut [f32],
-    combine: impl Fn(f32, f32) -> f32,
-) -> usize {
+fn columns<const MAX: bool, const WIDTH: usize>(a: &[f32], inner: usize, column: usize, out: &mut [f32]) -> usize {
     if let Some(out) = out.get_mut(column..).and_then(|out| out.first_chunk_mut::<WIDTH>()) {
         let mut sums = *out;
         for row in a.chunks_exact(inner.max(1)) {
@@ -76,7 +76,7 @@ fn columns<const WIDTH: usize>(
                 break;
             };
             for j in 0..WIDTH {
-                sums[j] = combine(sums[j], row[j]);
+                sums[j] = combine::<MAX>(sums[j], row[j]);
             }
         }
         *out = sums;
@@ -86,7 +86,7 @@ fn columns<const WIDTH: usize>(
 
 /// Reduces rows to one value each, several rows side by side: each still in index order.
 #[inline(always)]
-fn rows(a: &[f32], reduced: usize, out: &mut [f32], combine: impl Fn(f32, f32) -> f32 + Copy) {
+fn rows<const MAX: bool>(a: &[f32], reduced: usize, out: &mut [f32]) {
     let reduced = reduced.max(1);
     let (groups, last) = out.as_chunks_mut::<ROWS>();
     let mut rest = a;
@@ -102,13 +102,13 @@ fn rows(a: &[f32], reduced: usize, out: &mut [f32], combine: impl Fn(f32, f32) -
         for i in 0..reduced {
             for (sum, lane) in sums.iter_mut().zip(&lanes) {
                 let Some(&value) = lane.get(i) else { return };
-                *sum = combine(*sum, value);
+                *sum = combine::<MAX>(*sum, value);
             }
         }
         *group = sums;
     }
     for (out, row) in last.iter_mut().zip(rest.chunks_exact(reduced)) {
-        *out = row.iter().fold(*out, |sum, &value| combine(sum, value));
+        *out = row.iter().fold(*out, |sum, &value| combine::<MAX>(sum, value));
     }
 }
 

@@ -64,7 +64,7 @@ macro_rules! vector_tile {
                                 if O::FUSED { $fma(a, w[v], sums[i][v]) } else { $add(sums[i][v], $mul(a, w[v])) };
                         }
                     }
-                    w_at = w_at.wrapping_add(p.n);
+                    w_at = w_at.wrapping_add(p.w_row);
                     a_at = a_at.wrapping_add(p.a_row);
                 }
                 let mut at = row.wrapping_mul(p.n).wrapping_add(column);
@@ -128,9 +128,9 @@ tiles! {
             2 = portable_tile => 2: [8, 1],
             4 = avx512_4::tile => 1: [8, 1],
             8 = avx512_8::tile => 1: [8, 1],
-            16 = avx512_16::tile => 1: [8, 4, 1],
-            32 = avx512_16::tile => 2: [8, 4, 1],
-            48 = avx512_16::tile => 3: [8, 4, 1]
+            16 = avx512_16::tile => 1: [8, 4, 2, 1],
+            32 = avx512_16::tile => 2: [8, 4, 2, 1],
+            48 = avx512_16::tile => 3: [8, 4, 2, 1]
         }
     }
 }
