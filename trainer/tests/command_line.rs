@@ -400,6 +400,18 @@ fn what_cannot_be_trained_is_refused_with_a_sentence() {
 }
 
 #[test]
+fn an_engine_asked_for_and_missing_says_how_to_get_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = Command::new(PLIANT)
+        .args(["train", "sinusoid", "--engine", "ort", "--out"])
+        .arg(folder.path())
+        .env("ORT_DYLIB_PATH", folder.path().join("libonnxruntime.so"))
+        .output()
+        .unwrap();
+    fails(&output, 1, &["libonnxruntime.so", "--engine plan"]);
+}
+
+#[test]
 fn what_is_no_bundle_is_refused_with_a_sentence() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);

@@ -5,6 +5,8 @@ mod adam;
 mod clip;
 mod schedule;
 mod sgd;
+#[cfg(test)]
+mod tests;
 
 pub use adam::{AdamStep, adam, adam_step_size};
 pub use clip::{clip_elements, clip_norm};
