@@ -56,7 +56,7 @@ struct Rows {
 }
 
 /// Parameters and observations `[trajectories, observation_width]` to `mean` `[trajectories, action_width]` and
-/// `log_std` `[action_width]`.
+/// `log_std_floored` `[action_width]`.
 ///
 /// # Errors
 /// What the policy refuses; [`TrainError::Deterministic`].
@@ -69,7 +69,7 @@ pub fn act_graph(problem: &Problem) -> Result<Graph, TrainError> {
         .policy
         .distribution(&mut graph, &parameters, observations, None)?;
     graph.output("mean", distribution.mean)?;
-    graph.output("log_std", distribution.log_std.ok_or(TrainError::Deterministic)?)?;
+    graph.output("log_std_floored", distribution.log_std.ok_or(TrainError::Deterministic)?)?;
     Ok(graph)
 }
 
