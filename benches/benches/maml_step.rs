@@ -6,6 +6,8 @@
 
 #[path = "../../compiler/tests/cases/mod.rs"]
 mod cases;
+// A benchmark uses one of the graphs.
+#[allow(dead_code)]
 #[path = "../../trainer/tests/conformance/maml.rs"]
 mod maml;
 
@@ -14,7 +16,14 @@ use pliant_trainer::engine::{CompileOptions, Engine, OrtEngine, PlanEngine, Prog
 
 /// The step, compiled, with inputs set.
 fn program(engine: &dyn Engine) -> Box<dyn Program> {
-    let graph = maml::training_step(&maml::Size { tasks: 25, shots: 10, hidden: 40 }, 1);
+    let graph = maml::training_step(
+        &maml::Size {
+            tasks: 25,
+            shots: 10,
+            hidden: 40,
+        },
+        1,
+    );
     let options = CompileOptions::resident(maml::resident(&graph));
     let mut program = engine.compile(&graph, &options).expect("the step compiles");
     for (index, (_, value)) in maml::inputs(&graph, 1).iter().enumerate() {
@@ -43,7 +52,9 @@ fn maml_step(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("second-order MAML step");
     for engine in engines {
         let mut program = program(&*engine);
-        let batches: Vec<usize> = (0..program.inputs().len()).filter(|&i| program.inputs()[i].shape.len() == 3).collect();
+        let batches: Vec<usize> = (0..program.inputs().len())
+            .filter(|&i| program.inputs()[i].shape.len() == 3)
+            .collect();
         let rows: Vec<f32> = (0..250).map(|i| (i as f32 * 0.37).sin()).collect();
         group.bench_function(engine.name(), |bencher| {
             bencher.iter(|| {
