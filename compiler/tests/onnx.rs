@@ -282,13 +282,10 @@ fn what_pliant_does_not_read_is_a_typed_error_that_names_the_node() {
     let undefined = refused(&|m| node(m).input[0] = "z".to_owned());
     assert!(matches!(undefined, OnnxError::UndefinedValue { .. }));
     let arity = refused(&|m| node(m).input.push("x".to_owned()));
-    assert!(matches!(
-        arity,
-        OnnxError::Graph {
-            reason: GraphError::Operator { .. },
-            ..
-        }
-    ));
+    let OnnxError::Graph { reason, .. } = arity else {
+        panic!("{arity}")
+    };
+    assert!(matches!(*reason, GraphError::Operator { .. }), "{reason}");
     let dtype = refused(&|m| {
         let input = &mut m.graph.as_mut().unwrap().input[0];
         input.r#type.as_mut().unwrap().tensor_type.as_mut().unwrap().elem_type = 10;

@@ -100,7 +100,7 @@ pub enum OnnxError {
         /// The node.
         node: String,
         /// Why.
-        reason: GraphError,
+        reason: Box<GraphError>,
     },
     /// A graph that cannot be written with a symbolic number of rows.
     #[error("node {node:?} depends on the number of {dimension}: {problem}")]
@@ -114,5 +114,11 @@ pub enum OnnxError {
     },
     /// The caller's graph could not be built.
     #[error("the graph could not be built")]
-    Build(#[from] GraphError),
+    Build(#[source] Box<GraphError>),
+}
+
+impl From<GraphError> for OnnxError {
+    fn from(error: GraphError) -> Self {
+        Self::Build(Box::new(error))
+    }
 }

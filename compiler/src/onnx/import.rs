@@ -226,7 +226,7 @@ impl<'m> Reader<'m> {
                 .push_exact(op, &operands)
                 .map_err(|reason| OnnxError::Graph {
                     node: name.clone(),
-                    reason,
+                    reason: Box::new(reason),
                 })?,
         };
         if tensor::elements(self.graph.shape(value)).is_none() {
