@@ -180,7 +180,7 @@ fn equals_the_step(bytes: &[u8]) {
             evaluate(&step(rows).unwrap(), &named).unwrap()
         );
     }
-    let missing = import(&bytes).unwrap_err();
+    let missing = import(bytes).unwrap_err();
     assert_eq!(
         missing,
         OnnxError::SymbolicDimension {

@@ -86,24 +86,19 @@ impl OrtEngine {
     }
 
     fn session(&self, model: &[u8]) -> ort::Result<Session> {
-        let builder = Session::builder(&self.environment)?
-            .with_intra_threads(1)
-            .and_then(|builder| builder.with_inter_threads(1))
-            .and_then(|builder| builder.with_intra_op_spinning(false));
-        let builder = match self.provider {
-            Provider::Cpu => builder,
-            Provider::Cuda { device } => {
-                let cuda = ep::CUDA::default()
-                    .with_device_id(device)
-                    .with_tf32(false)
-                    .build()
-                    .error_on_failure();
-                builder
-                    .and_then(|builder| builder.with_execution_providers([cuda]))
-                    .and_then(|builder| builder.with_disable_cpu_fallback())
-            }
-        };
-        builder?.commit_from_memory(model)
+        let mut builder = Session::builder(&self.environment)?
+            .with_intra_threads(1)?
+            .with_inter_threads(1)?
+            .with_intra_op_spinning(false)?;
+        if let Provider::Cuda { device } = self.provider {
+            let cuda = ep::CUDA::default()
+                .with_device_id(device)
+                .with_tf32(false)
+                .build()
+                .error_on_failure();
+            builder = builder.with_execution_providers([cuda])?.with_disable_cpu_fallback()?;
+        }
+        builder.commit_from_memory(model)
     }
 }
 

@@ -30,8 +30,7 @@ pub(crate) fn check(found: &[f32], expected: &Tensor64, bar: f64) -> Result<(), 
     };
     for (index, (&a, &b)) in found.iter().zip(&expected.data).enumerate() {
         let error = (f64::from(a) - b).abs();
-        // Written so that NaN fails.
-        if !(error <= allowed) {
+        if error.is_nan() || error > allowed {
             return Err(format!(
                 "element {index} is {a} instead of {b}: off by {error:.2e}, allowed {allowed:.2e}"
             ));
