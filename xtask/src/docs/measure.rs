@@ -77,14 +77,17 @@ fn trained(workspace: &Workspace, recipe: &str, name: &str, more: &[&str]) -> Re
             .output()?;
         let outcome: Value = serde_json::from_str(&output)
             .map_err(|error| Error::Check(format!("`pliant train {recipe} --json` printed no JSON: {error}")))?;
-        println!("   seed {seed}: {}", scores(&outcome["adaptation"]).join("  "));
+        println!(
+            "   seed {seed}: {}",
+            scores(&outcome["evaluation"]["adaptation"]).join("  ")
+        );
         outcomes.push(outcome);
     }
-    let steps = outcomes[0]["adaptation"].as_array().map_or(0, Vec::len);
+    let steps = outcomes[0]["evaluation"]["adaptation"].as_array().map_or(0, Vec::len);
     let mut result = Map::new();
     for index in 0..steps {
-        let means: Vec<f64> = numbers(&outcomes, |outcome| &outcome["adaptation"][index]["mean"]);
-        let step = &outcomes[0]["adaptation"][index]["step"];
+        let means: Vec<f64> = numbers(&outcomes, |outcome| &outcome["evaluation"]["adaptation"][index]["mean"]);
+        let step = &outcomes[0]["evaluation"]["adaptation"][index]["step"];
         let each: Vec<String> = means.iter().map(|mean| rounded(*mean)).collect();
         result.insert(
             format!("step{step}"),
@@ -99,7 +102,7 @@ fn trained(workspace: &Workspace, recipe: &str, name: &str, more: &[&str]) -> Re
         format!("{:.1}", largest(&environment_steps) / 1e6).into(),
     );
     result.insert("engine".into(), outcomes[0]["engine"].clone());
-    result.insert("tasks".into(), outcomes[0]["tasks"].clone());
+    result.insert("tasks".into(), outcomes[0]["evaluation"]["tasks"].clone());
     Ok(Value::Object(result))
 }
 
