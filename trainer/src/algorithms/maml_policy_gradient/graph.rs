@@ -69,7 +69,10 @@ pub fn act_graph(problem: &Problem) -> Result<Graph, TrainError> {
         .policy
         .distribution(&mut graph, &parameters, observations, None)?;
     graph.output("mean", distribution.mean)?;
-    graph.output("log_std_floored", distribution.log_std.ok_or(TrainError::Deterministic)?)?;
+    graph.output(
+        "log_std_floored",
+        distribution.log_std.ok_or(TrainError::Deterministic)?,
+    )?;
     Ok(graph)
 }
 
