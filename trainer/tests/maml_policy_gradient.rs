@@ -69,7 +69,7 @@ fn outer_gradient_agrees_with_finite_differences() {
         outputs[count..]
             .iter()
             .zip(weights)
-            .map(|(loss, weight)| f64::from(weight as f32) * loss.data[0])
+            .map(|(loss, weight)| f64::from(weight) * loss.data[0])
             .sum::<f64>()
     };
     let step = 1e-5;
