@@ -9,7 +9,11 @@ use std::hint::black_box;
 use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main, measurement::WallTime};
 use pliant_benches::hand_kernels::{self as hand, dispatched};
 use pliant_benches::{mlp_64_tanh, sgd_step_graph};
-use pliant_compiler::graph::{DType, Graph};
+use pliant_compiler::graph::{DType, Graph, Tensor};
+use pliant_compiler::image::{AlignedBytes, ImageOptions, compile_policy};
+use pliant_runtime::contract::{Channel, Contract};
+use pliant_runtime::image::Image;
+use pliant_runtime::policy::{Policy, Status, act_workspace_len};
 use pliant_trainer::engine::{CompileOptions, Engine, OrtEngine, PlanEngine, Program, Provider};
 
 const SEED: u64 = 0x9E37_79B9_7F4A_7C15;
@@ -50,6 +54,7 @@ fn act(criterion: &mut Criterion) {
         });
     });
     black_box(y);
+    device_image(&mut group, &mlp);
 
     let policy = mlp_64_tanh();
     let mut graph = Graph::new();
@@ -77,6 +82,41 @@ fn act(criterion: &mut Criterion) {
         });
     }
     group.finish();
+}
+
+/// What firmware calls: raw observation in, physical action out, through contract, checks and the image's plan.
+fn device_image(group: &mut BenchmarkGroup<'_, WallTime>, mlp: &hand::Mlp<16, 64, 4>) {
+    let policy = mlp_64_tanh();
+    let tensors: Vec<Tensor> = policy
+        .parameters()
+        .iter()
+        .zip(parameters(mlp))
+        .map(|(p, values)| Tensor::f32(&p.shape, values).expect("as many values as the shape says"))
+        .collect();
+    let mut contract = Contract::new(1000.0);
+    for index in 0..16 {
+        let channel = Channel::observation(&format!("sensor{index}"), "rad");
+        contract.observe(channel).expect("room for sixteen");
+    }
+    for index in 0..4 {
+        let channel = Channel::action(&format!("motor{index}"), "N m");
+        contract.actuate(channel).expect("room for four");
+    }
+    let bytes = compile_policy(&policy, &tensors, None, &contract, &ImageOptions::default()).expect("it compiles");
+    let bytes = AlignedBytes::new(&bytes);
+    let image = Image::new_checked(&bytes).expect("a fresh image");
+    let mut memory = vec![0.0; act_workspace_len(&bytes)];
+    let mut loaded = Policy::act_only(&image, None, &mut memory).expect("enough memory");
+    let (mut actor, _) = loaded.split();
+    let (mut x, mut y) = ([0.3f32; 16], [0.0f32; 4]);
+    group.bench_function("device image", |bencher| {
+        bencher.iter(|| {
+            let status = actor.act(&x, &mut y);
+            debug_assert_eq!(status, Status::Ok);
+            x[0] = 0.3 + 1e-3 * y[0];
+        });
+    });
+    assert_eq!(actor.act(&x, &mut y), Status::Ok, "not the safe action");
 }
 
 fn set_parameters(program: &mut dyn Program, mlp: &hand::Mlp<16, 64, 4>) {

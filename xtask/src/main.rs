@@ -2,7 +2,7 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | [`test`] | `cargo xtask test`: every check of the project, cheapest first, with counts |
+//! | [`mod@test`] | `cargo xtask test`: every check of the project, cheapest first, with counts |
 //! | [`provide`] | brings what the tests need: ONNX Runtime, the ONNX checker, an emulator, a bare-metal Rust target |
 //! | [`firmware`] | builds the firmware example, looks into the linked ELF, runs it under the emulator |
 //! | [`docs`] | compares `ARCHITECTURE.md` with the tree; writes measured figures into the README |

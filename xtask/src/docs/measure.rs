@@ -65,18 +65,26 @@ fn navigation(workspace: &Workspace) -> Result<Value, Error> {
 }
 
 /// Trains a recipe with each seed: the score after each step (mean of the seeds, and each), and what it took.
+///
+/// What a run printed is kept beside its bundle, `target/measure/NAME-SEED.json`, and not repeated while it is there.
 fn trained(workspace: &Workspace, recipe: &str, name: &str, more: &[&str]) -> Result<Value, Error> {
     let mut outcomes = Vec::new();
     for seed in SEEDS {
-        let out = workspace.target().join("measure").join(format!("{name}-{seed}"));
-        let output = cargo(workspace)
-            .args(["run", "--release", "--quiet", "--package", "pliant-trainer", "--"])
-            .args(["train", recipe, "--seed", &seed.to_string(), "--json", "--out"])
-            .arg(&out)
-            .args(more)
-            .output()?;
-        let outcome: Value = serde_json::from_str(&output)
-            .map_err(|error| Error::Check(format!("`pliant train {recipe} --json` printed no JSON: {error}")))?;
+        let folder = workspace.target().join("measure");
+        std::fs::create_dir_all(&folder).at(&folder)?;
+        let kept = folder.join(format!("{name}-{seed}.json"));
+        if !kept.exists() {
+            let output = cargo(workspace)
+                .args(["run", "--release", "--quiet", "--package", "pliant-trainer", "--"])
+                .args(["train", recipe, "--seed", &seed.to_string(), "--json", "--out"])
+                .arg(folder.join(format!("{name}-{seed}")))
+                .args(more)
+                .output()?;
+            std::fs::write(&kept, output).at(&kept)?;
+        }
+        let text = std::fs::read_to_string(&kept).at(&kept)?;
+        let outcome: Value = serde_json::from_str(&text)
+            .map_err(|error| Error::Check(format!("{} is not JSON: {error}; delete it", kept.display())))?;
         println!(
             "   seed {seed}: {}",
             scores(&outcome["evaluation"]["adaptation"]).join("  ")
@@ -143,7 +151,7 @@ fn speed(workspace: &Workspace) -> Result<Value, Error> {
     }
     let act = Group::new(workspace, "act 16-64-64-4 tanh");
     let sgd = Group::new(workspace, "sgd step 16-64-64-4 tanh, batch 32");
-    let maml = Group::new(workspace, "maml step sinusoid");
+    let maml = Group::new(workspace, "second-order MAML step");
     Ok(json!({
         "act": {
             "hand_ns": act.nanoseconds("hand-written")?,
