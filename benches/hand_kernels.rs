@@ -3,8 +3,13 @@
 //!
 //! Weights are stored input-major (`[in][out]`) so that the inner loop runs over outputs. Callers compile it for the
 //! processor at hand through [`dispatched`].
-#![allow(missing_docs, clippy::manual_memcpy,
-    clippy::needless_range_loop, clippy::suboptimal_flops, unreachable_pub)]
+#![allow(
+    missing_docs,
+    clippy::manual_memcpy,
+    clippy::needless_range_loop,
+    clippy::suboptimal_flops,
+    unreachable_pub
+)]
 
 /// xorshift64, uniform in [-1, 1).
 pub struct Rng(pub u64);

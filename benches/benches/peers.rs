@@ -112,11 +112,11 @@ fn device_image(group: &mut BenchmarkGroup<'_, WallTime>, mlp: &hand::Mlp<16, 64
     group.bench_function("device image", |bencher| {
         bencher.iter(|| {
             let status = actor.act(&x, &mut y);
-            debug_assert_eq!(status, Status::Ok);
+            debug_assert_eq!(status, Status::Acted);
             x[0] = 0.3 + 1e-3 * y[0];
         });
     });
-    assert_eq!(actor.act(&x, &mut y), Status::Ok, "not the safe action");
+    assert_eq!(actor.act(&x, &mut y), Status::Acted, "not the safe action");
 }
 
 fn set_parameters(program: &mut dyn Program, mlp: &hand::Mlp<16, 64, 4>) {
