@@ -239,7 +239,7 @@ fn ternary_functions_with_every_broadcast() {
 fn reductions() {
     let mut random = Random(5);
     let memory = Memory::random(&mut random, 15_000);
-    let sizes = [1, 2, 3, 4, 7, 8, 9, 16, 64, 70, 100, 130];
+    let sizes = [1, 2, 3, 4, 7, 8, 9, 16, 64, 70, 100, 130, 600];
     for round in 0..400 {
         let (outer, reduced, inner) = (
             random.pick(&sizes),

@@ -18,13 +18,15 @@ pub(super) struct Reduce<'a> {
 const WIDE: usize = 64;
 /// Columns in registers for what is left.
 const NARROW: usize = 8;
+/// Rows from this length on are worth many running sums each, where their order is free.
+const LONG: usize = 8 * WIDE;
 /// Rows summed side by side where there is one column.
 const ROWS: usize = 8;
 
 #[inline(always)]
 pub(super) fn run<O: Ops>(p: &Reduce<'_>, out: &mut [f32]) {
     match p.function {
-        Function::Sum if p.inner == 1 && O::REASSOCIATE => sum_rows_any_order(p, out),
+        Function::Sum if p.inner == 1 && O::REASSOCIATE && p.reduced >= LONG => sum_rows_any_order(p, out),
         Function::Sum => run_with::<false>(p, out),
         Function::Max => run_with::<true>(p, out),
     }
