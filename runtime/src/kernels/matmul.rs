@@ -3,8 +3,9 @@
 //! Every output is one running sum over `k` in rising order, whatever the tile, so tiles of any size give the same bits.
 //! Long sums are cut into blocks of `k` and carried through the output, which changes no rounding.
 
+use super::KernelSet;
 use super::arithmetic::Ops;
-use super::elementwise::{self, Source, UnaryFunction};
+use super::elementwise::{Source, UnaryFunction};
 use crate::image::record::{Binary, Unary};
 
 /// Terms of a sum in one block: a column panel of this depth stays in the first-level cache.
@@ -73,55 +74,122 @@ pub(super) struct Product<'a> {
     pub(super) start: Start<'a>,
 }
 
-/// How many rows and columns of outputs one instruction set keeps in registers.
+/// How many rows and columns of outputs one instruction set keeps in registers. `TRANSPOSED`: `a` is stored `[k][m]`.
 pub(super) trait Tiles {
-    /// All outputs of a panel of rows. `TRANSPOSED`: `a` is stored `[k][m]`.
+    /// One row of outputs.
+    fn row<O: Ops, const TRANSPOSED: bool>(product: &Product<'_>, out: &mut [f32]);
+    /// All outputs of a panel of rows.
     fn panel<O: Ops, const TRANSPOSED: bool>(product: &Product<'_>, rows: usize, out: &mut [f32]);
 }
 
-#[inline(always)]
-pub(super) fn run<O: Ops, T: Tiles>(p: &MatMul<'_>, out: &mut [f32]) {
-    let area = p.m.wrapping_mul(p.n).max(1);
-    for (b, out) in out.chunks_mut(area).enumerate() {
+/// What a record asks for, as far as it decides between functions: smaller ones start faster.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// One row: what acting does.
+    Row,
+    /// Several rows.
+    Rows,
+    /// `a` is stored `[k][m]`.
+    Transposed,
+}
+
+impl MatMul<'_> {
+    /// Which of [`run_row`], [`run_rows`] and [`run_transposed`] computes the record.
+    pub(super) fn shape(&self) -> Shape {
+        match self.transposed {
+            true => Shape::Transposed,
+            false if self.m == 1 => Shape::Row,
+            false => Shape::Rows,
+        }
+    }
+
+    /// Operands of one element of the batch.
+    #[inline(always)]
+    fn element(&self, b: usize) -> (&[f32], &[f32], Start<'_>) {
         let from = |values: &'_ [f32], stride: usize| b.wrapping_mul(stride).min(values.len());
-        let a = p.a.get(from(p.a, p.a_batch)..).unwrap_or(&[]);
-        let w = p.w.get(from(p.w, p.w_batch)..).unwrap_or(&[]);
-        let start = match p.bias {
-            Some(bias) => Start::Bias(bias.get(from(bias, p.bias_batch)..).unwrap_or(&[])),
-            None if p.accumulate => Start::Output,
+        let a = self.a.get(from(self.a, self.a_batch)..).unwrap_or(&[]);
+        let w = self.w.get(from(self.w, self.w_batch)..).unwrap_or(&[]);
+        let start = match self.bias {
+            Some(bias) => Start::Bias(bias.get(from(bias, self.bias_batch)..).unwrap_or(&[])),
+            None if self.accumulate => Start::Output,
             None => Start::Zero,
         };
-        let epilogue = p
-            .epilogue
-            .map(|(function, operand)| (function, operand.get(b.wrapping_mul(area)..).unwrap_or(&[])));
+        (a, w, start)
+    }
+
+    /// Activation and epilogue of the outputs from element `at` on.
+    #[inline(always)]
+    fn finish<K: KernelSet>(&self, at: usize, out: &mut [f32]) {
+        if self.activation != Unary::Identity {
+            K::unary(
+                UnaryFunction {
+                    function: self.activation,
+                    parameters: [0.0; 2],
+                },
+                Source::Output,
+                out,
+            );
+        }
+        if let Some((function, operand)) = self.epilogue {
+            K::epilogue(function, operand.get(at..).unwrap_or(&[]), out);
+        }
+    }
+}
+
+/// One row a batch element.
+#[inline(always)]
+pub(super) fn run_row<O: Ops, T: Tiles, K: KernelSet>(p: &MatMul<'_>, out: &mut [f32]) {
+    for (b, out) in out.chunks_mut(p.n.max(1)).enumerate() {
+        let (a, w, start) = p.element(b);
+        T::row::<O, false>(
+            &Product {
+                a,
+                a_row: p.a_row,
+                w,
+                w_row: p.n,
+                n: p.n,
+                depth: p.k,
+                start,
+            },
+            out,
+        );
+        p.finish::<K>(b.wrapping_mul(p.n), out);
+    }
+}
+
+/// Several rows.
+#[inline(always)]
+pub(super) fn run_rows<O: Ops, T: Tiles, K: KernelSet>(p: &MatMul<'_>, out: &mut [f32]) {
+    run_panels::<O, T, K, false>(p, out);
+}
+
+/// `a` stored `[k][m]`.
+#[inline(always)]
+pub(super) fn run_transposed<O: Ops, T: Tiles, K: KernelSet>(p: &MatMul<'_>, out: &mut [f32]) {
+    run_panels::<O, T, K, true>(p, out);
+}
+
+#[inline(always)]
+fn run_panels<O: Ops, T: Tiles, K: KernelSet, const TRANSPOSED: bool>(p: &MatMul<'_>, out: &mut [f32]) {
+    let area = p.m.wrapping_mul(p.n).max(1);
+    for (b, out) in out.chunks_mut(area).enumerate() {
+        let (a, w, start) = p.element(b);
         for (index, out) in out.chunks_mut(PANEL.wrapping_mul(p.n).max(1)).enumerate() {
             let i = index.wrapping_mul(PANEL);
             let rows = p.m.wrapping_sub(i).min(PANEL);
-            if SWAPS && p.transposed && p.n <= FEW && rows >= 4 * FEW {
+            if TRANSPOSED && SWAPS && p.n <= FEW && rows >= 4 * FEW {
                 swapped_panel::<O, T>(p, a, w, start, i, rows, out);
             } else {
-                panel::<O, T>(p, a, w, start, i, rows, out);
+                panel::<O, T, TRANSPOSED>(p, a, w, start, i, rows, out);
             }
-            if p.activation != Unary::Identity {
-                elementwise::unary(
-                    UnaryFunction {
-                        function: p.activation,
-                        parameters: [0.0; 2],
-                    },
-                    Source::Output,
-                    out,
-                );
-            }
-            if let Some((function, operand)) = epilogue {
-                elementwise::epilogue(function, operand.get(i.wrapping_mul(p.n)..).unwrap_or(&[]), out);
-            }
+            p.finish::<K>(b.wrapping_mul(area).wrapping_add(i.wrapping_mul(p.n)), out);
         }
     }
 }
 
 /// Rows `i` to `i + rows`, one block of terms after the other.
 #[inline(always)]
-fn panel<O: Ops, T: Tiles>(
+fn panel<O: Ops, T: Tiles, const TRANSPOSED: bool>(
     p: &MatMul<'_>,
     a: &[f32],
     w: &[f32],
@@ -133,7 +201,7 @@ fn panel<O: Ops, T: Tiles>(
     let mut done = 0;
     while done < p.k {
         let depth = (p.k - done).min(DEPTH);
-        let first = if p.transposed {
+        let first = if TRANSPOSED {
             done.wrapping_mul(p.a_row).wrapping_add(i)
         } else {
             i.wrapping_mul(p.a_row).wrapping_add(done)
@@ -147,11 +215,7 @@ fn panel<O: Ops, T: Tiles>(
             depth,
             start,
         };
-        if p.transposed {
-            T::panel::<O, true>(&product, rows, out);
-        } else {
-            T::panel::<O, false>(&product, rows, out);
-        }
+        T::panel::<O, TRANSPOSED>(&product, rows, out);
         start = Start::Output;
         done += depth;
     }
@@ -192,7 +256,11 @@ fn swapped_panel<O: Ops, T: Tiles>(
             depth,
             start: Start::Output,
         };
-        T::panel::<O, true>(&product, p.n, &mut buffer);
+        if p.n == 1 {
+            T::row::<O, true>(&product, &mut buffer);
+        } else {
+            T::panel::<O, true>(&product, p.n, &mut buffer);
+        }
         done += depth;
     }
     for (j, column) in buffer.chunks(rows.max(1)).take(p.n).enumerate() {
@@ -220,36 +288,40 @@ macro_rules! tiles {
 
         impl Tiles for $name {
             #[inline(always)]
+            fn row<O: Ops, const TRANSPOSED: bool>(product: &Product<'_>, out: &mut [f32]) {
+                let mut column = 0;
+                while column < product.n {
+                    let width = widest(product.n - column, &[$($single),+]);
+                    match width {
+                        $($single => {
+                            use $single_tile as tile;
+                            $call!(tile::<O, 1, $single_count, TRANSPOSED>(product, 0, column, out));
+                        })+
+                        _ => {}
+                    }
+                    column = column.wrapping_add(width);
+                }
+            }
+
+            #[inline(always)]
             fn panel<O: Ops, const TRANSPOSED: bool>(product: &Product<'_>, rows: usize, out: &mut [f32]) {
                 let mut column = 0;
                 while column < product.n {
-                    if rows == 1 {
-                        let width = widest(product.n - column, &[$($single),+]);
-                        match width {
-                            $($single => {
-                                use $single_tile as tile;
-                                $call!(tile::<O, 1, $single_count, TRANSPOSED>(product, 0, column, out));
-                            })+
-                            _ => {}
-                        }
-                        column = column.wrapping_add(width);
-                    } else {
-                        let width = widest(product.n - column, &[$($width),+]);
-                        match width {
-                            $($width => {
-                                use $tile as tile;
-                                let mut row = 0;
-                                $(
-                                    while rows.wrapping_sub(row) >= $rows {
-                                        $call!(tile::<O, $rows, $count, TRANSPOSED>(product, row, column, out));
-                                        row += $rows;
-                                    }
-                                )+
-                            })+
-                            _ => {}
-                        }
-                        column = column.wrapping_add(width);
+                    let width = widest(product.n - column, &[$($width),+]);
+                    match width {
+                        $($width => {
+                            use $tile as tile;
+                            let mut row = 0;
+                            $(
+                                while rows.wrapping_sub(row) >= $rows {
+                                    $call!(tile::<O, $rows, $count, TRANSPOSED>(product, row, column, out));
+                                    row += $rows;
+                                }
+                            )+
+                        })+
+                        _ => {}
                     }
+                    column = column.wrapping_add(width);
                 }
             }
         }

@@ -36,6 +36,7 @@ pub(crate) enum Mode {
 trait KernelSet {
     fn matmul(p: &matmul::MatMul<'_>, out: &mut [f32]);
     fn unary(function: UnaryFunction, a: Source<'_>, out: &mut [f32]);
+    fn epilogue(function: Binary, operand: &[f32], out: &mut [f32]);
     fn binary(function: Binary, dims: [usize; 3], operands: [Strided<'_>; 2], out: &mut [f32]);
     fn ternary(function: Ternary, dims: [usize; 3], operands: [Strided<'_>; 3], out: &mut [f32]);
     fn reduce(p: &reduce::Reduce<'_>, out: &mut [f32]);

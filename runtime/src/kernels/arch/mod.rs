@@ -50,8 +50,14 @@ impl Level {
     /// The best this machine has.
     #[inline]
     pub(crate) fn best() -> Self {
-        // Detection is cached by the standard library: a load and a test.
-        Self::avx512().or_else(Self::avx2).unwrap_or(Self::BASELINE)
+        #[cfg(all(feature = "std", target_arch = "x86_64"))]
+        {
+            // One load and one test a run; the detection is many.
+            static BEST: std::sync::OnceLock<Level> = std::sync::OnceLock::new();
+            *BEST.get_or_init(|| Self::avx512().or_else(Self::avx2).unwrap_or(Self::BASELINE))
+        }
+        #[cfg(not(all(feature = "std", target_arch = "x86_64")))]
+        Self::BASELINE
     }
 }
 
@@ -67,12 +73,24 @@ macro_rules! kernel_set {
             use crate::kernels::{copy, gather, matmul, reduce};
 
             $(#[$attribute])*
-            fn matmul(p: &matmul::MatMul<'_>, out: &mut [f32]) {
-                matmul::run::<$ops, $tiles>(p, out);
+            fn matmul_row(p: &matmul::MatMul<'_>, out: &mut [f32]) {
+                matmul::run_row::<$ops, $tiles, $set>(p, out);
+            }
+            $(#[$attribute])*
+            fn matmul_rows(p: &matmul::MatMul<'_>, out: &mut [f32]) {
+                matmul::run_rows::<$ops, $tiles, $set>(p, out);
+            }
+            $(#[$attribute])*
+            fn matmul_transposed(p: &matmul::MatMul<'_>, out: &mut [f32]) {
+                matmul::run_transposed::<$ops, $tiles, $set>(p, out);
             }
             $(#[$attribute])*
             fn unary(function: UnaryFunction, a: Source<'_>, out: &mut [f32]) {
                 elementwise::unary(function, a, out);
+            }
+            $(#[$attribute])*
+            fn epilogue(function: Binary, operand: &[f32], out: &mut [f32]) {
+                elementwise::epilogue(function, operand, out);
             }
             $(#[$attribute])*
             fn binary(function: Binary, dims: [usize; 3], operands: [Strided<'_>; 2], out: &mut [f32]) {
@@ -102,11 +120,19 @@ macro_rules! kernel_set {
             impl crate::kernels::KernelSet for $set {
                 #[inline]
                 fn matmul(p: &matmul::MatMul<'_>, out: &mut [f32]) {
-                    $call!(matmul(p, out))
+                    match p.shape() {
+                        matmul::Shape::Row => $call!(matmul_row(p, out)),
+                        matmul::Shape::Rows => $call!(matmul_rows(p, out)),
+                        matmul::Shape::Transposed => $call!(matmul_transposed(p, out)),
+                    }
                 }
                 #[inline]
                 fn unary(function: UnaryFunction, a: Source<'_>, out: &mut [f32]) {
                     $call!(unary(function, a, out))
+                }
+                #[inline]
+                fn epilogue(function: Binary, operand: &[f32], out: &mut [f32]) {
+                    $call!(epilogue(function, operand, out))
                 }
                 #[inline]
                 fn binary(function: Binary, dims: [usize; 3], operands: [Strided<'_>; 2], out: &mut [f32]) {

@@ -54,18 +54,31 @@ macro_rules! vector_tile {
                         at = at.wrapping_add(p.a_row);
                     }
                 }
-                for term in 0..p.depth {
-                    let w: [$vector; VECTORS] = load(p.w, w_at)?;
-                    let a_column: &[f32; ROWS] = if TRANSPOSED { p.a.get(a_at..)?.first_chunk()? } else { &[0.0; ROWS] };
-                    for i in 0..ROWS {
-                        let a = $splat(if TRANSPOSED { a_column[i] } else { *a_rows[i].get(term)? });
+                if ROWS == 1 && !TRANSPOSED && p.w_row == VECTORS * $lanes {
+                    // As wide as the tile: the rows of `w` follow one another, and nothing has to be checked on the way.
+                    let (w_rows, _) = p.w.as_chunks::<$lanes>().0.as_chunks::<VECTORS>();
+                    for (w, &a) in w_rows.iter().zip(a_rows[0]) {
+                        let a = $splat(a);
                         for v in 0..VECTORS {
-                            sums[i][v] =
-                                if O::FUSED { $fma(a, w[v], sums[i][v]) } else { $add(sums[i][v], $mul(a, w[v])) };
+                            let w: $vector = bytemuck::must_cast(w[v]);
+                            sums[0][v] =
+                                if O::FUSED { $fma(a, w, sums[0][v]) } else { $add(sums[0][v], $mul(a, w)) };
                         }
                     }
-                    w_at = w_at.wrapping_add(p.w_row);
-                    a_at = a_at.wrapping_add(p.a_row);
+                } else {
+                    for term in 0..p.depth {
+                        let w: [$vector; VECTORS] = load(p.w, w_at)?;
+                        let a_column: &[f32; ROWS] = if TRANSPOSED { p.a.get(a_at..)?.first_chunk()? } else { &[0.0; ROWS] };
+                        for i in 0..ROWS {
+                            let a = $splat(if TRANSPOSED { a_column[i] } else { *a_rows[i].get(term)? });
+                            for v in 0..VECTORS {
+                                sums[i][v] =
+                                    if O::FUSED { $fma(a, w[v], sums[i][v]) } else { $add(sums[i][v], $mul(a, w[v])) };
+                            }
+                        }
+                        w_at = w_at.wrapping_add(p.w_row);
+                        a_at = a_at.wrapping_add(p.a_row);
+                    }
                 }
                 let mut at = row.wrapping_mul(p.n).wrapping_add(column);
                 for sums in &sums {
