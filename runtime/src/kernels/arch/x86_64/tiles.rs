@@ -24,6 +24,13 @@ macro_rules! vector_tile {
                 Some(vectors)
             }
 
+            /// `sum + a * b`.
+            #[inline]
+            #[target_feature(enable = $features)]
+            fn add_product<O: Ops>(sum: $vector, a: $vector, b: $vector) -> $vector {
+                if O::FUSED { $fma(a, b, sum) } else { $add(sum, $mul(a, b)) }
+            }
+
             /// Computes one tile; see `portable_tile`.
             #[target_feature(enable = $features)]
             pub(super) fn tile<O: Ops, const ROWS: usize, const VECTORS: usize, const TRANSPOSED: bool>(
@@ -56,13 +63,31 @@ macro_rules! vector_tile {
                 }
                 if ROWS == 1 && !TRANSPOSED && p.w_row == VECTORS * $lanes {
                     // As wide as the tile: the rows of `w` follow one another, and nothing has to be checked on the way.
+                    // Two terms at a time, in two sums each where the order is free: one waits for the other's addition.
                     let (w_rows, _) = p.w.as_chunks::<$lanes>().0.as_chunks::<VECTORS>();
-                    for (w, &a) in w_rows.iter().zip(a_rows[0]) {
-                        let a = $splat(a);
+                    let (w_pairs, _) = w_rows.as_chunks::<2>();
+                    let (a_pairs, a_last) = a_rows[0].as_chunks::<2>();
+                    let mut others = [$splat(0.0); VECTORS];
+                    for ([w0, w1], &[a0, a1]) in w_pairs.iter().zip(a_pairs) {
+                        let (a0, a1) = ($splat(a0), $splat(a1));
                         for v in 0..VECTORS {
-                            let w: $vector = bytemuck::must_cast(w[v]);
-                            sums[0][v] =
-                                if O::FUSED { $fma(a, w, sums[0][v]) } else { $add(sums[0][v], $mul(a, w)) };
+                            sums[0][v] = add_product::<O>(sums[0][v], a0, bytemuck::must_cast(w0[v]));
+                            if O::REASSOCIATE {
+                                others[v] = add_product::<O>(others[v], a1, bytemuck::must_cast(w1[v]));
+                            } else {
+                                sums[0][v] = add_product::<O>(sums[0][v], a1, bytemuck::must_cast(w1[v]));
+                            }
+                        }
+                    }
+                    if O::REASSOCIATE {
+                        for v in 0..VECTORS {
+                            sums[0][v] = $add(sums[0][v], others[v]);
+                        }
+                    }
+                    if let [a] = a_last {
+                        let w = w_rows.get(p.depth.wrapping_sub(1))?;
+                        for v in 0..VECTORS {
+                            sums[0][v] = add_product::<O>(sums[0][v], $splat(*a), bytemuck::must_cast(w[v]));
                         }
                     }
                 } else {
@@ -72,8 +97,7 @@ macro_rules! vector_tile {
                         for i in 0..ROWS {
                             let a = $splat(if TRANSPOSED { a_column[i] } else { *a_rows[i].get(term)? });
                             for v in 0..VECTORS {
-                                sums[i][v] =
-                                    if O::FUSED { $fma(a, w[v], sums[i][v]) } else { $add(sums[i][v], $mul(a, w[v])) };
+                                sums[i][v] = add_product::<O>(sums[i][v], a, w[v]);
                             }
                         }
                         w_at = w_at.wrapping_add(p.w_row);
