@@ -149,7 +149,19 @@ impl Run<'_> {
                         .args(["test", "--locked", "--no-fail-fast"])
                         .args(firmware::host_packages()),
                 )?;
-                Ok(unit + examples + firmware)
+                // A build without every kernel refuses the images that need one: compiled out of the runs above.
+                let missing_kernel = self.libtest(cargo(self.workspace).args([
+                    "test",
+                    "--package",
+                    "pliant-runtime",
+                    "--no-default-features",
+                    "--features",
+                    "kernel-unary",
+                    "--test",
+                    "missing_kernel",
+                    "--locked",
+                ]))?;
+                Ok(unit + examples + firmware + missing_kernel)
             }
             Step::Conformance => {
                 let suites = self.integration_tests(|name| name.starts_with(CONFORMANCE));
