@@ -8,11 +8,11 @@ use pliant_runtime::experience::Estimator;
 use pliant_trainer::algorithms::maml_policy_gradient::{
     Adapter, Batch, MamlPolicyGradient, Problem, Share, outer_gradient, outer_graph,
 };
-use pliant_trainer::algorithms::{Learned, MetaLearner, NamedTensor};
+use pliant_trainer::algorithms::{Algorithm, Learned, NamedTensor};
 use pliant_trainer::engine::{CompileOptions, Engine, PlanEngine};
 use pliant_trainer::nn::initialise;
 use pliant_trainer::random::{fill_standard_normal, stream};
-use pliant_trainer::recipe::{self, Algorithm, Family, Initialiser, Source};
+use pliant_trainer::recipe::{self, Family, Initialiser, Source};
 use pliant_trainer::tasks::{ControlFamily, NavigationFamily, Split};
 
 fn policy(hidden: usize, activation: Activation) -> PolicyDescription {
@@ -99,7 +99,7 @@ fn outer_gradient_agrees_with_finite_differences() {
 /// The algorithm of the recipe.
 fn settings() -> recipe::MamlPolicyGradient {
     match Source::find("point-navigation").unwrap().parse().unwrap().algorithm {
-        Algorithm::MamlPolicyGradient(settings) => settings,
+        recipe::Algorithm::MamlPolicyGradient(settings) => settings,
         other => panic!("trained by {}", other.name()),
     }
 }

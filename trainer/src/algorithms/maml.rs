@@ -20,7 +20,7 @@ use rayon::prelude::*;
 
 pub use graph::{Problem, fused_graph, gradient_graph, optimiser_graph};
 
-use super::{Iteration, Learned, MetaLearner, NamedTensor, TrainingState};
+use super::{Algorithm, Iteration, Learned, NamedTensor, TrainingState};
 use crate::engine::{CompileOptions, Engine, Program};
 use crate::error::TrainError;
 use crate::optim::adam_step_size;
@@ -264,7 +264,7 @@ impl Chunk {
     }
 }
 
-impl MetaLearner for Maml {
+impl Algorithm for Maml {
     fn iterations(&self) -> u64 {
         self.settings.iterations
     }
@@ -366,21 +366,8 @@ impl MetaLearner for Maml {
 
     fn restore(&mut self, state: &TrainingState) -> Result<(), TrainError> {
         let names = graph::resident(&self.meta);
-        if state.tensors.len() != names.len() {
-            let (found, wanted) = (state.tensors.len(), names.len());
-            return Err(TrainError::StateMismatch(format!(
-                "it holds {found} tensors, the recipe has {wanted}"
-            )));
-        }
-        for (index, ((name, _), tensor)) in names.iter().zip(&state.tensors).enumerate() {
-            let shape = &self.meta[index % self.meta.len()].1;
-            if *name != tensor.name || *shape != tensor.shape {
-                return Err(TrainError::StateMismatch(format!(
-                    "it holds {} {:?} where the recipe has {name} {shape:?}",
-                    tensor.name, tensor.shape
-                )));
-            }
-        }
+        let shapes = self.meta.iter().map(|(_, shape)| shape.as_slice()).cycle();
+        state.check(names.iter().map(|(name, _)| name.as_str()).zip(shapes))?;
         for (index, tensor) in state.tensors.iter().enumerate() {
             let input = self.variable_input(index);
             self.runner.variables().set(input, &tensor.values)?;

@@ -26,7 +26,7 @@ use pliant_runtime::experience::Estimator;
 pub use graph::{Problem, act_graph, adapt_graph, optimiser_graph, outer_graph};
 pub use worker::{Adapter, Batch, Share, outer_gradient, share_out};
 
-use super::{Iteration, Learned, MetaLearner, NamedTensor, TrainingState};
+use super::{Algorithm, Iteration, Learned, NamedTensor, TrainingState};
 use crate::engine::{CompileOptions, Engine, Program};
 use crate::error::TrainError;
 use crate::nn::initialise;
@@ -287,7 +287,7 @@ fn mean_return<'a>(batches: impl ExactSizeIterator<Item = &'a Batch>) -> f32 {
     (batches.map(|batch| batch.experience.mean_return()).sum::<f64>() / count) as f32
 }
 
-impl MetaLearner for MamlPolicyGradient {
+impl Algorithm for MamlPolicyGradient {
     fn iterations(&self) -> u64 {
         self.settings.phases.iter().map(|phase| phase.iterations).sum()
     }
@@ -362,22 +362,9 @@ impl MetaLearner for MamlPolicyGradient {
 
     fn restore(&mut self, state: &TrainingState) -> Result<(), TrainError> {
         let names = resident(&self.shapes);
-        if state.tensors.len() != names.len() {
-            let (found, wanted) = (state.tensors.len(), names.len());
-            return Err(TrainError::StateMismatch(format!(
-                "it holds {found} tensors, the recipe has {wanted}"
-            )));
-        }
         let count = self.shapes.len();
-        for (index, ((name, _), tensor)) in names.iter().zip(&state.tensors).enumerate() {
-            let shape = &self.shapes[index % count].shape;
-            if *name != tensor.name || *shape != tensor.shape {
-                return Err(TrainError::StateMismatch(format!(
-                    "it holds {} {:?} where the recipe has {name} {shape:?}",
-                    tensor.name, tensor.shape
-                )));
-            }
-        }
+        let shapes = self.shapes.iter().map(|parameter| parameter.shape.as_slice()).cycle();
+        state.check(names.iter().map(|(name, _)| name.as_str()).zip(shapes))?;
         for (index, tensor) in state.tensors.iter().enumerate() {
             // Between the meta-parameters and their moments stand the gradients.
             let input = if index < count { index } else { index + count };

@@ -14,7 +14,7 @@ use crate::deployment;
 use crate::engine::{CompileOptions, Engine};
 use crate::error::TrainError;
 use crate::nn;
-use crate::recipe::{Algorithm, Family, Recipe};
+use crate::recipe::{self, Family, Recipe};
 use crate::tasks::{NavigationFamily, SinusoidFamily};
 
 /// A tensor with its name: parameters, optimiser moments, step sizes.
@@ -46,6 +46,38 @@ pub struct TrainingState {
     pub tensors: Vec<NamedTensor>,
 }
 
+impl TrainingState {
+    /// Refuses a state whose tensors are not these, in this order: names with shapes.
+    ///
+    /// # Errors
+    /// [`TrainError::StateMismatch`], which names the first difference.
+    pub fn check<'a>(&self, wanted: impl IntoIterator<Item = (&'a str, &'a [usize])>) -> Result<(), TrainError> {
+        let mut found = self.tensors.iter();
+        for (name, shape) in wanted {
+            match found.next() {
+                Some(tensor) if tensor.name == name && tensor.shape == shape => {}
+                Some(NamedTensor {
+                    name: own,
+                    shape: own_shape,
+                    ..
+                }) => {
+                    return Err(TrainError::StateMismatch(format!(
+                        "it holds {own} {own_shape:?} where the recipe has {name} {shape:?}"
+                    )));
+                }
+                None => return Err(TrainError::StateMismatch(format!("it lacks {name} {shape:?}"))),
+            }
+        }
+        match found.next() {
+            Some(more) => Err(TrainError::StateMismatch(format!(
+                "it holds {}, which the recipe has not",
+                more.name
+            ))),
+            None => Ok(()),
+        }
+    }
+}
+
 /// What training found, ready for the compiler.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Learned {
@@ -57,8 +89,12 @@ pub struct Learned {
     pub step_scales: Vec<f32>,
 }
 
-/// A training algorithm on one recipe: stepped by the caller, who watches, saves and stops it.
-pub trait MetaLearner {
+/// A training algorithm at work: stepped by the caller, who watches, saves and stops it.
+///
+/// What depends on the machine alone (threads, time) must change no result, and [`state`](Self::state) must hold all
+/// that does: a run that was killed and resumed then has the bits of one that was not. `examples/own_algorithm.rs` is
+/// one written by a user.
+pub trait Algorithm {
     /// Meta-iterations the recipe asks for.
     fn iterations(&self) -> u64;
 
@@ -88,9 +124,9 @@ pub trait MetaLearner {
 ///
 /// # Errors
 /// What the graphs or the engine refuse.
-pub fn learner(recipe: &Recipe, engine: &Arc<dyn Engine>, threads: usize) -> Result<Box<dyn MetaLearner>, TrainError> {
+pub fn learner(recipe: &Recipe, engine: &Arc<dyn Engine>, threads: usize) -> Result<Box<dyn Algorithm>, TrainError> {
     match (&recipe.family, &recipe.algorithm) {
-        (Family::Sinusoid(family), Algorithm::Maml(settings)) => {
+        (Family::Sinusoid(family), recipe::Algorithm::Maml(settings)) => {
             let rule = deployment::rule(recipe);
             let initial = nn::initialise(&rule.parameters, recipe.policy.initialiser, recipe.seed);
             let family = Box::new(SinusoidFamily::new(family));
@@ -104,16 +140,18 @@ pub fn learner(recipe: &Recipe, engine: &Arc<dyn Engine>, threads: usize) -> Res
                 threads,
             )?))
         }
-        (Family::Navigation(family), Algorithm::MamlPolicyGradient(settings)) => Ok(Box::new(MamlPolicyGradient::new(
-            settings,
-            recipe.seed,
-            Box::new(NavigationFamily::new(family)),
-            family.trajectories,
-            &deployment::policy(recipe),
-            recipe.policy.initialiser,
-            Arc::clone(engine),
-            threads,
-        )?)),
+        (Family::Navigation(family), recipe::Algorithm::MamlPolicyGradient(settings)) => {
+            Ok(Box::new(MamlPolicyGradient::new(
+                settings,
+                recipe.seed,
+                Box::new(NavigationFamily::new(family)),
+                family.trajectories,
+                &deployment::policy(recipe),
+                recipe.policy.initialiser,
+                Arc::clone(engine),
+                threads,
+            )?))
+        }
         (family, algorithm) => Err(mismatch(family, algorithm)),
     }
 }
@@ -124,11 +162,11 @@ pub fn learner(recipe: &Recipe, engine: &Arc<dyn Engine>, threads: usize) -> Res
 /// What the graphs refuse.
 pub fn probe(recipe: &Recipe) -> Result<(Graph, CompileOptions), TrainError> {
     match (&recipe.family, &recipe.algorithm) {
-        (Family::Sinusoid(family), Algorithm::Maml(settings)) => maml::probe(
+        (Family::Sinusoid(family), recipe::Algorithm::Maml(settings)) => maml::probe(
             &Problem::new(deployment::rule(recipe), &SinusoidFamily::new(family)),
             settings,
         ),
-        (Family::Navigation(family), Algorithm::MamlPolicyGradient(settings)) => {
+        (Family::Navigation(family), recipe::Algorithm::MamlPolicyGradient(settings)) => {
             let tasks = NavigationFamily::new(family);
             let problem = maml_policy_gradient::Problem::new(deployment::policy(recipe), &tasks, family.trajectories);
             maml_policy_gradient::probe(&problem, settings)
@@ -138,7 +176,7 @@ pub fn probe(recipe: &Recipe) -> Result<(Graph, CompileOptions), TrainError> {
 }
 
 /// A recipe from text has been checked for this; one built in code may not have been.
-fn mismatch(family: &Family, algorithm: &Algorithm) -> TrainError {
+fn mismatch(family: &Family, algorithm: &recipe::Algorithm) -> TrainError {
     TrainError::Mismatch {
         family: family.name(),
         algorithm: algorithm.name(),

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::error::CliError;
 use super::progress::Progress;
 use super::{interrupt, print_json, print_text, threads};
-use crate::algorithms::{self, Iteration, MetaLearner};
+use crate::algorithms::{self, Algorithm, Iteration};
 use crate::bundle::{self, BundleError, RECIPE_FILE};
 use crate::checkpoint::{Checkpoint, write_atomically};
 use crate::engine::{ENGINE_NAMES, select};
@@ -192,7 +192,7 @@ struct Run<'a> {
     source: &'a Source,
     out: &'a Path,
     save_every: Duration,
-    learner: Box<dyn MetaLearner>,
+    learner: Box<dyn Algorithm>,
     history: History,
     /// Seconds of the sittings before this one.
     seconds_before: f64,
