@@ -1,5 +1,7 @@
 //! The command line.
 
+use std::path::PathBuf;
+
 use crate::docs::measure;
 use crate::error::Error;
 use crate::firmware::toolchain::Choice;
@@ -17,6 +19,9 @@ Chores:
       --no-install   install and download nothing: skip what is missing, and name the commands
   onnxruntime      Fetch ONNX Runtime's library into the target folder and print its path
   firmware         Build the firmware example, check the ELF, run it under the emulator, compare with the host
+  firmware count [IMAGE...]   Instructions of `act` on the emulated board, whole and record by record
+                   (default: untrained 16-64-64-4 and 22-16-gru16-4)
+  firmware size    Bytes of code in flash, of a firmware that acts and of one that also adapts
       --toolchain <rustup|debian|auto>   who compiles for the bare-metal target (default: auto)
       --no-install                       as above
   measure [PART...]  Measure what the README states into docs/figures.json: sinusoid, navigation, speed, firmware
@@ -37,14 +42,29 @@ pub(crate) enum Chore {
     Test { steps: Vec<test::Step>, install: bool },
     /// Fetch ONNX Runtime.
     OnnxRuntime,
-    /// Build and run the firmware example.
-    Firmware { toolchain: Choice, install: bool },
+    /// Build and run the firmware example, or measure.
+    Firmware {
+        toolchain: Choice,
+        install: bool,
+        task: FirmwareTask,
+    },
     /// Measure what the README states; an empty list of parts means all of them.
     Measure { parts: Vec<String> },
     /// Write or check the README's figures.
     Docs { check: bool },
     /// Run cargo-deny.
     Deny,
+}
+
+/// What to do with the firmware.
+#[derive(Debug, PartialEq)]
+pub(crate) enum FirmwareTask {
+    /// Every check of the example.
+    Check,
+    /// Count the instructions of `act` of these images; none: of untrained policies.
+    Count(Vec<PathBuf>),
+    /// Bytes of code.
+    Size,
 }
 
 /// Reads the arguments that follow the program's name.
@@ -72,19 +92,26 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Chore, Er
             Ok(Chore::Test { steps, install })
         }
         "firmware" => {
-            let (mut toolchain, mut install) = (Choice::Auto, true);
+            let (mut toolchain, mut install, mut task) = (Choice::Auto, true, FirmwareTask::Check);
             while let Some(word) = rest.next() {
-                match word.as_str() {
-                    "--no-install" => install = false,
-                    "--toolchain" => {
+                match (word.as_str(), &mut task) {
+                    ("count", FirmwareTask::Check) => task = FirmwareTask::Count(Vec::new()),
+                    ("size", FirmwareTask::Check) => task = FirmwareTask::Size,
+                    ("--no-install", _) => install = false,
+                    ("--toolchain", _) => {
                         let name = rest.next().unwrap_or_default();
                         toolchain = Choice::from_name(&name)
                             .ok_or_else(|| Error::Usage(format!("no toolchain `{name}`: rustup, debian or auto")))?;
                     }
-                    other => return Err(Error::Usage(format!("firmware does not know `{other}`"))),
+                    (image, FirmwareTask::Count(images)) if !image.starts_with('-') => images.push(image.into()),
+                    (other, _) => return Err(Error::Usage(format!("firmware does not know `{other}`"))),
                 }
             }
-            Ok(Chore::Firmware { toolchain, install })
+            Ok(Chore::Firmware {
+                toolchain,
+                install,
+                task,
+            })
         }
         "measure" => {
             let parts: Vec<String> = rest.collect();
@@ -136,7 +163,16 @@ mod tests {
             parsed("firmware --toolchain debian").unwrap(),
             Chore::Firmware {
                 toolchain: Choice::Debian,
-                install: true
+                install: true,
+                task: FirmwareTask::Check
+            }
+        );
+        assert_eq!(
+            parsed("firmware count one.pliant --no-install two.pliant").unwrap(),
+            Chore::Firmware {
+                toolchain: Choice::Auto,
+                install: false,
+                task: FirmwareTask::Count(vec!["one.pliant".into(), "two.pliant".into()])
             }
         );
         assert_eq!(parsed("docs --check").unwrap(), Chore::Docs { check: true });

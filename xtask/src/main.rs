@@ -20,7 +20,7 @@ mod workspace;
 
 use std::process::ExitCode;
 
-use arguments::Chore;
+use arguments::{Chore, FirmwareTask};
 use error::Error;
 use workspace::Workspace;
 
@@ -45,7 +45,15 @@ fn run() -> Result<ExitCode, Error> {
         Chore::Help => {}
         Chore::Test { steps, install } => return test::run(&workspace, &steps, install),
         Chore::OnnxRuntime => println!("{}", provide::onnxruntime::provide(&workspace, true)?.display()),
-        Chore::Firmware { toolchain, install } => firmware::build_and_run(&workspace, toolchain, install)?,
+        Chore::Firmware {
+            toolchain,
+            install,
+            task,
+        } => match task {
+            FirmwareTask::Check => firmware::build_and_run(&workspace, toolchain, install)?,
+            FirmwareTask::Count(images) => firmware::measure::count(&workspace, &images, toolchain, install)?,
+            FirmwareTask::Size => firmware::measure::size(&workspace, toolchain, install)?,
+        },
         Chore::Measure { parts } => docs::measure::run(&workspace, &parts)?,
         Chore::Docs { check } => docs::figures::run(&workspace, check)?,
         Chore::Deny => process::cargo(&workspace)

@@ -111,7 +111,8 @@ impl Run<'_> {
                 // Not `--all`: that reaches through the path dependencies into the main workspace.
                 + self.passes(
                     firmware::cargo(self.workspace)
-                        .args(["fmt", "--check", "--package", firmware::BOARD])
+                        .args(["fmt", "--check"])
+                        .args(firmware::board_packages())
                         .args(firmware::host_packages()),
                 )?),
             Step::Clippy => {

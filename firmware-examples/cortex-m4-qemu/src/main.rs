@@ -5,22 +5,17 @@
 //! cargo xtask firmware       # anywhere in the repository; brings both, and checks the ELF and the numbers
 //! ```
 //!
-//! No allocator, no operating system, and no panic: [`panic`] makes a reachable one fail to link.
+//! No allocator, no operating system, and no panic: the handler of [`mps2`] makes a reachable one fail to link.
 #![no_std]
 #![no_main]
 
-mod counter;
-mod memory;
-mod panic;
-mod semihosting;
-
 use cortex_m_rt::entry;
+use mps2::counter::Counter;
+use mps2::memory;
+use mps2::semihosting::{self, Console};
 use navigation_example::IMAGE;
 use navigation_example::board::{Board, Line};
 use pliant_runtime::policy::workspace_len;
-
-use counter::Counter;
-use semihosting::Console;
 
 /// The board: text through the debugger, instructions by SysTick.
 struct Mps2 {

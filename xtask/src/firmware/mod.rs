@@ -1,6 +1,7 @@
 //! The firmware example: builds it, looks into the ELF, runs it under the emulator, compares it with the host.
 
 mod elf;
+pub(crate) mod measure;
 mod run;
 pub(crate) mod toolchain;
 
@@ -18,7 +19,10 @@ const APPLICATION: &str = "navigation-example";
 const HOST: &str = "navigation-host";
 
 /// The board's package, and the name of its ELF.
-pub(crate) const BOARD: &str = "cortex-m4-qemu";
+const BOARD: &str = "cortex-m4-qemu";
+
+/// What the board's programs share.
+const BOARD_SUPPORT: &str = "mps2";
 
 /// The undefined symbol that the panic handler calls: linking fails, and names it, when a panic is reachable.
 const PANIC_SYMBOL: &str = "pliant_error_a_panic_is_reachable";
@@ -35,6 +39,18 @@ pub(crate) struct Checked {
 /// Cargo's words for the firmware packages that also build for the workstation.
 pub(crate) fn host_packages() -> [&'static str; 4] {
     ["--package", APPLICATION, "--package", HOST]
+}
+
+/// Cargo's words for the firmware packages that only build for the board.
+pub(crate) fn board_packages() -> [&'static str; 6] {
+    [
+        "--package",
+        BOARD,
+        "--package",
+        BOARD_SUPPORT,
+        "--package",
+        measure::PROGRAM,
+    ]
 }
 
 /// The workstation's cargo in the firmware workspace.
@@ -177,10 +193,15 @@ fn target_folder(workspace: &Workspace) -> PathBuf {
 
 /// Cargo for the board, in its folder: the linker's arguments stand in the `.cargo/config.toml` there.
 fn board_cargo(workspace: &Workspace, toolchain: &Toolchain, command: &str) -> Process {
+    board_cargo_of(workspace, toolchain, BOARD, command)
+}
+
+/// Cargo for the board, in the folder of one of its programs.
+fn board_cargo_of(workspace: &Workspace, toolchain: &Toolchain, program: &str, command: &str) -> Process {
     toolchain
         .cargo()
         .args([command, "--release", "--locked", "--target", toolchain::TARGET])
-        .current_dir(&workspace.root().join("firmware-examples").join(BOARD))
+        .current_dir(&workspace.root().join("firmware-examples").join(program))
         .env("CARGO_TARGET_DIR", target_folder(workspace).join(toolchain.name()))
         // It would replace the linker's arguments.
         .env_remove("RUSTFLAGS")
@@ -188,9 +209,16 @@ fn board_cargo(workspace: &Workspace, toolchain: &Toolchain, command: &str) -> P
 
 /// Lints the board's own code.
 fn clippy(workspace: &Workspace, toolchain: &Toolchain) -> Result<(), Error> {
-    board_cargo(workspace, toolchain, "clippy")
-        .args(["--", "--deny", "warnings"])
-        .run()
+    for (program, features) in [
+        (BOARD, ""),
+        (measure::PROGRAM, "records"),
+        (measure::PROGRAM, "adaptation"),
+    ] {
+        board_cargo_of(workspace, toolchain, program, "clippy")
+            .args(["--features", features, "--", "--deny", "warnings"])
+            .run()?;
+    }
+    Ok(())
 }
 
 /// Links the firmware and returns the ELF.
@@ -200,11 +228,16 @@ fn build(workspace: &Workspace, toolchain: &Toolchain) -> Result<PathBuf, Error>
             "when the linker names {PANIC_SYMBOL}, the functions it lists can panic"
         ))
         .run()?;
-    Ok(target_folder(workspace)
+    Ok(elf_of(workspace, toolchain, BOARD))
+}
+
+/// Where cargo puts the ELF of one of the board's programs.
+fn elf_of(workspace: &Workspace, toolchain: &Toolchain, program: &str) -> PathBuf {
+    target_folder(workspace)
         .join(toolchain.name())
         .join(toolchain::TARGET)
         .join("release")
-        .join(BOARD))
+        .join(program)
 }
 
 /// Links the firmware with a panic planted in it: that must fail, and name the symbol.

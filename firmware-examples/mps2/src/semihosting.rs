@@ -33,6 +33,29 @@ impl Console {
     pub fn print(&mut self, text: &str) {
         call(WRITE, &[self.handle, text.as_ptr().expose_provenance(), text.len()]);
     }
+
+    /// Prints `name: number` on a line of its own.
+    pub fn figure(&mut self, name: &str, number: u64) {
+        // The largest number has twenty digits.
+        let mut digits = [b'0'; 20];
+        let mut rest = number;
+        let mut length = 0;
+        for digit in digits.iter_mut().rev() {
+            *digit += (rest % 10) as u8;
+            rest /= 10;
+            length += 1;
+            if rest == 0 {
+                break;
+            }
+        }
+        let text = digits
+            .get(20 - length..)
+            .and_then(|digits| core::str::from_utf8(digits).ok());
+        self.print(name);
+        self.print(": ");
+        self.print(text.unwrap_or_default());
+        self.print("\n");
+    }
 }
 
 /// Ends the emulation with this exit status.

@@ -1,0 +1,64 @@
+//! What a policy costs on a Cortex-M4F, emulated: instructions of a call, bytes of code.
+//!
+//! ```sh
+//! cargo xtask firmware count [IMAGE...]   # instructions of `act`, whole and record by record
+//! cargo xtask firmware size               # bytes of code, by what the firmware can do
+//! ```
+//!
+//! The image is the file that `PLIANT_IMAGE` names while this is compiled. Each line of the report is `name: number`.
+#![no_std]
+#![no_main]
+
+#[cfg(feature = "adaptation")]
+mod adaptation;
+#[cfg(all(feature = "inference", not(feature = "adaptation")))]
+mod inference;
+#[cfg(feature = "records")]
+mod records;
+
+use cortex_m_rt::entry;
+use mps2::counter::Counter;
+use mps2::memory;
+use mps2::semihosting::{self, Console};
+
+/// The image that is measured.
+#[cfg(feature = "inference")]
+const IMAGE: &[u8] = pliant_runtime::include_image!(env!("PLIANT_IMAGE"));
+
+/// Elements of memory that the program needs.
+#[cfg(feature = "adaptation")]
+const MEMORY: usize = pliant_runtime::policy::workspace_len(IMAGE);
+#[cfg(all(feature = "inference", not(feature = "adaptation")))]
+const MEMORY: usize = pliant_runtime::policy::act_workspace_len(IMAGE);
+#[cfg(not(feature = "inference"))]
+const MEMORY: usize = 0;
+
+#[entry]
+fn main() -> ! {
+    static mut WORKSPACE: [f32; MEMORY] = [0.0; MEMORY];
+
+    memory::paint_stack();
+    let Some(core) = cortex_m::Peripherals::take() else {
+        semihosting::exit(1)
+    };
+    let mut console = Console::open();
+    let counter = Counter::start(core.SYST);
+    console.figure("memory bytes", 4 * MEMORY as u64);
+    let done = measure(core::hint::black_box(WORKSPACE), &mut console, &counter);
+    console.figure("static bytes", memory::static_bytes().into());
+    console.figure("stack bytes", memory::stack_bytes().into());
+    console.figure("flash bytes", memory::flash_bytes().into());
+    semihosting::exit(if done.is_some() { 0 } else { 2 })
+}
+
+#[cfg(feature = "adaptation")]
+use adaptation::measure;
+#[cfg(all(feature = "inference", not(feature = "adaptation")))]
+use inference::measure;
+
+/// Nothing but the report, so that its size can be taken off.
+#[cfg(not(feature = "inference"))]
+fn measure(_: &mut [f32], console: &mut Console, counter: &Counter) -> Option<()> {
+    console.figure("instructions", counter.instructions());
+    Some(())
+}

@@ -1,0 +1,14 @@
+//! Board support for the emulated MPS2 with the AN386 image (Cortex-M4F), shared by the programs that run on it.
+//!
+//! | module | what it gives |
+//! |---|---|
+//! | [`semihosting`] | text out and the exit status, through the debugger |
+//! | [`counter`] | instructions since the start |
+//! | [`memory`] | RAM and flash that the program takes |
+//! | `panic` | a handler that makes a reachable panic fail to link |
+#![no_std]
+
+pub mod counter;
+pub mod memory;
+mod panic;
+pub mod semihosting;
