@@ -32,6 +32,7 @@ mod spaces;
 use core::ops::Range;
 
 pub use error::{PlanError, RecordProblem};
+pub(crate) use spaces::Table;
 pub use spaces::{AdaptedRef, SpaceSizes, Spaces};
 
 use crate::image::record::{Record, Space};

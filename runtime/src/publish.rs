@@ -145,6 +145,13 @@ pub(crate) struct Reader<'p, 'm> {
 impl<'m> Reader<'_, 'm> {
     /// The published parameters, which stay as they are until the lease is dropped; the image's while frozen.
     pub(crate) fn lease(&mut self) -> Lease<'_, 'm> {
+        if self.shared.buffers.is_none() {
+            // Nothing is ever written, so nobody needs to know.
+            return Lease {
+                shared: self.shared,
+                version: BASE,
+            };
+        }
         if !self.is_frozen() {
             for _ in 0..RETRIES {
                 let version = self.shared.published.load(SeqCst);
@@ -202,7 +209,9 @@ impl Deref for Lease<'_, '_> {
 
 impl Drop for Lease<'_, '_> {
     fn drop(&mut self) {
-        self.shared.in_use.store(IDLE, SeqCst);
+        if self.shared.buffers.is_some() {
+            self.shared.in_use.store(IDLE, SeqCst);
+        }
     }
 }
 

@@ -27,7 +27,8 @@ impl ConstantPool {
         Self::aligned(1)
     }
 
-    /// An empty pool whose tensors (of more than one element) start at multiples of `alignment` elements.
+    /// An empty pool whose tensors start at multiples of `alignment` elements, a power of two; shorter ones at multiples of
+    /// the next power of two of their length.
     pub fn aligned(alignment: usize) -> Self {
         Self {
             alignment: alignment.max(1),
@@ -41,10 +42,9 @@ impl ConstantPool {
         if let Some(&offset) = self.tensors.get(&bits) {
             return offset;
         }
-        if values.len() > 1 {
-            let padded = self.values.len().next_multiple_of(self.alignment.max(1));
-            self.values.resize(padded, 0.0);
-        }
+        // Nothing is gained by aligning a tensor further than it is long.
+        let alignment = values.len().next_power_of_two().min(self.alignment.max(1));
+        self.values.resize(self.values.len().next_multiple_of(alignment), 0.0);
         let offset = self.values.len();
         self.values.extend_from_slice(values);
         self.tensors.insert(bits, offset);

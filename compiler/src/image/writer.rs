@@ -248,7 +248,12 @@ impl ImageBuilder {
             workspace: self.workspace(),
             reserved_end: [0; 8],
         };
-        let join = |header: &Header| [bytes_of(header), bytemuck::cast_slice(&table), &body].concat();
+        let join = |header: &Header| {
+            let mut bytes = [bytes_of(header), bytemuck::cast_slice(&table)].concat();
+            bytes.resize(start, 0);
+            bytes.extend_from_slice(&body);
+            bytes
+        };
         header.crc = crc32(&join(&header)[CRC_START..]);
         Ok(join(&header))
     }

@@ -16,7 +16,7 @@ pub enum ImageError {
     Magic,
     /// A format version this build does not read.
     Version(u32),
-    /// Length in the header: not a multiple of 16, or not what the sections fill.
+    /// Length in the header: not a multiple of 64, or not what the sections fill.
     Length,
     /// The checksum does not fit: the bytes are damaged.
     Crc,

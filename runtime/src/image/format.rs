@@ -13,8 +13,8 @@ pub const MAGIC: [u8; 8] = *b"PLIANT\x1a\n";
 /// The format version this crate reads and writes.
 pub const FORMAT_VERSION: u32 = 0;
 
-/// Sections start at multiples of this many bytes.
-pub const SECTION_ALIGNMENT: usize = 16;
+/// Sections start at multiples of this many bytes: a cache line of most cores, and the widest vector register.
+pub const SECTION_ALIGNMENT: usize = 64;
 
 /// First byte that the CRC covers; it covers everything from here to the end of the image.
 pub const CRC_START: usize = 20;

@@ -23,19 +23,19 @@ pub use golden::{GoldenStep, GoldenSteps};
 pub use self_test::{SelfTestError, TestBench};
 pub use view::{Bank, Image};
 
-/// Includes a file as a 16-byte aligned `&'static [u8]`, so that the weights in a device image can be read in place.
+/// Includes a file as a 64-byte aligned `&'static [u8]`, so that the weights in a device image can be read in place.
 ///
 /// The path is relative to the file that says it, as in [`include_bytes!`].
 ///
 /// ```
 /// const BYTES: &[u8] = pliant_runtime::include_image!("mod.rs");
 /// # // Any file will do to show the alignment.
-/// assert_eq!(BYTES.as_ptr() as usize % 16, 0);
+/// assert_eq!(BYTES.as_ptr() as usize % 64, 0);
 /// ```
 #[macro_export]
 macro_rules! include_image {
     ($path:expr $(,)?) => {{
-        #[repr(C, align(16))]
+        #[repr(C, align(64))]
         struct Aligned<T: ?Sized>(T);
         const IMAGE: &Aligned<[u8]> = &Aligned(*include_bytes!($path));
         &IMAGE.0

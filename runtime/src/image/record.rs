@@ -86,6 +86,11 @@ impl Operand {
         Space::from_bits(self.0 >> 28)
     }
 
+    /// Whether two operands lie in the same space.
+    pub const fn same_space(self, other: Self) -> bool {
+        self.0 >> 28 == other.0 >> 28
+    }
+
     /// Offset in elements from the start of the space.
     pub const fn offset(self) -> u32 {
         self.0 & Self::MAX_OFFSET

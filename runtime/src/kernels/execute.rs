@@ -3,22 +3,23 @@
 use super::KernelSet;
 use super::elementwise::{Source, Strided, UnaryFunction};
 use super::gather::Picked;
-use super::matmul::MatMul;
+use super::matmul::{MatMul, Product, Start};
 use super::reduce::Reduce;
 use crate::image::record::{Binary, Opcode, Operand, Record, Reduce as ReduceFunction, Ternary, Unary, flags};
-use crate::plan::Spaces;
+use crate::plan::{Spaces, Table};
 
 /// Runs checked records one after the other.
 pub(super) fn records<K: KernelSet>(records: &[Record], spaces: &mut Spaces<'_>) {
+    let mut table = Table::new(spaces);
     for record in records {
         // `None` would mean an access out of bounds, which the checks of the plan rule out: nothing is computed then.
-        let _ = run::<K>(record, spaces);
+        let _ = run::<K>(record, &mut table);
     }
 }
 
 /// The spaces while one record runs: the output's is split around the output.
 struct Operands<'v> {
-    spaces: &'v Spaces<'v>,
+    table: &'v Table<'v>,
     out: Operand,
     before: &'v [f32],
     after: &'v [f32],
@@ -30,14 +31,16 @@ impl<'v> Operands<'v> {
     /// `len` elements from `operand` on; not the output.
     #[inline(always)]
     fn slice(&self, operand: Operand, len: usize) -> Option<&'v [f32]> {
-        let space = operand.space()?;
-        let start = operand.offset() as usize;
-        let values = if self.out.space() != Some(space) {
-            self.spaces.get(space)
-        } else if start < self.end {
-            self.before
+        let mut start = operand.offset() as usize;
+        let values = if self.out.same_space(operand) {
+            if start < self.end {
+                self.before
+            } else {
+                start -= self.end;
+                self.after
+            }
         } else {
-            return self.after.get(start - self.end..)?.get(..len);
+            self.table.get(operand)
         };
         values.get(start..)?.get(..len)
     }
@@ -87,18 +90,17 @@ fn extent(dims: &[usize], strides: &[usize]) -> usize {
 /// Splits the output's space and hands the kernel its output and the other operands.
 #[inline(always)]
 fn with_output(
-    spaces: &mut Spaces<'_>,
+    table: &mut Table<'_>,
     out: Operand,
     len: usize,
     kernel: impl FnOnce(&Operands<'_>, &mut [f32]) -> Option<()>,
 ) -> Option<()> {
-    let space = out.space()?;
-    let whole = spaces.take(space);
+    let whole = table.take(out);
     let start = out.offset() as usize;
     let result = whole.split_at_mut_checked(start).and_then(|(before, rest)| {
         let (output, after) = rest.split_at_mut_checked(len)?;
         let operands = Operands {
-            spaces,
+            table,
             out,
             before,
             after,
@@ -106,7 +108,7 @@ fn with_output(
         };
         kernel(&operands, output)
     });
-    spaces.put_back(space, whole);
+    table.put_back(out, whole);
     result
 }
 
@@ -116,28 +118,28 @@ fn words<const N: usize>(record: &Record, start: usize) -> [usize; N] {
 }
 
 #[inline(always)]
-fn run<K: KernelSet>(record: &Record, spaces: &mut Spaces<'_>) -> Option<()> {
+fn run<K: KernelSet>(record: &Record, table: &mut Table<'_>) -> Option<()> {
     match record.opcode()? {
         #[cfg(feature = "kernel-matmul")]
-        Opcode::MatMul => matmul::<K>(record, spaces),
+        Opcode::MatMul => matmul::<K>(record, table),
         #[cfg(feature = "kernel-unary")]
-        Opcode::Unary => unary::<K>(record, spaces),
+        Opcode::Unary => unary::<K>(record, table),
         #[cfg(feature = "kernel-binary")]
-        Opcode::Binary => binary::<K>(record, spaces),
+        Opcode::Binary => binary::<K>(record, table),
         #[cfg(feature = "kernel-ternary")]
-        Opcode::Ternary => ternary::<K>(record, spaces),
+        Opcode::Ternary => ternary::<K>(record, table),
         #[cfg(feature = "kernel-reduce")]
-        Opcode::Reduce => reduce::<K>(record, spaces),
+        Opcode::Reduce => reduce::<K>(record, table),
         #[cfg(feature = "kernel-copy")]
-        Opcode::Copy => copy::<K>(record, spaces),
+        Opcode::Copy => copy::<K>(record, table),
         #[cfg(feature = "kernel-gather")]
-        Opcode::Gather => gather::<K>(record, spaces),
+        Opcode::Gather => gather::<K>(record, table),
         #[cfg(feature = "kernel-scatter-add")]
-        Opcode::ScatterAdd => scatter_add::<K>(record, spaces),
+        Opcode::ScatterAdd => scatter_add::<K>(record, table),
         #[cfg(feature = "kernel-fill")]
         Opcode::Fill => {
             let [count, value] = words(record, 2);
-            with_output(spaces, record.operand(1), count, |_, out| {
+            with_output(table, record.operand(1), count, |_, out| {
                 out.fill(f32::from_bits(value as u32));
                 Some(())
             })
@@ -147,14 +149,18 @@ fn run<K: KernelSet>(record: &Record, spaces: &mut Spaces<'_>) -> Option<()> {
     }
 }
 
-fn matmul<K: KernelSet>(record: &Record, spaces: &mut Spaces<'_>) -> Option<()> {
+fn matmul<K: KernelSet>(record: &Record, table: &mut Table<'_>) -> Option<()> {
     let [batch, m, k, n] = words(record, 6);
+    let plain = record.operand(5).is_none() && !record.has(flags::TRANSPOSE_A);
+    if plain && batch == 1 && m == 1 {
+        return matmul_row::<K>(record, table, k, n);
+    }
     let [a_batch, w_batch, bias_batch, a_row] = words(record, 10);
     let batches = |stride: usize| batch.wrapping_sub(1).wrapping_mul(stride);
     let area = m.wrapping_mul(n);
     let transposed = record.has(flags::TRANSPOSE_A);
     let (rows, columns) = if transposed { (k, m) } else { (m, k) };
-    with_output(spaces, record.operand(1), batch.wrapping_mul(area), |operands, out| {
+    with_output(table, record.operand(1), batch.wrapping_mul(area), |operands, out| {
         let optional = |operand: Operand, len: usize| {
             if operand.is_none() {
                 Some(None)
@@ -188,24 +194,47 @@ fn matmul<K: KernelSet>(record: &Record, spaces: &mut Spaces<'_>) -> Option<()> 
     })
 }
 
-fn unary<K: KernelSet>(record: &Record, spaces: &mut Spaces<'_>) -> Option<()> {
+fn matmul_row<K: KernelSet>(record: &Record, table: &mut Table<'_>, k: usize, n: usize) -> Option<()> {
+    with_output(table, record.operand(1), n, |operands, out| {
+        let bias = record.operand(4);
+        let product = Product {
+            a: operands.slice(record.operand(2), k)?,
+            a_row: k,
+            w: operands.slice(record.operand(3), k.wrapping_mul(n))?,
+            w_row: n,
+            n,
+            depth: k,
+            start: if !bias.is_none() {
+                Start::Bias(operands.slice(bias, n)?)
+            } else if record.has(flags::ACCUMULATE) {
+                Start::Output
+            } else {
+                Start::Zero
+            },
+        };
+        K::matmul_row(&product, Unary::from_bits(record.function())?, out);
+        Some(())
+    })
+}
+
+fn unary<K: KernelSet>(record: &Record, table: &mut Table<'_>) -> Option<()> {
     let [count] = words(record, 3);
     let parameters = [f32::from_bits(record.words[4]), f32::from_bits(record.words[5])];
     let function = UnaryFunction {
         function: Unary::from_bits(record.function())?,
         parameters,
     };
-    with_output(spaces, record.operand(1), count, |operands, out| {
+    with_output(table, record.operand(1), count, |operands, out| {
         K::unary(function, operands.source(record.operand(2), count)?, out);
         Some(())
     })
 }
 
-fn binary<K: KernelSet>(record: &Record, spaces: &mut Spaces<'_>) -> Option<()> {
+fn binary<K: KernelSet>(record: &Record, table: &mut Table<'_>) -> Option<()> {
     let dims: [usize; 3] = words(record, 4);
     let function = Binary::from_bits(record.function())?;
     let len = dims[0].wrapping_mul(dims[1]).wrapping_mul(dims[2]);
-    with_output(spaces, record.operand(1), len, |operands, out| {
+    with_output(table, record.operand(1), len, |operands, out| {
         let a = operands.strided(record.operand(2), dims, words(record, 7))?;
         let b = operands.strided(record.operand(3), dims, words(record, 10))?;
         K::binary(function, dims, [a, b], out);
@@ -213,11 +242,11 @@ fn binary<K: KernelSet>(record: &Record, spaces: &mut Spaces<'_>) -> Option<()> 
     })
 }
 
-fn ternary<K: KernelSet>(record: &Record, spaces: &mut Spaces<'_>) -> Option<()> {
+fn ternary<K: KernelSet>(record: &Record, table: &mut Table<'_>) -> Option<()> {
     let [d0, d1] = words(record, 5);
     let dims = [1, d0, d1];
     let function = Ternary::from_bits(record.function())?;
-    with_output(spaces, record.operand(1), d0.wrapping_mul(d1), |operands, out| {
+    with_output(table, record.operand(1), d0.wrapping_mul(d1), |operands, out| {
         let operand = |word: usize, stride_word: usize| {
             let [s0, s1] = words(record, stride_word);
             operands.strided(record.operand(word), dims, [0, s0, s1])
@@ -227,11 +256,11 @@ fn ternary<K: KernelSet>(record: &Record, spaces: &mut Spaces<'_>) -> Option<()>
     })
 }
 
-fn reduce<K: KernelSet>(record: &Record, spaces: &mut Spaces<'_>) -> Option<()> {
+fn reduce<K: KernelSet>(record: &Record, table: &mut Table<'_>) -> Option<()> {
     let [outer, reduced, inner, scale] = words(record, 3);
     let function = ReduceFunction::from_bits(record.function())?;
     let len = outer.wrapping_mul(inner);
-    with_output(spaces, record.operand(1), len, |operands, out| {
+    with_output(table, record.operand(1), len, |operands, out| {
         let p = Reduce {
             a: operands.slice(record.operand(2), len.wrapping_mul(reduced))?,
             reduced,
@@ -245,10 +274,10 @@ fn reduce<K: KernelSet>(record: &Record, spaces: &mut Spaces<'_>) -> Option<()> 
     })
 }
 
-fn copy<K: KernelSet>(record: &Record, spaces: &mut Spaces<'_>) -> Option<()> {
+fn copy<K: KernelSet>(record: &Record, table: &mut Table<'_>) -> Option<()> {
     let (dims, out_strides, a_strides) = (words(record, 3), words(record, 7), words(record, 11));
     with_output(
-        spaces,
+        table,
         record.operand(1),
         extent(&dims, &out_strides),
         |operands, out| {
@@ -264,13 +293,13 @@ fn copy<K: KernelSet>(record: &Record, spaces: &mut Spaces<'_>) -> Option<()> {
     )
 }
 
-fn gather<K: KernelSet>(record: &Record, spaces: &mut Spaces<'_>) -> Option<()> {
+fn gather<K: KernelSet>(record: &Record, table: &mut Table<'_>) -> Option<()> {
     let [outer, axis, indices, inner] = words(record, 4);
     let (whole, picked) = (
         outer.wrapping_mul(axis).wrapping_mul(inner),
         outer.wrapping_mul(indices).wrapping_mul(inner),
     );
-    with_output(spaces, record.operand(1), picked, |operands, out| {
+    with_output(table, record.operand(1), picked, |operands, out| {
         let index = operands.slice(record.operand(3), indices)?;
         K::gather(
             &Picked { index, axis, inner },
@@ -281,13 +310,13 @@ fn gather<K: KernelSet>(record: &Record, spaces: &mut Spaces<'_>) -> Option<()> 
     })
 }
 
-fn scatter_add<K: KernelSet>(record: &Record, spaces: &mut Spaces<'_>) -> Option<()> {
+fn scatter_add<K: KernelSet>(record: &Record, table: &mut Table<'_>) -> Option<()> {
     let [outer, axis, indices, inner] = words(record, 4);
     let (whole, picked) = (
         outer.wrapping_mul(axis).wrapping_mul(inner),
         outer.wrapping_mul(indices).wrapping_mul(inner),
     );
-    with_output(spaces, record.operand(1), whole, |operands, out| {
+    with_output(table, record.operand(1), whole, |operands, out| {
         let index = operands.slice(record.operand(3), indices)?;
         K::scatter_add(
             &Picked { index, axis, inner },

@@ -82,27 +82,7 @@ pub(super) trait Tiles {
     fn panel<O: Ops, const TRANSPOSED: bool>(product: &Product<'_>, rows: usize, out: &mut [f32]);
 }
 
-/// What a record asks for, as far as it decides between functions: smaller ones start faster.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shape {
-    /// One row: what acting does.
-    Row,
-    /// Several rows.
-    Rows,
-    /// `a` is stored `[k][m]`.
-    Transposed,
-}
-
 impl MatMul<'_> {
-    /// Which of [`run_row`], [`run_rows`] and [`run_transposed`] computes the record.
-    pub(super) fn shape(&self) -> Shape {
-        match self.transposed {
-            true => Shape::Transposed,
-            false if self.m == 1 => Shape::Row,
-            false => Shape::Rows,
-        }
-    }
-
     /// Operands of one element of the batch.
     #[inline(always)]
     fn element(&self, b: usize) -> (&[f32], &[f32], Start<'_>) {
@@ -120,41 +100,30 @@ impl MatMul<'_> {
     /// Activation and epilogue of the outputs from element `at` on.
     #[inline(always)]
     fn finish<K: KernelSet>(&self, at: usize, out: &mut [f32]) {
-        if self.activation != Unary::Identity {
-            K::unary(
-                UnaryFunction {
-                    function: self.activation,
-                    parameters: [0.0; 2],
-                },
-                Source::Output,
-                out,
-            );
-        }
+        activate::<K>(self.activation, out);
         if let Some((function, operand)) = self.epilogue {
             K::epilogue(function, operand.get(at..).unwrap_or(&[]), out);
         }
     }
 }
 
-/// One row a batch element.
 #[inline(always)]
-pub(super) fn run_row<O: Ops, T: Tiles, K: KernelSet>(p: &MatMul<'_>, out: &mut [f32]) {
-    for (b, out) in out.chunks_mut(p.n.max(1)).enumerate() {
-        let (a, w, start) = p.element(b);
-        T::row::<O, false>(
-            &Product {
-                a,
-                a_row: p.a_row,
-                w,
-                w_row: p.n,
-                n: p.n,
-                depth: p.k,
-                start,
-            },
-            out,
-        );
-        p.finish::<K>(b.wrapping_mul(p.n), out);
+fn activate<K: KernelSet>(function: Unary, out: &mut [f32]) {
+    if function != Unary::Identity {
+        let function = UnaryFunction {
+            function,
+            parameters: [0.0; 2],
+        };
+        K::unary(function, Source::Output, out);
     }
+}
+
+/// One row and no batch, as in acting. The product comes as the tiles take it: copying it on the way costs as much as a
+/// small layer.
+#[inline(always)]
+pub(super) fn run_row<O: Ops, T: Tiles, K: KernelSet>(product: &Product<'_>, activation: Unary, out: &mut [f32]) {
+    T::row::<O, false>(product, out);
+    activate::<K>(activation, out);
 }
 
 /// Several rows.
@@ -215,7 +184,11 @@ fn panel<O: Ops, T: Tiles, const TRANSPOSED: bool>(
             depth,
             start,
         };
-        T::panel::<O, TRANSPOSED>(&product, rows, out);
+        if rows == 1 && !TRANSPOSED {
+            T::row::<O, TRANSPOSED>(&product, out);
+        } else {
+            T::panel::<O, TRANSPOSED>(&product, rows, out);
+        }
         start = Start::Output;
         done += depth;
     }

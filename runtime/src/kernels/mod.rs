@@ -19,7 +19,7 @@ mod reduce;
 #[doc(hidden)]
 pub use arch::Level;
 
-use crate::image::record::{Binary, Opcode, Record, Ternary};
+use crate::image::record::{Binary, Opcode, Record, Ternary, Unary};
 use crate::plan::Spaces;
 use elementwise::{Source, Strided, UnaryFunction};
 
@@ -35,6 +35,7 @@ pub(crate) enum Mode {
 /// The kernels, compiled for one instruction set.
 trait KernelSet {
     fn matmul(p: &matmul::MatMul<'_>, out: &mut [f32]);
+    fn matmul_row(product: &matmul::Product<'_>, activation: Unary, out: &mut [f32]);
     fn unary(function: UnaryFunction, a: Source<'_>, out: &mut [f32]);
     fn epilogue(function: Binary, operand: &[f32], out: &mut [f32]);
     fn binary(function: Binary, dims: [usize; 3], operands: [Strided<'_>; 2], out: &mut [f32]);

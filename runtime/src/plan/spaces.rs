@@ -1,6 +1,6 @@
 //! The memory a plan works in.
 
-use crate::image::record::Space;
+use crate::image::record::{Operand, Space};
 
 /// Size of each space in `f32` elements, by the number of the [`Space`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -79,53 +79,74 @@ impl Spaces<'_> {
             self.bank.len(),
         ]
     }
-
-    /// The space to read from.
-    #[inline]
-    pub(crate) fn get(&self, space: Space) -> &[f32] {
-        match space {
-            Space::Const => self.constants,
-            Space::Adapted => self.adapted.values(),
-            Space::Arena => self.arena,
-            Space::State => self.state,
-            Space::Input => self.input,
-            Space::Output => self.output,
-            Space::Accumulator => self.accumulator,
-            Space::Bank => self.bank,
-        }
-    }
 }
 
-impl<'m> Spaces<'m> {
-    /// Takes a writable space out, leaving an empty one; a space nobody may write gives an empty slice.
-    #[inline]
-    pub(crate) fn take(&mut self, space: Space) -> &'m mut [f32] {
-        match space {
-            Space::Arena => core::mem::take(&mut self.arena),
-            Space::State => core::mem::take(&mut self.state),
-            Space::Output => core::mem::take(&mut self.output),
-            Space::Accumulator => core::mem::take(&mut self.accumulator),
-            Space::Adapted => match core::mem::take(&mut self.adapted) {
-                AdaptedRef::Exclusive(values) => values,
-                shared @ AdaptedRef::Shared(_) => {
-                    self.adapted = shared;
-                    &mut []
-                }
-            },
-            Space::Const | Space::Input | Space::Bank => &mut [],
+/// The spaces by number, so that to find one takes neither a branch nor a table of jumps.
+pub(crate) struct Table<'v> {
+    /// Those nobody writes; the others are empty here.
+    shared: [&'v [f32]; Space::COUNT],
+    /// Those that may be written; the others are empty here.
+    exclusive: [&'v mut [f32]; Space::COUNT],
+}
+
+impl<'v> Table<'v> {
+    pub(crate) fn new(spaces: &'v mut Spaces<'_>) -> Self {
+        let (adapted_shared, adapted): (&[f32], &mut [f32]) = match &mut spaces.adapted {
+            AdaptedRef::Shared(values) => (values, &mut []),
+            AdaptedRef::Exclusive(values) => (&[], values),
+        };
+        // In the order of the numbers of the spaces.
+        Self {
+            shared: [
+                spaces.constants,
+                adapted_shared,
+                &[],
+                &[],
+                spaces.input,
+                &[],
+                &[],
+                spaces.bank,
+            ],
+            exclusive: [
+                &mut [],
+                adapted,
+                spaces.arena,
+                spaces.state,
+                &mut [],
+                spaces.output,
+                spaces.accumulator,
+                &mut [],
+            ],
         }
+    }
+
+    /// The space of an operand, to read; of no operand: any.
+    #[inline(always)]
+    pub(crate) fn get(&self, operand: Operand) -> &[f32] {
+        let number = number(operand);
+        let exclusive = &*self.exclusive[number];
+        if exclusive.is_empty() {
+            self.shared[number]
+        } else {
+            exclusive
+        }
+    }
+
+    /// Takes the space of an operand out to write, leaving an empty one; a space nobody may write gives an empty slice.
+    #[inline(always)]
+    pub(crate) fn take(&mut self, operand: Operand) -> &'v mut [f32] {
+        core::mem::take(&mut self.exclusive[number(operand)])
     }
 
     /// Puts back what [`take`](Self::take) took.
-    #[inline]
-    pub(crate) fn put_back(&mut self, space: Space, values: &'m mut [f32]) {
-        match space {
-            Space::Arena => self.arena = values,
-            Space::State => self.state = values,
-            Space::Output => self.output = values,
-            Space::Accumulator => self.accumulator = values,
-            Space::Adapted => self.adapted = AdaptedRef::Exclusive(values),
-            Space::Const | Space::Input | Space::Bank => {}
-        }
+    #[inline(always)]
+    pub(crate) fn put_back(&mut self, operand: Operand, values: &'v mut [f32]) {
+        self.exclusive[number(operand)] = values;
     }
+}
+
+/// The number of an operand's space. The plan was checked: there is a space with this number.
+#[inline(always)]
+fn number(operand: Operand) -> usize {
+    (operand.0 >> 28) as usize % Space::COUNT
 }

@@ -181,7 +181,8 @@ impl ActorCore<'_> {
                 return Err(Status::ObservationLength { expected, given });
             }
         }
-        if let Some(channel) = observation.iter().position(|value| !value.is_finite()) {
+        if !all_finite(observation) {
+            let channel = observation.iter().position(|value| !value.is_finite()).unwrap_or(0);
             return Err(Status::ObservationNotFinite { channel });
         }
         let ages = ages_ms.unwrap_or(&[]).iter();
@@ -213,13 +214,7 @@ impl ActorCore<'_> {
             accumulator: &mut [],
         };
         let ran = self.plan.run::<Exact>(&mut spaces);
-        if ran.is_ok()
-            && self
-                .output
-                .iter()
-                .chain(self.state.iter())
-                .all(|value| value.is_finite())
-        {
+        if ran.is_ok() && all_finite(self.output) && all_finite(self.state) {
             return Ok(());
         }
         let (episode, index) = (self.episode, self.index);
@@ -272,6 +267,11 @@ impl ActorCore<'_> {
             Err(Status::PolicyNotFinite)
         }
     }
+}
+
+/// Looks at every value whatever the first ones are: takes the same time always, and vectorises.
+fn all_finite(values: &[f32]) -> bool {
+    values.iter().fold(true, |finite, value| finite & value.is_finite())
 }
 
 /// Acts. Every call takes the same time and never waits; see [`Policy::split`](super::Policy::split).

@@ -68,13 +68,13 @@ macro_rules! kernel_set {
         pub(super) struct $set;
 
         const _: () = {
-            use crate::image::record::{Binary, Ternary};
+            use crate::image::record::{Binary, Ternary, Unary};
             use crate::kernels::elementwise::{self, Source, Strided, UnaryFunction};
             use crate::kernels::{copy, gather, matmul, reduce};
 
             $(#[$attribute])*
-            fn matmul_row(p: &matmul::MatMul<'_>, out: &mut [f32]) {
-                matmul::run_row::<$ops, $tiles, $set>(p, out);
+            fn matmul_row(product: &matmul::Product<'_>, activation: Unary, out: &mut [f32]) {
+                matmul::run_row::<$ops, $tiles, $set>(product, activation, out);
             }
             $(#[$attribute])*
             fn matmul_rows(p: &matmul::MatMul<'_>, out: &mut [f32]) {
@@ -120,11 +120,15 @@ macro_rules! kernel_set {
             impl crate::kernels::KernelSet for $set {
                 #[inline]
                 fn matmul(p: &matmul::MatMul<'_>, out: &mut [f32]) {
-                    match p.shape() {
-                        matmul::Shape::Row => $call!(matmul_row(p, out)),
-                        matmul::Shape::Rows => $call!(matmul_rows(p, out)),
-                        matmul::Shape::Transposed => $call!(matmul_transposed(p, out)),
+                    if p.transposed {
+                        $call!(matmul_transposed(p, out))
+                    } else {
+                        $call!(matmul_rows(p, out))
                     }
+                }
+                #[inline]
+                fn matmul_row(product: &matmul::Product<'_>, activation: Unary, out: &mut [f32]) {
+                    $call!(matmul_row(product, activation, out))
                 }
                 #[inline]
                 fn unary(function: UnaryFunction, a: Source<'_>, out: &mut [f32]) {
