@@ -1,6 +1,6 @@
 //! The gated recurrent unit.
 
-use super::{Activation, Parameter};
+use super::{Activation, Layout, Parameter};
 use crate::graph::{Graph, GraphError, ValueId};
 
 /// A layer, a gated recurrent unit (Cho et al. 2014) and a layer: one step a call.
@@ -12,7 +12,7 @@ use crate::graph::{Graph, GraphError, ValueId};
 ///
 /// ```
 /// use pliant_compiler::graph::{DType, Graph};
-/// use pliant_compiler::policy::{Activation, Gru};
+/// use pliant_compiler::policy::{Activation, Gru, Layout};
 ///
 /// let gru = Gru { observations: 22, encoder: 16, activation: Activation::Relu, hidden: 16, outputs: 4 };
 /// let mut graph = Graph::new();
@@ -20,7 +20,7 @@ use crate::graph::{Graph, GraphError, ValueId};
 ///     gru.parameters().iter().map(|p| graph.input(&p.name, DType::F32, &p.shape).unwrap()).collect();
 /// let x = graph.input("observation", DType::F32, &[1, 22]).unwrap();
 /// let h = graph.input("state", DType::F32, &[1, 16]).unwrap();
-/// let (y, next) = gru.forward(&mut graph, &parameters, x, h).unwrap();
+/// let (y, next) = gru.forward(&mut graph, Layout::Rows, &parameters, x, h).unwrap();
 /// assert_eq!(graph.shape(y), [1, 4]);
 /// assert_eq!(graph.shape(next), [1, 16]);
 /// ```
@@ -54,26 +54,27 @@ impl Gru {
         ]
     }
 
-    /// Outputs `[.., rows, outputs]` and next states `[.., rows, hidden]`.
+    /// Outputs and next states, laid out as `layout` says: `[.., rows, outputs]` and `[.., rows, hidden]`, or `[outputs,
+    /// instances]` and `[hidden, instances]`.
     ///
     /// # Errors
     /// [`GraphError::Operator`] when shapes do not fit.
     pub fn forward(
         &self,
         graph: &mut Graph,
+        layout: Layout,
         parameters: &[ValueId],
         observation: ValueId,
         state: ValueId,
     ) -> Result<(ValueId, ValueId), GraphError> {
         let layer = |graph: &mut Graph, x: ValueId, first: usize| {
-            let product = graph.matmul(x, parameters[first])?;
-            graph.add(product, parameters[first + 1])
+            layout.affine(graph, x, parameters[first], parameters[first + 1])
         };
         let encoded = layer(graph, observation, 0)?;
         let encoded = self.activation.apply(graph, encoded)?;
         let from_input = layer(graph, encoded, 2)?;
         let from_state = layer(graph, state, 4)?;
-        let axis = graph.shape(from_input).len() - 1;
+        let axis = layout.elements_axis(graph, from_input);
         let hidden = self.hidden;
         let blocks = |graph: &mut Graph, value: ValueId, start: usize, end: usize| {
             graph.slice(value, axis, start * hidden, end * hidden)

@@ -1,6 +1,6 @@
 //! The multilayer perceptron.
 
-use super::Parameter;
+use super::{Layout, Parameter};
 use crate::graph::{Graph, GraphError, ValueId};
 
 /// What follows every hidden layer.
@@ -35,7 +35,7 @@ impl Activation {
 ///
 /// ```
 /// use pliant_compiler::graph::{DType, Graph};
-/// use pliant_compiler::policy::{Activation, Mlp};
+/// use pliant_compiler::policy::{Activation, Layout, Mlp};
 ///
 /// let mlp = Mlp::new(&[1, 40, 40, 1], Activation::Relu);
 /// let mut graph = Graph::new();
@@ -46,7 +46,7 @@ impl Activation {
 ///     .map(|p| graph.input(&p.name, DType::F32, &p.shape_for_tasks(25)).unwrap())
 ///     .collect();
 /// let x = graph.input("x", DType::F32, &[25, 10, 1]).unwrap();
-/// let y = mlp.forward(&mut graph, &parameters, x).unwrap();
+/// let y = mlp.forward(&mut graph, Layout::Rows, &parameters, x).unwrap();
 /// assert_eq!(graph.shape(y), [25, 10, 1]);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -94,17 +94,22 @@ impl Mlp {
             .collect()
     }
 
-    /// Outputs `[.., rows, outputs]` for `x` of shape `[.., rows, inputs]`; parameters as in [`Self::parameters`], each
-    /// with or without a leading task dimension.
+    /// Outputs `[.., rows, outputs]` for `x` of shape `[.., rows, inputs]`, or `[outputs, instances]` for `[inputs,
+    /// instances]`; parameters as in [`Self::parameters`], by rows each with or without a leading task dimension.
     ///
     /// # Errors
     /// [`GraphError::Operator`] when shapes do not fit.
-    pub fn forward(&self, graph: &mut Graph, parameters: &[ValueId], x: ValueId) -> Result<ValueId, GraphError> {
+    pub fn forward(
+        &self,
+        graph: &mut Graph,
+        layout: Layout,
+        parameters: &[ValueId],
+        x: ValueId,
+    ) -> Result<ValueId, GraphError> {
         let layers = self.sizes.len() - 1;
         let mut value = x;
         for (layer, pair) in parameters.chunks_exact(2).take(layers).enumerate() {
-            let product = graph.matmul(value, pair[0])?;
-            value = graph.add(product, pair[1])?;
+            value = layout.affine(graph, value, pair[0], pair[1])?;
             if layer + 1 < layers {
                 value = self.activation.apply(graph, value)?;
             }

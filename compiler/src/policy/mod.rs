@@ -7,10 +7,12 @@
 
 mod gaussian;
 mod gru;
+mod layout;
 mod mlp;
 
 pub use gaussian::Gaussian;
 pub use gru::Gru;
+pub use layout::Layout;
 pub use mlp::{Activation, Mlp};
 
 use crate::graph::{Graph, GraphError, ValueId};
@@ -124,31 +126,33 @@ impl Network {
         }
     }
 
-    /// Outputs `[.., rows, outputs]` for observations `[.., rows, observations]`, and the next state where there is one.
+    /// Outputs `[.., rows, outputs]` for observations `[.., rows, observations]`, and the next state where there is one;
+    /// by columns `[outputs, instances]` for `[observations, instances]`.
     ///
     /// # Errors
     /// [`GraphError::Operator`] when shapes do not fit. A recurrent network without a state starts from zero.
     pub fn forward(
         &self,
         graph: &mut Graph,
+        layout: Layout,
         parameters: &[ValueId],
         observation: ValueId,
         state: Option<ValueId>,
     ) -> Result<(ValueId, Option<ValueId>), GraphError> {
         match self {
-            Self::Mlp(mlp) => Ok((mlp.forward(graph, parameters, observation)?, None)),
+            Self::Mlp(mlp) => Ok((mlp.forward(graph, layout, parameters, observation)?, None)),
             Self::Gru(gru) => {
                 let state = match state {
                     Some(state) => state,
                     None => {
                         let mut shape = graph.shape(observation).to_vec();
-                        if let Some(last) = shape.last_mut() {
-                            *last = gru.hidden;
+                        if let Some(elements) = shape.get_mut(layout.elements_axis(graph, observation)) {
+                            *elements = gru.hidden;
                         }
                         graph.full(&shape, 0.0)?
                     }
                 };
-                let (output, next) = gru.forward(graph, parameters, observation, state)?;
+                let (output, next) = gru.forward(graph, layout, parameters, observation, state)?;
                 Ok((output, Some(next)))
             }
         }
@@ -170,6 +174,8 @@ pub struct PolicyDescription {
     pub network: Network,
     /// How actions are sampled; `None` where the output is the answer.
     pub gaussian: Option<Gaussian>,
+    /// Whether a hyperbolic tangent keeps the output in -1..1, smoothly, so that no gradient is lost at a limit.
+    pub bounded: bool,
 }
 
 impl From<Mlp> for Network {
@@ -190,6 +196,15 @@ impl PolicyDescription {
         Self {
             network: network.into(),
             gaussian: None,
+            bounded: false,
+        }
+    }
+
+    /// The output is the answer, kept in -1..1 by a hyperbolic tangent.
+    pub fn bounded(network: impl Into<Network>) -> Self {
+        Self {
+            bounded: true,
+            ..Self::deterministic(network)
         }
     }
 
@@ -198,6 +213,7 @@ impl PolicyDescription {
         Self {
             network: network.into(),
             gaussian: Some(gaussian),
+            bounded: false,
         }
     }
 
@@ -227,10 +243,27 @@ impl PolicyDescription {
         observation: ValueId,
         state: Option<ValueId>,
     ) -> Result<Distribution, GraphError> {
+        self.distribution_in(graph, Layout::Rows, parameters, observation, state)
+    }
+
+    /// As [`distribution`](Self::distribution), for instances in rows or in columns (`[actions, instances]`, state
+    /// `[state, instances]`).
+    ///
+    /// # Errors
+    /// [`GraphError::Operator`] when shapes do not fit.
+    pub fn distribution_in(
+        &self,
+        graph: &mut Graph,
+        layout: Layout,
+        parameters: &[ValueId],
+        observation: ValueId,
+        state: Option<ValueId>,
+    ) -> Result<Distribution, GraphError> {
         let network = parameters.len() - usize::from(self.gaussian.is_some());
-        let (mean, next_state) = self
+        let (output, next_state) = self
             .network
-            .forward(graph, &parameters[..network], observation, state)?;
+            .forward(graph, layout, &parameters[..network], observation, state)?;
+        let mean = if self.bounded { graph.tanh(output)? } else { output };
         let log_std = match &self.gaussian {
             Some(gaussian) => Some(gaussian.floored(graph, parameters[network])?),
             None => None,

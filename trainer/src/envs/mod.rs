@@ -1,8 +1,14 @@
 //! Environments: one file each, stepped as a batch (structure of arrays), deterministic for a given random stream.
 
 mod navigation;
+pub mod quadrotor;
+mod simulation;
 
 pub use navigation::{MAX_STEP, Navigation};
+pub use quadrotor::Quadrotor;
+pub use simulation::{
+    Expression, Expressions, GraphStep, Lanes, Number, Outcome, Reference, Simulation, Simulator, System, Widths,
+};
 
 use pliant_runtime::experience::End;
 
@@ -46,4 +52,9 @@ pub trait Environment: Send {
     /// Moves every instance by one step: reads `actions` `[batch, action_width]`, writes `rewards` `[batch]` and `ends`
     /// `[batch]`: whether and how the episode has ended, in this step or before.
     fn step(&mut self, actions: &[f32], rewards: &mut [f32], ends: &mut [End]);
+
+    /// The system that this is a batch of, where its step is also a graph that can be differentiated.
+    fn simulator(&self) -> Option<&dyn Simulator> {
+        None
+    }
 }

@@ -1,0 +1,551 @@
+//! The quadrotor family of RAPTOR (Eschmann et al. 2025, arXiv 2509.11481): hover at the origin with a vehicle that was
+//! never seen before.
+//!
+//! Frame: forward, left, up; SI units; the setpoint is the origin. Quaternions have w first and turn body into world;
+//! angular velocity is in the body frame. Rotors: front right, back right, back left, front left.
+
+mod vehicle;
+
+pub use vehicle::Vehicle;
+
+use super::simulation::{Number, Outcome, System, Widths};
+use crate::random::{Stream, fill_standard_normal, uniform};
+use vehicle::GRAVITY;
+
+/// Control period, s.
+const PERIOD: f32 = 0.01;
+/// An episode is terminated beyond this speed along an axis, m/s.
+const SPEED_LIMIT: f32 = 2.0;
+/// An episode is terminated beyond this angular velocity about an axis, rad/s.
+const SPIN_LIMIT: f32 = 35.0;
+/// An episode is terminated when a coordinate exceeds so many times the distance of the rotors from the centre.
+const DISTANCE_LIMIT: f32 = 20.0;
+
+/// Rows of the state. The four numbers of an action of the past follow [`state::PREVIOUS`]; with latency, those of the
+/// two before it follow.
+mod state {
+    pub(super) const POSITION: usize = 0;
+    pub(super) const ORIENTATION: usize = 3;
+    pub(super) const VELOCITY: usize = 7;
+    pub(super) const SPIN: usize = 10;
+    pub(super) const ROTORS: usize = 13;
+    pub(super) const PHYSICAL: usize = 17;
+    pub(super) const PREVIOUS: usize = 17;
+    pub(super) const WIDTH: usize = 21;
+    pub(super) const WIDTH_WITH_LATENCY: usize = 29;
+}
+
+/// Rows of the parameters.
+mod row {
+    /// Thrust of a rotor over the vehicle's mass: coefficients of 1, w and w^2, m/s^2.
+    pub(super) const THRUST: usize = 0;
+    /// Angular acceleration about x, y, z per thrust over mass of one rotor, 1/m.
+    pub(super) const LEVER: usize = 3;
+    /// `(J_yy - J_zz) / J_xx` and its cyclic permutations.
+    pub(super) const GYROSCOPIC: usize = 6;
+    /// Control period over the rising time constant.
+    pub(super) const RISING: usize = 9;
+    /// Control period over the falling time constant.
+    pub(super) const FALLING: usize = 10;
+    /// Disturbance force over mass, m/s^2.
+    pub(super) const DISTURBANCE: usize = 11;
+    /// Greatest coordinate, m.
+    pub(super) const LIMIT: usize = 14;
+    /// One over it.
+    pub(super) const INVERSE_LIMIT: usize = 15;
+    /// Standard deviation of the disturbance, m/s^2.
+    pub(super) const DEVIATION: usize = 16;
+    pub(super) const WIDTH: usize = 17;
+
+    // Varied vehicles only.
+
+    /// Thrust of each rotor relative to a new one.
+    pub(super) const WEAR: usize = 17;
+    /// Weights of the newest action and of the three before it: which one reaches the motors.
+    pub(super) const LATENCY: usize = 21;
+    /// Standard deviations of the noise of position, velocity, angular velocity.
+    pub(super) const NOISE: usize = 25;
+    /// Share of its thrust that the vehicle loses in every step as the battery empties.
+    pub(super) const SAG: usize = 28;
+    /// The step at which the payload drops.
+    pub(super) const DROP_STEP: usize = 29;
+    /// Mass before the drop over mass after it.
+    pub(super) const DROP_RATIO: usize = 30;
+    pub(super) const WIDTH_VARIED: usize = 31;
+}
+
+/// What the plain distribution does not have. Each range is `[least, greatest]`, drawn uniformly; `[0, 0]` (and `[1, 1]`
+/// for the wear) is the plain distribution.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Variation {
+    /// Delay from an action to the motors, s, at most 0.03. An action between two control periods is blended.
+    pub latency: [f32; 2],
+    /// Standard deviation of white noise on the observed position, m.
+    pub position_noise: [f32; 2],
+    /// Standard deviation of white noise on the observed velocity, m/s.
+    pub velocity_noise: [f32; 2],
+    /// Standard deviation of white noise on the observed angular velocity, rad/s.
+    pub spin_noise: [f32; 2],
+    /// Thrust of one motor, the same throughout an episode, relative to a new one.
+    pub wear: [f32; 2],
+    /// Share of the thrust that is lost by the end of an episode as the battery empties.
+    pub sag: [f32; 2],
+    /// Payload carried from the start, relative to the vehicle's mass; it drops at a random step.
+    pub payload: [f32; 2],
+}
+
+impl Variation {
+    /// The plain distribution.
+    pub const NONE: Self = Self {
+        latency: [0.0; 2],
+        position_noise: [0.0; 2],
+        velocity_noise: [0.0; 2],
+        spin_noise: [0.0; 2],
+        wear: [1.0; 2],
+        sag: [0.0; 2],
+        payload: [0.0; 2],
+    };
+
+    /// Greatest delay that can be simulated, s.
+    pub const MOST_LATENCY: f32 = 3.0 * PERIOD;
+}
+
+/// A family of quadrotors that hover; see the [module](self).
+///
+/// The observation is position (3), rotation matrix by rows (9), velocity (3), angular velocity (3), previous action (4).
+/// An action of -1..1 is a setpoint of 0..1 of a rotor's normalised speed, which follows with a first-order lag. One step
+/// is one fourth-order Runge-Kutta step of 10 ms.
+///
+/// The cost of a state and the action that led to it: `sqrt(|p|^2 + 0.05^2) - 0.05 + 0.05 |v|^2 + 0.002 |w|^2 +
+/// 0.05 (1 - R33) + 0.02 |a - a'|^2`, and quadratic barriers from three quarters of the limits on. The distance, not
+/// its square: near the setpoint its slope stays, which is what teaches the recurrent policy integral action.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Quadrotor {
+    variation: Variation,
+    varied: bool,
+}
+
+impl Quadrotor {
+    /// Steps of an episode that is not terminated: 5 seconds.
+    pub const HORIZON: usize = 500;
+    /// Numbers of an observation.
+    pub const OBSERVATION: usize = 22;
+    /// Control periods a second.
+    pub const RATE_HZ: f32 = 100.0;
+
+    /// Vehicles of the plain distribution, varied.
+    pub fn new(variation: Variation) -> Self {
+        Self {
+            variation,
+            varied: variation != Variation::NONE,
+        }
+    }
+
+    /// Writes the rows of a vehicle's parameters that stay the same through its episodes.
+    pub fn describe(vehicle: &Vehicle, parameters: &mut [f32]) {
+        for (row, coefficient) in parameters[row::THRUST..].iter_mut().zip(vehicle.thrust) {
+            *row = coefficient / vehicle.mass;
+        }
+        let arms = [vehicle.arm, vehicle.arm, vehicle.torque_constant];
+        for ((row, arm), inertia) in parameters[row::LEVER..].iter_mut().zip(arms).zip(vehicle.inertia) {
+            *row = arm * vehicle.mass / inertia;
+        }
+        let [x, y, z] = vehicle.inertia;
+        parameters[row::GYROSCOPIC..row::GYROSCOPIC + 3].copy_from_slice(&[(y - z) / x, (z - x) / y, (x - y) / z]);
+        parameters[row::RISING] = PERIOD / vehicle.rising;
+        parameters[row::FALLING] = PERIOD / vehicle.falling;
+        parameters[row::LIMIT] = DISTANCE_LIMIT * vehicle.rotor_distance();
+        parameters[row::INVERSE_LIMIT] = 1.0 / parameters[row::LIMIT];
+        parameters[row::DEVIATION] = vehicle.disturbance / vehicle.mass;
+        if let Some(wear) = parameters.get_mut(row::WEAR..row::WEAR + 4) {
+            wear.fill(1.0);
+        }
+    }
+
+    /// [`Vehicle::torque_to_inertia`] of the vehicle with these parameters, 1/s^2.
+    pub fn torque_to_inertia(parameters: &[f32]) -> f32 {
+        let thrust: f32 = parameters[row::THRUST..row::THRUST + 3].iter().sum();
+        core::f32::consts::SQRT_2 * parameters[row::LEVER] * thrust
+    }
+
+    /// The first three numbers of a state: the position, m.
+    pub fn position(state: &[f32]) -> [f32; 3] {
+        [state[0], state[1], state[2]]
+    }
+
+    fn vary(&self, random: &mut Stream, parameters: &mut [f32]) {
+        let Variation {
+            latency,
+            position_noise,
+            velocity_noise,
+            spin_noise,
+            wear,
+            sag,
+            payload,
+        } = self.variation;
+        let mut between = |[least, greatest]: [f32; 2]| uniform(random, least, greatest);
+        parameters[row::WEAR..row::WEAR + 4].fill(1.0);
+        let worn = between([0.0, 4.0]) as usize;
+        parameters[row::WEAR + worn] = between(wear);
+        // An action is late by a whole number of periods and a share of the next.
+        let periods = (between(latency) / PERIOD).clamp(0.0, 3.0);
+        let whole = (periods as usize).min(2);
+        let share = periods - whole as f32;
+        parameters[row::LATENCY..row::LATENCY + 4].fill(0.0);
+        parameters[row::LATENCY + whole] = 1.0 - share;
+        parameters[row::LATENCY + whole + 1] = share;
+        for (row, range) in [position_noise, velocity_noise, spin_noise].into_iter().enumerate() {
+            parameters[row::NOISE + row] = between(range);
+        }
+        parameters[row::SAG] = between(sag) / Self::HORIZON as f32;
+        parameters[row::DROP_STEP] = between([0.0, Self::HORIZON as f32]).floor();
+        let ratio = 1.0 + between(payload);
+        parameters[row::DROP_RATIO] = ratio;
+        load(parameters, ratio);
+    }
+}
+
+/// Multiplies the mass by `ratio`; inertia stays, for the payload hangs at the centre.
+fn load(parameters: &mut [f32], ratio: f32) {
+    for row in [row::THRUST, row::DISTURBANCE]
+        .into_iter()
+        .flat_map(|first| first..first + 3)
+    {
+        parameters[row] /= ratio;
+    }
+    for row in row::LEVER..row::LEVER + 3 {
+        parameters[row] *= ratio;
+    }
+}
+
+impl System for Quadrotor {
+    fn widths(&self) -> Widths {
+        let (state, parameters, noise) = if self.varied {
+            (state::WIDTH_WITH_LATENCY, row::WIDTH_VARIED, 9)
+        } else {
+            (state::WIDTH, row::WIDTH, 0)
+        };
+        Widths {
+            state,
+            physical: state::PHYSICAL,
+            parameters,
+            action: 4,
+            observation: Self::OBSERVATION,
+            noise,
+        }
+    }
+
+    fn horizon(&self) -> usize {
+        Self::HORIZON
+    }
+
+    fn draw(&self, random: &mut Stream, parameters: &mut [f32]) {
+        Self::describe(&Vehicle::draw(random), parameters);
+    }
+
+    fn start(&self, random: &mut Stream, parameters: &mut [f32], state: &mut [f32]) {
+        if self.varied {
+            // What an earlier episode left is undone: thrust and levers without payload, wear and sag.
+            undo(parameters);
+        }
+        let mut normal = [0.0; 6];
+        fill_standard_normal(random, &mut normal);
+        let deviation = parameters[row::DEVIATION];
+        for (row, normal) in parameters[row::DISTURBANCE..row::DISTURBANCE + 3]
+            .iter_mut()
+            .zip(normal)
+        {
+            *row = deviation * normal;
+        }
+        state.fill(0.0);
+        state[state::ORIENTATION] = 1.0;
+        if uniform(random, 0.0, 1.0) >= 0.1 {
+            for row in 0..3 {
+                state[state::POSITION + row] = uniform(random, -0.5, 0.5);
+                state[state::VELOCITY + row] = uniform(random, -1.0, 1.0);
+                state[state::SPIN + row] = uniform(random, -1.0, 1.0);
+            }
+            let axis = [normal[3], normal[4], normal[5]];
+            let length = axis.iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-6);
+            let half = 0.5 * uniform(random, 0.0, 1.0);
+            state[state::ORIENTATION] = libm::cosf(half);
+            for (row, x) in axis.into_iter().enumerate() {
+                state[state::ORIENTATION + 1 + row] = libm::sinf(half) * x / length;
+            }
+        }
+        for rotor in 0..4 {
+            state[state::ROTORS + rotor] = uniform(random, 0.0, 0.5);
+        }
+        if self.varied {
+            self.vary(random, parameters);
+        }
+    }
+
+    fn evolve(&self, age: usize, parameters: &mut [f32]) -> bool {
+        if !self.varied {
+            return false;
+        }
+        let mut changed = false;
+        let sag = parameters[row::SAG];
+        if sag > 0.0 && age > 0 {
+            // Relative to the step before: from 1 - sag (age - 1) to 1 - sag age.
+            let factor = (1.0 - sag * age as f32) / (1.0 - sag * (age - 1) as f32);
+            parameters[row::WEAR..row::WEAR + 4]
+                .iter_mut()
+                .for_each(|wear| *wear *= factor);
+            changed = true;
+        }
+        if age == parameters[row::DROP_STEP] as usize && parameters[row::DROP_RATIO] > 1.0 {
+            load(parameters, 1.0 / parameters[row::DROP_RATIO]);
+            parameters[row::DROP_RATIO] = 1.0;
+            changed = true;
+        }
+        changed
+    }
+
+    #[inline(always)]
+    fn observe<T: Number>(&self, state: &[T], parameters: &[T], noise: &[T], observation: &mut [T]) {
+        observation[..3].copy_from_slice(&state[state::POSITION..state::POSITION + 3]);
+        let [w, x, y, z] = *four(state, state::ORIENTATION);
+        let (xx, yy, zz) = (x * x, y * y, z * z);
+        let (xy, xz, yz, wx, wy, wz) = (x * y, x * z, y * z, w * x, w * y, w * z);
+        let rotation = [
+            (yy + zz) * -2.0 + 1.0,
+            (xy - wz) * 2.0,
+            (xz + wy) * 2.0,
+            (xy + wz) * 2.0,
+            (xx + zz) * -2.0 + 1.0,
+            (yz - wx) * 2.0,
+            (xz - wy) * 2.0,
+            (yz + wx) * 2.0,
+            (xx + yy) * -2.0 + 1.0,
+        ];
+        observation[3..12].copy_from_slice(&rotation);
+        observation[12..15].copy_from_slice(&state[state::VELOCITY..state::VELOCITY + 3]);
+        observation[15..18].copy_from_slice(&state[state::SPIN..state::SPIN + 3]);
+        observation[18..22].copy_from_slice(&state[state::PREVIOUS..state::PREVIOUS + 4]);
+        if !noise.is_empty() {
+            for (group, first) in [0, 12, 15].into_iter().enumerate() {
+                for axis in 0..3 {
+                    let value = &mut observation[first + axis];
+                    *value = *value + noise[3 * group + axis] * parameters[row::NOISE + group];
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn alive<T: Number>(&self, state: &[T], parameters: &[T]) -> T {
+        let largest = |first: usize| {
+            let [a, b, c] = *three(state, first);
+            a.abs().max(b.abs()).max(c.abs())
+        };
+        let distance = largest(state::POSITION);
+        let (one, zero) = (distance.constant_like(1.0), distance.constant_like(0.0));
+        let near = distance.select_below(parameters[row::LIMIT], one, zero);
+        let slow = largest(state::VELOCITY).select_below(one * SPEED_LIMIT, near, zero);
+        largest(state::SPIN).select_below(one * SPIN_LIMIT, slow, zero)
+    }
+
+    #[inline(always)]
+    fn step<T: Number>(&self, state: &mut [T], parameters: &[T], action: &[T]) -> Outcome<T> {
+        let command = *four(action, 0);
+        let previous = *four(state, state::PREVIOUS);
+        let mut setpoint = command;
+        if self.varied {
+            let history = [command, previous, *four(state, 21), *four(state, 25)];
+            for rotor in 0..4 {
+                setpoint[rotor] = command[rotor] * parameters[row::LATENCY];
+                for (late, actions) in history.iter().enumerate().skip(1) {
+                    setpoint[rotor] = setpoint[rotor] + actions[rotor] * parameters[row::LATENCY + late];
+                }
+            }
+            state[25..29].copy_from_slice(&history[2]);
+            state[21..25].copy_from_slice(&history[1]);
+        }
+        let wear = self.varied.then(|| *four(parameters, row::WEAR));
+        fly(state, parameters, setpoint, wear);
+        state[state::PREVIOUS..state::PREVIOUS + 4].copy_from_slice(&command);
+        Outcome {
+            cost: cost(state, parameters, command, previous),
+            alive: self.alive(state, parameters),
+        }
+    }
+}
+
+/// Removes from the parameters what [`System::evolve`] and a payload did.
+fn undo(parameters: &mut [f32]) {
+    let ratio = parameters[row::DROP_RATIO];
+    if ratio > 1.0 {
+        load(parameters, 1.0 / ratio);
+    }
+    parameters[row::DROP_RATIO] = 1.0;
+}
+
+#[inline(always)]
+fn three<T>(values: &[T], first: usize) -> &[T; 3] {
+    values[first..].first_chunk().expect("as many rows as the widths say")
+}
+
+#[inline(always)]
+fn four<T>(values: &[T], first: usize) -> &[T; 4] {
+    values[first..].first_chunk().expect("as many rows as the widths say")
+}
+
+#[inline(always)]
+fn sum_of_squares<T: Number>([a, b, c]: [T; 3]) -> T {
+    a * a + b * b + c * c
+}
+
+/// The derivative of the rotating body at one stage.
+struct Stage<T> {
+    acceleration: [T; 3],
+    orientation: [T; 4],
+    spin: [T; 3],
+}
+
+/// Orientation and angular velocity change with the rotor speeds; velocity and position follow from them.
+#[inline(always)]
+fn derivative<T: Number>(q: [T; 4], spin: [T; 3], rotors: [T; 4], parameters: &[T], wear: Option<[T; 4]>) -> Stage<T> {
+    let [c0, c1, c2] = *three(parameters, row::THRUST);
+    let [lever_x, lever_y, lever_z] = *three(parameters, row::LEVER);
+    let gyroscopic = *three(parameters, row::GYROSCOPIC);
+    let mut thrust = rotors.map(|speed| c0 + speed * (c1 + speed * c2));
+    if let Some(wear) = wear {
+        for (thrust, wear) in thrust.iter_mut().zip(wear) {
+            *thrust = *thrust * wear;
+        }
+    }
+    let [front_right, back_right, back_left, front_left] = thrust;
+    // Torque of a thrust f along z at (x, y): (y f, -x f); reaction torques alternate.
+    let (right, left) = (front_right + back_right, back_left + front_left);
+    let (front, back) = (front_right + front_left, back_right + back_left);
+    let diagonal = (back_right + front_left) - (front_right + back_left);
+    let total = right + left;
+
+    let [w, x, y, z] = q;
+    let [p, q, r] = spin;
+    let up = [
+        (x * z + w * y) * 2.0,
+        (y * z - w * x) * 2.0,
+        (x * x + y * y) * -2.0 + 1.0,
+    ];
+    let [disturbance_x, disturbance_y, disturbance_z] = *three(parameters, row::DISTURBANCE);
+    Stage {
+        acceleration: [
+            up[0] * total + disturbance_x,
+            up[1] * total + disturbance_y,
+            up[2] * total + (disturbance_z - GRAVITY),
+        ],
+        // Twice the derivative: the factor goes into the step.
+        orientation: [
+            -(x * p) - y * q - z * r,
+            w * p + y * r - z * q,
+            w * q - x * r + z * p,
+            w * r + x * q - y * p,
+        ],
+        spin: [
+            lever_x * (left - right) + q * r * gyroscopic[0],
+            lever_y * (back - front) + r * p * gyroscopic[1],
+            lever_z * diagonal + p * q * gyroscopic[2],
+        ],
+    }
+}
+
+/// One Runge-Kutta step of the physical part of the state.
+#[inline(always)]
+fn fly<T: Number>(state: &mut [T], parameters: &[T], setpoint: [T; 4], wear: Option<[T; 4]>) {
+    // Rotors: dw/dt = (u - w) / tau. They depend on nothing else and never cross their setpoint, so that the Runge-Kutta
+    // stages have a closed form in h = period / tau.
+    let speeds = *four(state, state::ROTORS);
+    let mut stages = [speeds; 4];
+    for rotor in 0..4 {
+        let w = speeds[rotor];
+        let u = setpoint[rotor] * 0.5 + 0.5;
+        let gap = u - w;
+        let h = w.select_below(u, parameters[row::RISING], parameters[row::FALLING]);
+        let x = h * 0.5;
+        let rest = -x + 1.0;
+        let second = x * rest;
+        let third = h * (-second + 1.0);
+        let ratio = -second + 1.0; // 1 - x + x^2
+        // (1 + 2 (1 - x) + 2 (1 - x + x^2) + 1 - h (1 - x + x^2)) h / 6
+        let whole = h * ((rest + ratio) * 2.0 + (-(h * ratio) + 2.0)) * (1.0 / 6.0);
+        stages[1][rotor] = w + gap * x;
+        stages[2][rotor] = w + gap * second;
+        stages[3][rotor] = w + gap * third;
+        state[state::ROTORS + rotor] = w + gap * whole;
+    }
+
+    let (q0, spin0) = (*four(state, state::ORIENTATION), *three(state, state::SPIN));
+    let ahead = |by: f32, stage: &Stage<T>| {
+        (
+            core::array::from_fn(|i| q0[i] + stage.orientation[i] * (0.5 * by)),
+            core::array::from_fn(|i| spin0[i] + stage.spin[i] * by),
+        )
+    };
+    let first = derivative(q0, spin0, stages[0], parameters, wear);
+    let (q, spin) = ahead(0.5 * PERIOD, &first);
+    let second = derivative(q, spin, stages[1], parameters, wear);
+    let (q, spin) = ahead(0.5 * PERIOD, &second);
+    let third = derivative(q, spin, stages[2], parameters, wear);
+    let (q, spin) = ahead(PERIOD, &third);
+    let fourth = derivative(q, spin, stages[3], parameters, wear);
+
+    for axis in 0..3 {
+        let (a, b) = (first.acceleration[axis], second.acceleration[axis]);
+        let (c, d) = (third.acceleration[axis], fourth.acceleration[axis]);
+        let velocity = state[state::VELOCITY + axis];
+        let row = state::POSITION + axis;
+        // The position's stages are the velocity's, which are velocity + period (0, a/2, b/2, c).
+        state[row] = state[row] + velocity * PERIOD + (a + b + c) * (PERIOD * PERIOD / 6.0);
+        state[state::VELOCITY + axis] = velocity + (a + (b + c) * 2.0 + d) * (PERIOD / 6.0);
+        let (a, b, c, d) = (first.spin[axis], second.spin[axis], third.spin[axis], fourth.spin[axis]);
+        state[state::SPIN + axis] = spin0[axis] + (a + (b + c) * 2.0 + d) * (PERIOD / 6.0);
+    }
+    let q: [T; 4] = core::array::from_fn(|i| {
+        let (a, b, c, d) = (
+            first.orientation[i],
+            second.orientation[i],
+            third.orientation[i],
+            fourth.orientation[i],
+        );
+        q0[i] + (a + (b + c) * 2.0 + d) * (PERIOD / 12.0)
+    });
+    let norm = (q[0] * q[0] + q[1] * q[1] + q[2] * q[2] + q[3] * q[3]).sqrt();
+    let inverse = norm.constant_like(1.0) / norm;
+    for (row, value) in q.into_iter().enumerate() {
+        state[state::ORIENTATION + row] = value * inverse;
+    }
+}
+
+/// See [`Quadrotor`].
+#[inline(always)]
+fn cost<T: Number>(state: &[T], parameters: &[T], action: [T; 4], previous: [T; 4]) -> T {
+    let (position, velocity, spin) = (
+        *three(state, state::POSITION),
+        *three(state, state::VELOCITY),
+        *three(state, state::SPIN),
+    );
+    let [_, x, y, _] = *four(state, state::ORIENTATION);
+    let distance = (sum_of_squares(position) + 0.05 * 0.05).sqrt() - 0.05;
+    let tilt = (x * x + y * y) * 2.0;
+    let [a, b, c, d] = core::array::from_fn(|i| (action[i] - previous[i]).square());
+    let barrier = |values: [T; 3], from: f32, scale: Option<T>| {
+        let [a, b, c] = values.map(|value| {
+            let size = value.abs();
+            let size = scale.map_or(size, |scale| size * scale);
+            (size - from).relu().square()
+        });
+        a + b + c
+    };
+    let near = barrier(position, 0.7, Some(parameters[row::INVERSE_LIMIT]));
+    let slow = barrier(velocity, 1.5, None);
+    let calm = barrier(spin, 20.0, None);
+    distance
+        + sum_of_squares(velocity) * 0.05
+        + sum_of_squares(spin) * 0.002
+        + tilt * 0.05
+        + (a + b + c + d) * 0.02
+        + (slow + calm * 0.01 + near * 4.0) * 15.0
+}
