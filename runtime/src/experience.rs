@@ -14,11 +14,14 @@ mod advantage;
 mod baseline;
 pub(crate) mod support;
 
+use serde::{Deserialize, Serialize};
+
 pub use advantage::{AdvantageSweep, ReturnSweep, Standardiser, standardise};
 pub use baseline::{Baseline, baseline_features, baseline_scratch, baseline_width};
 
 /// What happened after a step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum End {
     /// The episode goes on.
     #[default]

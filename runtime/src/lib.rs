@@ -13,6 +13,7 @@
 //! | adaptation | [`adapt`] | through the learner: the transaction, and what its reports mean |
 //! | experience | [`experience`], [`noise`] | the learner, and the trainer's rollouts, which agree with it bit for bit |
 //! | contract | [`contract`] | firmware states what it is wired to; trainer and compiler write the contract |
+//! | telemetry | [`telemetry`] | firmware: what happened, framed, for `pliant monitor` and `pliant replay` |
 //! | image | [`image`] | firmware: check the bytes, self-test; the compiler writes with the same types |
 //! | plan | [`plan`] | the workstation's embedded engine; tools that look inside |
 //!
@@ -46,3 +47,9 @@ pub mod noise;
 pub mod plan;
 pub mod policy;
 mod publish;
+pub mod telemetry;
+
+/// The examples of `docs/telemetry.md` compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/telemetry.md")]
+pub struct TelemetryPage;

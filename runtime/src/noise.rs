@@ -19,6 +19,7 @@ pub struct Noise {
     generator: Xoshiro128PlusPlus,
     /// The second number of the last pair.
     spare: Option<f32>,
+    drawn: u32,
 }
 
 impl Noise {
@@ -27,6 +28,7 @@ impl Noise {
         Self {
             generator: Xoshiro128PlusPlus::seed_from_u64(seed),
             spare: None,
+            drawn: 0,
         }
     }
 
@@ -38,6 +40,7 @@ impl Noise {
 
     /// The next standard normal number; its magnitude is at most 5.77.
     pub fn gaussian(&mut self) -> f32 {
+        self.drawn = self.drawn.wrapping_add(1);
         if let Some(spare) = self.spare.take() {
             return spare;
         }
@@ -45,6 +48,11 @@ impl Noise {
         let angle = self.uniform() * core::f32::consts::TAU;
         self.spare = Some(radius * functions::sin(angle));
         radius * functions::cos(angle)
+    }
+
+    /// Standard normal numbers drawn since the seed; wraps. With the seed it says where in the stream this is.
+    pub const fn drawn(&self) -> u32 {
+        self.drawn
     }
 
     /// Fills a slice with standard normal numbers.

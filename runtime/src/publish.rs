@@ -263,6 +263,11 @@ impl<'m> Writer<'_, 'm> {
         Ok(())
     }
 
+    /// Whether a buffer is claimed.
+    pub(crate) fn has_claimed(&self) -> bool {
+        self.state.claimed.is_some()
+    }
+
     /// The published parameters.
     pub(crate) fn current(&self) -> &[f32] {
         let Some(buffer) = self.shared.buffer(slot(self.version())) else {

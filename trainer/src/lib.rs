@@ -11,6 +11,7 @@
 //! - [`eval`]: scores of the deployed artefact on held-out tasks.
 //! - [`bundle`]: a trained policy as files: ONNX, device image, card.
 //! - [`report`], [`checkpoint`]: what is shown and kept of a run.
+//! - [`telemetry`]: a device's log read, watched and replayed.
 //! - [`cli`]: the `pliant` command line.
 
 pub mod algorithms;
@@ -29,3 +30,4 @@ pub mod recipe;
 pub mod report;
 pub mod rollout;
 pub mod tasks;
+pub mod telemetry;

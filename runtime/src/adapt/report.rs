@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// Whether an adaptation in slices is done.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[must_use]
@@ -13,7 +15,8 @@ pub enum Progress {
 }
 
 /// What came of an adaptation.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[must_use]
 pub enum AdaptReport {
     /// The new parameters are published: the actor's next call uses them.
@@ -50,7 +53,7 @@ impl AdaptReport {
 }
 
 /// What was measured during an adaptation.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
     /// Rows of the support set that counted, the held-out ones included.
     pub rows: u32,
@@ -71,7 +74,9 @@ pub struct Figures {
 }
 
 /// Why an adaptation was rejected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+// The order of the variants is that of the telemetry's wire format: append only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Reason {
     /// The image has no adaptation, or the policy was loaded without a learner.

@@ -1,6 +1,7 @@
 //! Acting: raw observation in, physical action out, and a status that says what happened.
 
 use heapless::Vec;
+use serde::{Deserialize, Serialize};
 
 use super::Scales;
 use crate::contract::{MAX_ACTIONS, MAX_OBSERVATIONS};
@@ -60,7 +61,8 @@ impl Status {
 }
 
 /// What begins, and so which recurrent states go back to their initial values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ResetKind {
     /// A new episode of the same task.
     Episode,
@@ -71,7 +73,7 @@ pub enum ResetKind {
 }
 
 /// How often what happened, since loading; each stays at its greatest value when it gets there.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Calls that wrote the policy's action.
     pub acted: u32,
@@ -89,13 +91,13 @@ pub struct Counts {
 /// About 230 bytes, with room for the greatest contract, so that it can go through a queue.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {
-    pub(super) observation: Vec<f32, MAX_OBSERVATIONS>,
-    pub(super) action: Vec<f32, MAX_ACTIONS>,
-    pub(super) log_probability: f32,
-    /// Which publication of the parameters acted.
-    pub(super) version: u32,
-    pub(super) episode: u32,
-    pub(super) index: u32,
+    pub(crate) observation: Vec<f32, MAX_OBSERVATIONS>,
+    pub(crate) action: Vec<f32, MAX_ACTIONS>,
+    pub(crate) log_probability: f32,
+    pub(crate) version: u32,
+    pub(crate) episode: u32,
+    pub(crate) index: u32,
+    pub(crate) noise: u32,
 }
 
 impl Step {
@@ -117,6 +119,21 @@ impl Step {
     /// Calls of the actor in this episode before this one.
     pub fn index(&self) -> u32 {
         self.index
+    }
+
+    /// Resets of the actor before this step; wraps.
+    pub fn episode(&self) -> u32 {
+        self.episode
+    }
+
+    /// Which publication of the parameters acted, see [`Learner::version`](super::Learner::version).
+    pub fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// [`Noise::drawn`] before the action was sampled.
+    pub fn noise(&self) -> u32 {
+        self.noise
     }
 }
 
@@ -316,6 +333,36 @@ impl<'p, 'm> Actor<'p, 'm> {
         self.explore_checked(observation, Some(ages_ms), action)
     }
 
+    /// Takes a step again, on the workstation: runs the policy on the step's normalised observation and samples with this
+    /// noise. With the parameters, the recurrent states and the noise that it was taken with, the result is the same to
+    /// the last bit. Resets, drives and counts nothing.
+    ///
+    /// # Errors
+    /// As [`explore`](Self::explore).
+    pub fn replay(&mut self, step: &Step, noise: Noise) -> Result<Step, Status> {
+        let (expected, given) = (self.core.input.len(), step.observation.len());
+        if expected != given {
+            return Err(Status::ObservationLength { expected, given });
+        }
+        for (value, observation) in self.core.input.iter_mut().zip(&step.observation) {
+            *value = *observation;
+        }
+        let parameters = self.reader.lease();
+        self.core.infer(&parameters)?;
+        if !self.core.stochastic {
+            return Err(Status::NotExploring);
+        }
+        self.core.noise = noise;
+        let noise = self.core.noise.drawn();
+        let (action, log_probability) = self.core.sample()?;
+        Ok(Step {
+            action,
+            log_probability,
+            noise,
+            ..step.clone()
+        })
+    }
+
     /// Begins an episode, a task, or everything anew: resets the recurrent states that the image says. Call it before
     /// every episode: the learner takes the first step after it as the start of a trajectory.
     pub fn reset(&mut self, kind: ResetKind) {
@@ -372,6 +419,7 @@ impl<'p, 'm> Actor<'p, 'm> {
                 self.core.write_mean(action);
                 return Err(Status::NotExploring);
             }
+            let noise = self.core.noise.drawn();
             let (sampled, log_probability) = self.core.sample()?;
             for ((action, sampled), scale) in action.iter_mut().zip(&sampled).zip(self.core.scales.actions) {
                 *action = scale.denormalise(*sampled);
@@ -385,6 +433,7 @@ impl<'p, 'm> Actor<'p, 'm> {
                 version,
                 episode,
                 index,
+                noise,
             })
         });
         let status = step.as_ref().map_or_else(|status| *status, |_| Status::Acted);

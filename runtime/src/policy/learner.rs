@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::Scales;
 use super::actor::Step;
 use crate::adapt::{AdaptReport, Driver, Figures, Progress, Reason};
@@ -93,7 +95,8 @@ fn copy(from: &[f32], to: &mut [f32]) {
 }
 
 /// What a reverted policy goes back to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Reverted {
     /// The parameters before the last accepted adaptation.
     Previous,
@@ -304,6 +307,17 @@ impl<'p, 'm> Learner<'p, 'm> {
         self.writer.current()
     }
 
+    /// Which publication of the parameters is in use: a number that changes with every adaptation that is accepted and
+    /// every way back. [`Step`]s carry it, so that none of an old policy is learned from.
+    pub fn version(&self) -> u32 {
+        self.writer.version()
+    }
+
+    /// Whether an adaptation under way has begun to overwrite the previous parameters.
+    pub(crate) fn has_claimed(&self) -> bool {
+        self.writer.has_claimed()
+    }
+
     /// Whether the policy is frozen, see [`Actor::freeze`](super::Actor::freeze).
     pub fn is_frozen(&self) -> bool {
         self.writer.is_frozen()
@@ -320,7 +334,9 @@ impl LearnerCore<'_> {
 }
 
 /// Why experience was not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+// The order of the variants is that of the telemetry's wire format: append only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ObserveError {
     /// The image has no adaptation, or the policy was loaded to act only.

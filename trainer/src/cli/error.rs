@@ -11,6 +11,7 @@ use crate::error::TrainError;
 use crate::eval::EvalError;
 use crate::recipe::RecipeError;
 use crate::report::PlotError;
+use crate::telemetry::ReplayError;
 
 /// Why a command did not finish.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +36,12 @@ pub(super) enum CliError {
         "{path} was made by another recipe, seed or --set; give the same ones, choose its folder with --out, or start afresh without --resume"
     )]
     OtherRecipe { path: PathBuf },
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+    #[error("cannot open or read {path}: {source}")]
+    Source { path: PathBuf, source: std::io::Error },
+    #[error("not everything was replayed with the same bits; the report says where it ended")]
+    NotExact,
     #[error("cannot write the result: {0}")]
     Output(std::io::Error),
     #[error("cannot listen for Ctrl-C: {0}")]
@@ -74,6 +81,8 @@ impl CliError {
             Self::Recipe(_)
             | Self::Bundle(_)
             | Self::OtherRecipe { .. }
+            | Self::Replay(_)
+            | Self::Source { .. }
             | Self::Engine(EngineError::UnknownEngine { .. }) => 2,
             Self::Interrupted { .. } => 130,
             _ => 1,

@@ -1,4 +1,4 @@
-//! The `pliant` command line: `train`, `eval`, `inspect`.
+//! The `pliant` command line: `train`, `eval`, `inspect`, `monitor`, `replay`.
 //!
 //! Results go to standard output (with `--json` exactly one JSON object), everything else to standard error.
 
@@ -6,7 +6,10 @@ mod error;
 mod eval;
 mod inspect;
 mod interrupt;
+mod monitor;
+mod port;
 mod progress;
+mod replay;
 mod train;
 
 use std::process::ExitCode;
@@ -21,6 +24,8 @@ Examples:
   pliant train my-recipe.toml --seed 1  a recipe of your own
   pliant eval models/sinusoid           adapt a device image on held-out tasks
   pliant inspect models/sinusoid        what a device image holds and costs
+  pliant monitor /dev/ttyACM0           what a device learns, live
+  pliant replay run.log --bundle models/point-navigation  the same again, bit for bit
 
 Exit codes: 0 done; 1 failed; 2 refused (usage, recipe or bundle); 130 interrupted
 and saved.";
@@ -41,6 +46,10 @@ enum Command {
     Eval(eval::EvalArgs),
     /// Print what a device image holds and costs
     Inspect(inspect::InspectArgs),
+    /// Show what a device learns, from its telemetry: live, or from a log
+    Monitor(monitor::MonitorArgs),
+    /// Repeat what a device learned from its telemetry, and compare every bit
+    Replay(replay::ReplayArgs),
 }
 
 /// Parses the arguments, runs the command and reports what went wrong.
@@ -50,6 +59,8 @@ pub fn main() -> ExitCode {
         Command::Train(args) => train::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Monitor(args) => monitor::run(&args),
+        Command::Replay(args) => replay::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,60 @@
+//! Where bytes of telemetry come from: a serial port, a pipe, a file, standard input.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+/// Opens the source; a serial port is set to raw bytes at `baud`.
+pub(super) fn open(path: &Path, baud: u32) -> io::Result<Box<dyn Read>> {
+    if path.as_os_str() == "-" {
+        return Ok(Box::new(io::stdin().lock()));
+    }
+    let file = open_file(path)?;
+    set_raw(&file, baud)?;
+    Ok(Box::new(file))
+}
+
+#[cfg(unix)]
+fn open_file(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+
+    use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+
+    if !std::fs::metadata(path)?.file_type().is_char_device() {
+        return File::open(path);
+    }
+    // Without waiting for a carrier, and without making it the terminal that sends us signals.
+    let flags = OFlags::NOCTTY | OFlags::NONBLOCK;
+    let file = File::options()
+        .read(true)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path)?;
+    fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
+    Ok(file)
+}
+
+/// Every byte as it comes: no echo, no line editing, no translation.
+#[cfg(unix)]
+fn set_raw(file: &File, baud: u32) -> io::Result<()> {
+    use rustix::termios::{ControlModes, OptionalActions, isatty, tcgetattr, tcsetattr};
+
+    if !isatty(file) {
+        return Ok(());
+    }
+    let mut settings = tcgetattr(file)?;
+    settings.make_raw();
+    settings.control_modes |= ControlModes::CLOCAL | ControlModes::CREAD;
+    settings.set_speed(baud)?;
+    Ok(tcsetattr(file, OptionalActions::Now, &settings)?)
+}
+
+#[cfg(not(unix))]
+fn open_file(path: &Path) -> io::Result<File> {
+    File::open(path)
+}
+
+/// Set the port up with the system's own means (`mode COM3: ...`).
+#[cfg(not(unix))]
+fn set_raw(_file: &File, _baud: u32) -> io::Result<()> {
+    Ok(())
+}
