@@ -64,7 +64,8 @@ impl Compiled {
     /// One step over all rows in double precision; `fields` by the rule's names.
     fn step(&self, parameters: &[f64], fields: &[Vec<f32>], rows: usize, scale: f32) -> Vec<f64> {
         let objective = self.adaptation.spec.objective().unwrap();
-        let rule = GradientRule::for_policy(&self.policy, objective);
+        let rule =
+            GradientRule::for_policy(&self.policy, objective).with_gradient_clip(self.adaptation.spec.gradient_clip());
         let graph = rule.adapt(rows, &self.adaptation.step_sizes).unwrap();
         let widen = |values: &[f32]| values.iter().map(|value| f64::from(*value)).collect::<Vec<f64>>();
         let names: Vec<_> = self.policy.parameters();
@@ -127,6 +128,19 @@ fn assert_close(found: &[f32], expected: &[f64], base: &[f64]) {
 
 #[test]
 fn supervised_steps() {
+    supervised_steps_with(0.0);
+}
+
+/// A clip that shortens the gradient of every step (three times and more), and one that none reaches.
+#[test]
+fn supervised_steps_with_a_clipped_gradient() {
+    let [free, far, near] = [0.0, 1e6, 0.1].map(supervised_steps_with);
+    assert_eq!(free, far);
+    assert!(near < 0.5 * free, "moved by {near}, without the clip by {free}");
+}
+
+/// Compares with the reference and gives the distance moved.
+fn supervised_steps_with(gradient_clip: f32) -> f32 {
     let mut contract = Contract::new(10.0);
     contract
         .observe(Channel::observation("x", "").with_normaliser(0.5, 2.0))
@@ -134,9 +148,12 @@ fn supervised_steps() {
     contract
         .actuate(Channel::action("y", "").with_normaliser(-1.0, 3.0))
         .unwrap();
-    let spec = AdaptationSpec::new(Objective::Supervised)
-        .with_rows(10, 4)
-        .with_step_scales(&[1.0, 0.5, 0.5]);
+    let spec = AdaptationSpec {
+        gradient_clip,
+        ..AdaptationSpec::new(Objective::Supervised)
+            .with_rows(10, 4)
+            .with_step_scales(&[1.0, 0.5, 0.5])
+    };
     let policy = PolicyDescription::deterministic(Mlp::new(&[1, 40, 40, 1], Activation::Relu));
     let compiled = compile(policy, spec, &contract);
 
@@ -158,10 +175,20 @@ fn supervised_steps() {
         compiled.step(&parameters, &[inputs.clone(), targets.clone()], 10, scale)
     });
     assert_close(learner.parameters(), &expected, &base);
+    report.figures().change
 }
 
 #[test]
 fn policy_gradient_steps() {
+    policy_gradient_steps_with(0.0);
+}
+
+#[test]
+fn policy_gradient_steps_with_a_clipped_gradient() {
+    policy_gradient_steps_with(0.5);
+}
+
+fn policy_gradient_steps_with(gradient_clip: f32) {
     let mut contract = Contract::new(10.0);
     for name in ["x", "y"] {
         contract
@@ -182,6 +209,7 @@ fn policy_gradient_steps() {
         .with_step_scales(&[1.0, 0.5]);
     (spec.trajectories, spec.horizon, spec.baseline_features, spec.kl_limit) = (4, 20, 1, 1.0);
     (spec.gamma, spec.lambda, spec.baseline_ridge) = (0.99, 0.9, 1e-5);
+    spec.gradient_clip = gradient_clip;
     let policy = PolicyDescription::stochastic(Mlp::new(&[2, 16, 16, 2], Activation::Relu), Gaussian { floor: -3.0 });
     let compiled = compile(policy, spec, &contract);
 

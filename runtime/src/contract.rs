@@ -8,6 +8,10 @@
 //! - A policy output `a` (unit-less) becomes `clamp(clamp(a, -clip, clip) * scale + mean, range)`, rounded to the
 //!   nearest integer before the last clamp where the channel is [`Discrete`](ChannelKind::Discrete).
 //!
+//! - Where a channel is dropped (older than its greatest age, NaN or infinite) the policy is refused and the channels' safe
+//!   actions are sent; unless the contract declares a [`Substitute`] for the channel, a value the policy was trained to see
+//!   in its place (the mask).
+//!
 //! [`Contract`] owns its channels (about 5 KiB: for workstations); [`ContractView`] reads the same bytes in place,
 //! channel by channel, and is what the device uses. Firmware states what it is wired to with an [`Interface`]; a
 //! difference in number, order, name, unit or control rate refuses to load.
@@ -28,19 +32,26 @@
 //!     control_rate_hz: 20.0,
 //! };
 //! let error = view.check(&wired).unwrap_err();
-//! assert_eq!(error.to_string(), "observation channel 0: unit differs");
+//! assert_eq!(
+//!     view.explain(error, &wired).to_string(),
+//!     "observation channel 0: unit differs: `angle` in `rad` in the image, `angle` in `deg` in the firmware"
+//! );
 //! ```
 
 mod channel;
 mod error;
+mod explanation;
 mod scaling;
+mod substitute;
 
 use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
 pub use channel::{Channel, ChannelKind, ChannelView, Source};
 pub use error::{ContractError, Fault, Side};
+pub use explanation::Explanation;
 pub(crate) use scaling::{ActionScaling, ObservationScaling};
+pub use substitute::{Substitute, Substitutes};
 
 /// Most observation channels a contract can have.
 pub const MAX_OBSERVATIONS: usize = 32;
@@ -62,6 +73,9 @@ pub struct Contract {
     pub observations: Vec<Channel, MAX_OBSERVATIONS>,
     /// Action channels, at least one.
     pub actions: Vec<Channel, MAX_ACTIONS>,
+    /// What stands for dropped observation channels, in rising order of the channel.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub substitutes: Vec<Substitute, MAX_OBSERVATIONS>,
 }
 
 impl Contract {
@@ -71,6 +85,7 @@ impl Contract {
             control_rate_hz,
             observations: Vec::new(),
             actions: Vec::new(),
+            substitutes: Vec::new(),
         }
     }
 
@@ -94,6 +109,23 @@ impl Contract {
             .map_err(|_| ContractError::TooManyChannels(Side::Action))
     }
 
+    /// Declares what stands for the observation channel appended last when it is dropped, in the channel's unit.
+    ///
+    /// # Errors
+    /// [`ContractError::NoChannels`] before the first channel; [`ContractError::Channel`] when the channel has one already.
+    pub fn substitute(&mut self, value: f32) -> Result<(), ContractError> {
+        let side = Side::Observation;
+        let last = self.observations.len().checked_sub(1);
+        let channel = last.ok_or(ContractError::NoChannels(side))? as u8;
+        if self.substitutes.last().is_some_and(|last| last.channel >= channel) {
+            let (index, fault) = (channel, Fault::Substitute);
+            return Err(ContractError::Channel { side, index, fault });
+        }
+        // There is room for one a channel.
+        let _full = self.substitutes.push(Substitute { channel, value });
+        Ok(())
+    }
+
     /// Writes the contract as the image carries it (postcard) and gives the bytes used.
     ///
     /// # Errors
@@ -111,6 +143,7 @@ pub struct ContractView<'a> {
     control_rate_hz: f32,
     observations: Channels<'a>,
     actions: Channels<'a>,
+    substitutes: Substitutes<'a>,
 }
 
 impl<'a> ContractView<'a> {
@@ -126,13 +159,12 @@ impl<'a> ContractView<'a> {
         }
         let (observations, bytes) = Channels::take_checked(bytes, Side::Observation, MAX_OBSERVATIONS)?;
         let (actions, bytes) = Channels::take_checked(bytes, Side::Action, MAX_ACTIONS)?;
-        if !bytes.is_empty() {
-            return Err(ContractError::Encoding);
-        }
+        let substitutes = Substitutes::new_checked(bytes, observations.len())?;
         Ok(Self {
             control_rate_hz,
             observations,
             actions,
+            substitutes,
         })
     }
 
@@ -151,10 +183,20 @@ impl<'a> ContractView<'a> {
         self.actions
     }
 
+    /// What stands for dropped observation channels.
+    pub fn substitutes(&self) -> Substitutes<'a> {
+        self.substitutes
+    }
+
+    /// An error in words that name the channel and what each side has, for a person at a console.
+    pub fn explain<'b>(&'b self, error: ContractError, wired: &'b Interface<'b>) -> Explanation<'b> {
+        Explanation::new(self, error, wired)
+    }
+
     /// Compares with what the firmware is wired to.
     ///
     /// # Errors
-    /// The first difference, with the side and index of the channel.
+    /// The first difference, with the side and index of the channel; [`explain`](Self::explain) has the words.
     pub fn check(&self, wired: &Interface<'_>) -> Result<(), ContractError> {
         let difference = wired.control_rate_hz - self.control_rate_hz;
         // A NaN rate is refused too.
@@ -177,6 +219,7 @@ impl<'a> ContractView<'a> {
         for channel in self.actions {
             contract.actuate(channel.to_channel())?;
         }
+        contract.substitutes = self.substitutes.collect();
         Ok(contract)
     }
 }
@@ -220,11 +263,13 @@ impl<'a> Channels<'a> {
         let mut index = 0;
         for (channel, port) in self.zip(ports) {
             if channel.name != port.name {
-                return Err(ContractError::Channel {
-                    side,
-                    index,
-                    fault: Fault::NameDiffers,
-                });
+                let elsewhere = ports.iter().any(|port| port.name == channel.name);
+                let fault = if elsewhere {
+                    Fault::OrderDiffers
+                } else {
+                    Fault::NameDiffers
+                };
+                return Err(ContractError::Channel { side, index, fault });
             }
             if channel.unit != port.unit {
                 return Err(ContractError::Channel {

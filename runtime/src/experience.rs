@@ -22,6 +22,7 @@ pub use baseline::{Baseline, baseline_features, baseline_scratch, baseline_width
 /// What happened after a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum End {
     /// The episode goes on.
     #[default]

@@ -11,6 +11,7 @@
 //! |---|---|---|
 //! | policy | [`policy`] | firmware: load an image, split it into the control loop's actor and the background's learner |
 //! | adaptation | [`adapt`] | through the learner: the transaction, and what its reports mean |
+//! | health | [`health`] | the learner: whether what was adapted is worth keeping, and when to go back |
 //! | experience | [`experience`], [`noise`] | the learner, and the trainer's rollouts, which agree with it bit for bit |
 //! | contract | [`contract`] | firmware states what it is wired to; trainer and compiler write the contract |
 //! | telemetry | [`telemetry`] | firmware: what happened, framed, for `pliant monitor` and `pliant replay` |
@@ -40,6 +41,7 @@ extern crate std;
 pub mod adapt;
 pub mod contract;
 pub mod experience;
+pub mod health;
 pub mod image;
 #[doc(hidden)]
 pub mod kernels;

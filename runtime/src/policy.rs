@@ -82,6 +82,7 @@
 mod actor;
 mod layout;
 mod learner;
+mod watch;
 
 use core::fmt;
 
@@ -179,8 +180,8 @@ impl<'m> Policy<'m> {
         let mut carve = |length: usize| take(&mut rest, length).ok_or(short);
 
         let observation_scales = scalings::<ObservationScaling>(carve(layout.observation_scales)?).ok_or(short)?;
-        for (scale, channel) in observation_scales.iter_mut().zip(contract.observations()) {
-            *scale = ObservationScaling::new(&channel);
+        for (index, (scale, channel)) in observation_scales.iter_mut().zip(contract.observations()).enumerate() {
+            *scale = ObservationScaling::new(&channel, contract.substitutes().of_channel(index));
         }
         let action_scales = scalings::<ActionScaling>(carve(layout.action_scales)?).ok_or(short)?;
         for (scale, channel) in action_scales.iter_mut().zip(contract.actions()) {
@@ -272,6 +273,7 @@ fn scalings<T: bytemuck::Pod>(memory: &mut [f32]) -> Option<&mut [T]> {
 
 /// Why a policy was not loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum PolicyError {
     /// The contract is wrong, or differs from the firmware's.

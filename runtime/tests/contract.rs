@@ -49,7 +49,6 @@ fn what_is_encoded_comes_back() {
             .zip(&contract.observations)
             .all(|(view, owned)| view == owned.view())
     );
-    assert_eq!(postcard::from_bytes::<Contract>(&bytes).unwrap(), contract);
 }
 
 #[test]
@@ -156,6 +155,14 @@ fn a_different_wiring_is_refused_at_the_channel() {
             observations: &swapped,
             ..wired
         }),
+        channel(Side::Observation, 0, Fault::OrderDiffers)
+    );
+    let renamed = [Port::new("yaw", "rad"), observations[1]];
+    assert_eq!(
+        differs(Interface {
+            observations: &renamed,
+            ..wired
+        }),
         channel(Side::Observation, 0, Fault::NameDiffers)
     );
     assert_eq!(
@@ -189,6 +196,93 @@ fn a_different_wiring_is_refused_at_the_channel() {
             ContractError::ControlRate
         );
     }
+}
+
+/// The words name the channel and say what each side has: one line for a unit, an order, a name, a rate and a number.
+#[test]
+fn a_mismatch_is_explained() {
+    let bytes = encode(&contract()).unwrap();
+    let view = ContractView::new_checked(&bytes).unwrap();
+    let [angle, last] = [Port::new("angle", "rad"), Port::new("last torque", "N m")];
+    let actions = [Port::new("torque", "N m"), Port::new("gear", "")];
+    let words = |observations: &[Port<'_>], actions: &[Port<'_>], control_rate_hz| {
+        let wired = Interface {
+            observations,
+            actions,
+            control_rate_hz,
+        };
+        view.explain(view.check(&wired).unwrap_err(), &wired).to_string()
+    };
+    assert_eq!(
+        words(&[angle, Port::new("last torque", "mN m")], &actions, 50.0),
+        "observation channel 1: unit differs: `last torque` in `N m` in the image, `last torque` in `mN m` in the firmware"
+    );
+    assert_eq!(
+        words(&[last, angle], &actions, 50.0),
+        "observation channel 0: order differs: `angle` in `rad` in the image, `last torque` in `N m` in the firmware"
+    );
+    assert_eq!(
+        words(&[angle, last], &[actions[0], Port::new("pedal", "")], 50.0),
+        "action channel 1: name differs: `gear` in the image, `pedal` in the firmware"
+    );
+    assert_eq!(
+        words(&[angle, last], &actions, 100.0),
+        "control rate is not above 0 or differs: 50 Hz in the image, 100 Hz in the firmware"
+    );
+    assert_eq!(
+        words(&[angle], &actions, 50.0),
+        "observation channel 1: missing on one side: `last torque` in `N m` in the image, none in the firmware"
+    );
+}
+
+#[test]
+fn substitutes_come_back_and_are_checked() {
+    let plain = encode(&contract()).unwrap();
+    let mut masked = Contract::new(50.0);
+    for (index, channel) in contract().observations.into_iter().enumerate() {
+        masked.observe(channel).unwrap();
+        if index == 1 {
+            masked.substitute(-0.25).unwrap();
+            assert!(masked.substitute(1.0).is_err(), "one is enough");
+        }
+    }
+    masked.actions = contract().actions;
+    let bytes = encode(&masked).unwrap();
+    // A contract without substitutes has the bytes it had before there were any.
+    assert_eq!(bytes[..plain.len()], plain);
+    let view = ContractView::new_checked(&bytes).unwrap();
+    assert_eq!(view.to_contract().unwrap(), masked);
+    assert_eq!(
+        [0, 1].map(|index| view.substitutes().of_channel(index)),
+        [None, Some(-0.25)]
+    );
+    let json = serde_json::to_string(&masked).unwrap();
+    assert_eq!(serde_json::from_str::<Contract>(&json).unwrap(), masked);
+    let json = serde_json::to_string(&contract()).unwrap();
+    assert!(!json.contains("substitute"));
+    assert_eq!(serde_json::from_str::<Contract>(&json).unwrap(), contract());
+
+    // A count, then a channel and four bytes of a number each.
+    let tail = |tail: &[u8]| ContractView::new_checked(&[&plain, tail].concat()).map(|view| view.substitutes().count());
+    assert_eq!(tail(&[]), Ok(0));
+    assert_eq!(tail(&[1, 0, 0, 0, 0, 0]), Ok(1));
+    assert_eq!(tail(&[2, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0]), Ok(2));
+    for refused in [
+        &[0][..],
+        &[1, 2, 0, 0, 0, 0],
+        &[2, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0],
+        &[2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        &[1, 0, 0, 0, 0, 0, 0],
+        &[1, 0, 0, 0, 0],
+    ] {
+        assert_eq!(tail(refused), Err(ContractError::Encoding), "{refused:?}");
+    }
+    let not_finite = ContractError::Channel {
+        side: Side::Observation,
+        index: 1,
+        fault: Fault::Substitute,
+    };
+    assert_eq!(tail(&[1, 1, 0, 0, 0x80, 0x7f]), Err(not_finite));
 }
 
 #[test]

@@ -129,6 +129,27 @@ fn stale_observations_give_the_safe_action() {
 }
 
 #[test]
+fn a_declared_substitute_stands_for_a_dropped_channel() {
+    let mut parts = supervised([2.0, 0.25], &[1.0], 8);
+    parts.contract.observations[0].max_age_ms = 20;
+    parts.contract.substitute(2.0).unwrap();
+    with_policy(&parts.write(), |policy| {
+        let (mut actor, _) = policy.split();
+        let mut action = [f32::NAN];
+        // What the policy does at 2, whatever was measured last, when that is too old, never came, or is no number.
+        for (value, age) in [(9.0, 21), (0.0, u32::MAX), (f32::NAN, 0), (f32::INFINITY, 0)] {
+            action = [f32::NAN];
+            assert_eq!(actor.act_aged(&[value], &[age], &mut action), Status::Acted);
+            assert_eq!(action, [5.5]);
+        }
+        assert_eq!((actor.counts().masked, actor.counts().safe), (4, 0));
+        assert_eq!(actor.act_aged(&[1.0], &[20], &mut action), Status::Acted);
+        assert_eq!(action, [1.5]);
+        assert_eq!(actor.counts().masked, 4);
+    });
+}
+
+#[test]
 fn a_policy_that_is_not_finite_gives_the_safe_action() {
     with_policy(&supervised([f32::MAX, f32::MAX], &[1.0], 8).write(), |policy| {
         let (mut actor, _) = policy.split();

@@ -89,6 +89,7 @@ fn one_of_each() -> Vec<Record> {
             safe: u32::MAX,
             clipped: u32::MAX,
             missed_deadlines: u32::MAX,
+            masked: u32::MAX,
         }),
         Record::Dropped(u32::MAX),
     ]

@@ -27,7 +27,15 @@ pub fn policy(recipe: &Recipe) -> PolicyDescription {
 
 /// The rule by which the policy adapts: in meta-training, on the device and in the exported graphs.
 pub fn rule(recipe: &Recipe) -> GradientRule<'static> {
-    GradientRule::for_policy(&policy(recipe), objective(recipe))
+    GradientRule::for_policy(&policy(recipe), objective(recipe)).with_gradient_clip(gradient_clip(recipe))
+}
+
+/// The clip of the inner gradient, if there is one.
+fn gradient_clip(recipe: &Recipe) -> Option<f32> {
+    match &recipe.algorithm {
+        Algorithm::Maml(settings) => settings.gradient_clip,
+        Algorithm::MamlPolicyGradient(settings) => settings.gradient_clip,
+    }
 }
 
 /// What adaptation minimises.
@@ -40,7 +48,10 @@ pub fn objective(recipe: &Recipe) -> Objective {
 
 /// How the device adapts: rows, steps and estimator. Guards are open.
 pub fn adaptation_spec(recipe: &Recipe, step_scales: &[f32]) -> AdaptationSpec {
-    let spec = AdaptationSpec::new(objective(recipe)).with_step_scales(step_scales);
+    let spec = AdaptationSpec {
+        gradient_clip: gradient_clip(recipe).unwrap_or(0.0),
+        ..AdaptationSpec::new(objective(recipe)).with_step_scales(step_scales)
+    };
     match (&recipe.family, &recipe.algorithm) {
         (Family::Navigation(family), Algorithm::MamlPolicyGradient(settings)) => {
             let horizon = Navigation::HORIZON as u32;

@@ -19,13 +19,20 @@ fn policy(hidden: usize, activation: Activation) -> PolicyDescription {
     PolicyDescription::stochastic(Mlp::new(&[2, hidden, 2], activation), Gaussian { floor: -3.0 })
 }
 
-/// Every element of the outer gradient against central differences of the loss, both by the f64 reference.
+/// Every element of the outer gradient against central differences of the loss, both by the f64 reference; without a clip
+/// of the inner gradient, and with one that takes effect.
 #[test]
 fn outer_gradient_agrees_with_finite_differences() {
+    outer_gradient_of(None);
+    outer_gradient_of(Some(0.3));
+}
+
+fn outer_gradient_of(gradient_clip: Option<f32>) {
     let problem = Problem {
         policy: policy(3, Activation::Tanh),
         rows: 6,
         trajectories: 2,
+        gradient_clip,
     };
     let (tasks, weights) = (2, [0.7, 1.0]);
     let graph = outer_graph(&problem, tasks, &[1.0, 0.5], &weights, 0.3).unwrap();

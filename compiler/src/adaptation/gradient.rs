@@ -6,6 +6,10 @@
 //!
 //! MAML (Finn et al. 2017) with one `alpha` for all, Meta-SGD (Li et al. 2017) with one a parameter. The sums over rows
 //! are a fold, so a device takes the rows in chunks of fixed size; the division and the update come last.
+//!
+//! With a gradient clip `c` the mean gradient `g / sum_r w_r`, where its L2 norm over all parameters that adapt exceeds
+//! `c`, is scaled down to norm `c` before the step (Pascanu et al. 2013, "On the difficulty of training recurrent neural
+//! networks"); in meta-training for each task of its own, and the outer gradient goes through it.
 
 use pliant_runtime::image::Objective;
 use pliant_runtime::image::record::Space;
@@ -13,10 +17,16 @@ use pliant_runtime::image::record::Space;
 use super::AdaptationError;
 use super::loss::{self, Loss, RowField};
 use crate::autodiff;
-use crate::graph::{DType, Graph, Tensor, ValueId};
+use crate::graph::{DType, Graph, GraphError, Tensor, ValueId};
 use crate::image::{Bindings, Place};
 use crate::ops::Op;
 use crate::policy::{Parameter, PolicyDescription, total_elements};
+
+/// Least sum of squares that a gradient's norm is taken of; far below any that matters, far above what underflows.
+const LEAST_SQUARES: f32 = 1e-30;
+
+/// Elements whose squares are summed by one record of the `apply` plan.
+const SQUARES_AT_A_TIME: usize = 8192;
 
 /// Whether meta-training differentiates through the inner gradient.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -71,6 +81,8 @@ pub struct GradientRule<'a> {
     pub loss: Loss<'a>,
     /// What accepts or rejects the result.
     pub score: Loss<'a>,
+    /// Greatest L2 norm of the mean gradient of a step, above 0; `None` for no clip.
+    pub gradient_clip: Option<f32>,
 }
 
 impl GradientRule<'static> {
@@ -94,11 +106,18 @@ impl GradientRule<'static> {
             fields: loss::fields(policy, objective),
             loss,
             score,
+            gradient_clip: None,
         }
     }
 }
 
 impl GradientRule<'_> {
+    /// The rule with this clip on the norm of the gradient, `None` for none.
+    pub fn with_gradient_clip(mut self, clip: Option<f32>) -> Self {
+        self.gradient_clip = clip;
+        self
+    }
+
     /// The parameters that adapt, with their offsets among all that do: the layout of the adapted space.
     pub fn adapted(&self) -> Vec<(&Parameter, usize)> {
         let mut offset = 0;
@@ -152,9 +171,34 @@ impl GradientRule<'_> {
         let (total, wrt) = self.total_loss(graph, &self.loss, parameters, fields, row_weights)?;
         let gradients = autodiff::gradients(graph, total, &wrt)?;
 
+        let gradients = gradients
+            .into_iter()
+            .map(|gradient| match order {
+                Order::First if !is_zero(graph, gradient) => graph.stop_gradient(gradient),
+                _ => Ok(gradient),
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+
         let axis = graph.shape(row_weights).len() - 1;
         let weight = graph.reduce_sum(row_weights, &[axis], true)?;
         let mut factor = graph.div(step_scale, weight)?;
+        if let Some(clip) = self.gradient_clip {
+            let mut squares = graph.scalar(0.0);
+            for &gradient in &gradients {
+                if is_zero(graph, gradient) {
+                    continue;
+                }
+                let square = graph.square(gradient)?;
+                // Without tasks over everything, to [1]; with tasks over all but the first axis, to [tasks, 1].
+                let axes: Vec<usize> = (axis..graph.shape(square).len()).collect();
+                let sum = graph.reduce_sum(square, &axes, false)?;
+                let rank = graph.shape(sum).len();
+                let sum = graph.unsqueeze(sum, &[rank])?;
+                squares = graph.add(squares, sum)?;
+            }
+            let share = clip_share(graph, squares, weight, clip)?;
+            factor = graph.mul(factor, share)?;
+        }
         if axis > 0 {
             // [tasks, 1] to [tasks, 1, 1], beside [tasks, inputs, outputs].
             let rank = graph.shape(factor).len();
@@ -168,13 +212,10 @@ impl GradientRule<'_> {
                 next.push(parameter);
                 continue;
             }
-            let mut gradient = gradients.next().expect("one gradient for each parameter that adapts");
+            let gradient = gradients.next().expect("one gradient for each parameter that adapts");
             if is_zero(graph, gradient) {
                 next.push(parameter);
                 continue;
-            }
-            if order == Order::First {
-                gradient = graph.stop_gradient(gradient)?;
             }
             let scaled = graph.mul(gradient, factor)?;
             let change = graph.mul(alpha, scaled)?;
@@ -312,7 +353,22 @@ impl GradientRule<'_> {
         let weight = graph.input("weight", DType::F32, &[1])?;
         let step_scale = graph.input("step_scale", DType::F32, &[1])?;
         let alpha = self.step_size_constant(&mut graph, step_sizes, 0, &[elements])?;
-        let factor = graph.div(step_scale, weight)?;
+        let mut factor = graph.div(step_scale, weight)?;
+        if let Some(clip) = self.gradient_clip {
+            // As products of a row and a column: no scratch, and each short enough for a slice of `adapt_some`.
+            let mut squares = graph.full(&[1], 0.0)?;
+            for start in (0..elements).step_by(SQUARES_AT_A_TIME) {
+                let end = elements.min(start + SQUARES_AT_A_TIME);
+                let part = graph.slice(gradient, 0, start, end)?;
+                let row = graph.reshape(part, &[1, end - start])?;
+                let column = graph.reshape(part, &[end - start, 1])?;
+                let sum = graph.matmul(row, column)?;
+                let sum = graph.reshape(sum, &[1])?;
+                squares = graph.add(squares, sum)?;
+            }
+            let share = clip_share(&mut graph, squares, weight, clip)?;
+            factor = graph.mul(factor, share)?;
+        }
         let scaled = graph.mul(gradient, factor)?;
         let change = graph.mul(alpha, scaled)?;
         let next = graph.sub(parameters, change)?;
@@ -451,6 +507,22 @@ struct Chunk {
     parameters: Vec<ValueId>,
     fields: Vec<ValueId>,
     row_weights: ValueId,
+}
+
+/// What a gradient is multiplied by so that its mean over rows is no longer than `clip`, from the squares of its sums over
+/// rows: `min(1, clip weight / norm)`.
+///
+/// Infinite squares (of finite gradients) give 0, so that no step is taken; no squares give 1.
+fn clip_share(graph: &mut Graph, squares: ValueId, weight: ValueId, clip: f32) -> Result<ValueId, GraphError> {
+    // Also keeps the derivative of the root finite where the gradient vanishes.
+    let least = graph.scalar(LEAST_SQUARES);
+    let squares = graph.max(squares, least)?;
+    let norm = graph.sqrt(squares)?;
+    let clip = graph.scalar(clip);
+    let longest = graph.mul(weight, clip)?;
+    let share = graph.div(longest, norm)?;
+    let one = graph.scalar(1.0);
+    graph.min(share, one)
 }
 
 /// Adds a number to one element of memory, in place.

@@ -46,6 +46,10 @@ pub struct AdaptationReport {
     pub trust_region: Option<f32>,
     /// Greatest approximate divergence; `None` for none.
     pub kl_limit: Option<f32>,
+    /// Greatest L2 norm of the mean gradient of a step; `None` for no clip.
+    pub gradient_clip: Option<f32>,
+    /// Each n-th row is held out to accept or reject the result; 0 for none.
+    pub holdout_every: u32,
 }
 
 /// What `pliant inspect` prints.
@@ -142,6 +146,8 @@ pub fn inspect(bytes: &[u8]) -> Result<ImageReport, InspectError> {
             step_scales: spec.step_scales().to_vec(),
             trust_region: limit(spec.trust_region),
             kl_limit: limit(spec.kl_limit),
+            gradient_clip: spec.gradient_clip(),
+            holdout_every: spec.holdout_every,
         }),
         plans,
         card: image.card().map(str::to_owned),

@@ -116,7 +116,8 @@ pub fn compile_policy(
 
     if let Some(description) = adaptation {
         let objective = description.spec.objective().unwrap_or(Objective::Supervised);
-        let mut rule = GradientRule::for_policy(policy, objective);
+        let clip = description.spec.gradient_clip();
+        let mut rule = GradientRule::for_policy(policy, objective).with_gradient_clip(clip);
         rule.adapts = adapts;
         let frozen: Vec<Tensor> = parameters
             .iter()

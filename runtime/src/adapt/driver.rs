@@ -95,6 +95,23 @@ impl<'m> Driver<'m> {
         self.steps
     }
 
+    /// The loss (or divergence) of these parameters on the newest row. `None` during an adaptation, whose sums it would
+    /// overwrite, and without a row.
+    pub(crate) fn score_newest(&mut self, parameters: &[f32]) -> Option<f32> {
+        let Parts {
+            spec,
+            score,
+            support,
+            workshop,
+            ..
+        } = &mut self.parts;
+        let newest = support.len().checked_sub(1).filter(|_| self.job.is_none())?;
+        workshop.accumulator.fill(0.0);
+        let mut fold = Fold::of_row(newest);
+        while fold.unit(score, spec, support, workshop, parameters).ok()?.is_some() {}
+        Some(workshop.score())
+    }
+
     /// Drops the adaptation under way.
     pub(crate) fn cancel(&mut self, writer: &mut Writer<'_, '_>) {
         self.job = None;

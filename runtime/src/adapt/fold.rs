@@ -100,6 +100,14 @@ impl Fold {
         }
     }
 
+    /// A pass over one row.
+    pub(crate) const fn of_row(row: usize) -> Self {
+        Self {
+            next_row: row,
+            ..Self::new(Selection::All, row + 1)
+        }
+    }
+
     /// Gathers a chunk or runs one record. Gives the cost, or `None` when all chunks are through.
     pub(crate) fn unit(
         &mut self,

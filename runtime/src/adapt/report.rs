@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// Whether an adaptation in slices is done.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[must_use]
 pub enum Progress {
     /// There is more to do: call again. (Or the actor is reading the buffer that is to be written: call again later.)
@@ -17,6 +18,7 @@ pub enum Progress {
 /// What came of an adaptation.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[must_use]
 pub enum AdaptReport {
     /// The new parameters are published: the actor's next call uses them.
@@ -54,6 +56,7 @@ impl AdaptReport {
 
 /// What was measured during an adaptation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Figures {
     /// Rows of the support set that counted, the held-out ones included.
     pub rows: u32,
@@ -77,6 +80,7 @@ pub struct Figures {
 // The order of the variants is that of the telemetry's wire format: append only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Reason {
     /// The image has no adaptation, or the policy was loaded without a learner.
@@ -97,6 +101,13 @@ pub enum Reason {
     LossRose,
     /// The new policy diverges too far from the one that gathered the support set.
     Divergence,
+    /// The last adaptation is still on trial, see [`health`](crate::health).
+    OnTrial,
+    /// An adaptation was taken back by itself not long ago, see [`health`](crate::health).
+    Resting,
+    /// The policy of the image has not been scored often enough to tell whether an adaptation is worth keeping, see
+    /// [`health`](crate::health).
+    NoRecord,
 }
 
 impl fmt::Display for Reason {
@@ -111,6 +122,9 @@ impl fmt::Display for Reason {
             Self::TrustRegion => "the change is outside the trust region",
             Self::LossRose => "the loss on held-out examples rose",
             Self::Divergence => "the divergence from the old policy is above its limit",
+            Self::OnTrial => "the last adaptation is still on trial",
+            Self::Resting => "an adaptation was taken back not long ago",
+            Self::NoRecord => "the policy of the image has not been scored often enough",
         })
     }
 }

@@ -7,6 +7,7 @@ use super::{ActionScaling, Fault, MAX_NAME, MAX_UNIT, ObservationScaling};
 
 /// Whether a channel is a real number or counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[serde(rename_all = "snake_case")]
 pub enum ChannelKind {
     /// A real number.
@@ -17,6 +18,7 @@ pub enum ChannelKind {
 
 /// Where the values of a channel come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
     /// Measured (or estimated from measurements).
@@ -55,7 +57,8 @@ pub struct Channel {
     /// Greatest magnitude of the normalised observation or unit-less action, above 0.
     pub clip: f32,
     /// Observation: greatest age of a sample in milliseconds, checked by
-    /// [`Actor::act_aged`](crate::policy::Actor::act_aged). Action: how long firmware may hold the last action when no
+    /// [`Actor::act_aged`](crate::policy::Actor::act_aged); older, its [`Substitute`](super::Substitute) stands for it, or the
+    /// policy is refused. Action: how long firmware may hold the last action when no
     /// new one came. 0: no limit.
     pub max_age_ms: u32,
     /// Action: the physical value to send when the policy is refused, inside [`range`](Self::range). Observation:
@@ -94,6 +97,12 @@ impl Channel {
     /// With this mean and scale (standard deviation; the size of one unit-less action), in the channel's unit.
     pub fn with_normaliser(mut self, mean: f32, scale: f32) -> Self {
         (self.mean, self.scale) = (mean, scale);
+        self
+    }
+
+    /// With this greatest age in milliseconds; 0 for no limit.
+    pub fn with_max_age_ms(mut self, max_age_ms: u32) -> Self {
+        self.max_age_ms = max_age_ms;
         self
     }
 
@@ -173,7 +182,7 @@ pub struct ChannelView<'a> {
 impl ChannelView<'_> {
     /// A raw observation, normalised and clipped. The second value says whether the clip took effect.
     pub fn normalise(&self, raw: f32) -> (f32, bool) {
-        ObservationScaling::new(self).normalise(raw)
+        ObservationScaling::new(self, None).normalise(raw)
     }
 
     /// A unit-less action in physical units, rounded where discrete, inside the range.

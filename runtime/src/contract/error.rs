@@ -4,6 +4,7 @@ use core::fmt;
 
 /// Which half of the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Side {
     /// Inputs of the policy.
     Observation,
@@ -13,6 +14,7 @@ pub enum Side {
 
 /// What is wrong with a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Fault {
     /// The name is empty or too long.
@@ -29,8 +31,12 @@ pub enum Fault {
     Safe,
     /// An actuator among the observations, or something else among the actions.
     Source,
-    /// The firmware has another name at this place.
+    /// The substitute is not finite, or the channel has two.
+    Substitute,
+    /// The firmware has another name at this place, and the image's nowhere.
     NameDiffers,
+    /// The firmware has the image's channel, but at another place.
+    OrderDiffers,
     /// The firmware has another unit at this place.
     UnitDiffers,
     /// Only one of image and firmware has this channel.
@@ -39,6 +45,7 @@ pub enum Fault {
 
 /// Why a contract was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum ContractError {
     /// The bytes are not one postcard-encoded contract.
@@ -82,7 +89,9 @@ impl fmt::Display for Fault {
             Self::Range => "range is upside down",
             Self::Safe => "safe action is outside the range",
             Self::Source => "source does not belong on this side",
+            Self::Substitute => "a second substitute, or one that is not finite",
             Self::NameDiffers => "name differs",
+            Self::OrderDiffers => "order differs",
             Self::UnitDiffers => "unit differs",
             Self::Missing => "missing on one side",
         })

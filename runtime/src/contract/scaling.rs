@@ -12,13 +12,15 @@ pub(crate) struct ObservationScaling {
     scale: f32,
     clip: f32,
     max_age_ms: f32,
+    /// Normalised; NaN for none.
+    substitute: f32,
 }
 
 impl ObservationScaling {
     /// Values it takes in the caller's memory.
     pub(crate) const LEN: usize = size_of::<Self>() / size_of::<f32>();
 
-    pub(crate) fn new(channel: &ChannelView<'_>) -> Self {
+    pub(crate) fn new(channel: &ChannelView<'_>, substitute: Option<f32>) -> Self {
         let ChannelView {
             mean,
             scale,
@@ -31,12 +33,22 @@ impl ObservationScaling {
         } else {
             max_age_ms as f32
         };
-        Self {
+        let mut scaling = Self {
             mean,
             scale,
             clip,
             max_age_ms,
+            substitute: f32::NAN,
+        };
+        if let Some(value) = substitute {
+            (scaling.substitute, _) = scaling.normalise(value);
         }
+        scaling
+    }
+
+    /// What stands for a dropped value, normalised.
+    pub(crate) fn substitute(&self) -> Option<f32> {
+        (!self.substitute.is_nan()).then_some(self.substitute)
     }
 
     /// `clamp((raw - mean) / scale, -clip, clip)` and whether the clamp changed it. NaN stays NaN.

@@ -4,6 +4,7 @@ use bytemuck::{Pod, Zeroable};
 
 /// By which rule parameters change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[repr(u32)]
 pub enum AdaptationRule {
     /// A few steps of gradient descent with learned per-parameter step sizes (MAML, Meta-SGD).
@@ -12,6 +13,7 @@ pub enum AdaptationRule {
 
 /// What the rule minimises, and with it how the support set is gathered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[repr(u32)]
 pub enum Objective {
     /// A loss between the output for `x` and a target `y`.
@@ -22,6 +24,7 @@ pub enum Objective {
 
 /// What one field of a support row means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[repr(u32)]
 pub enum FieldKind {
     /// Supervised: what the policy is given.
@@ -118,8 +121,10 @@ pub struct AdaptationSpec {
     pub lambda: f32,
     /// Ridge of the baseline's least-squares fit, at least 0.
     pub baseline_ridge: f32,
-    /// Zero.
-    pub reserved: u32,
+    /// Greatest L2 norm of the mean gradient of a step: a longer one is scaled down to it. Above 0; 0 for no clip.
+    ///
+    /// It states what the `apply` plan does (the clip is part of that graph); the runtime does not apply it again.
+    pub gradient_clip: f32,
     /// Factor on the learned step sizes in each step; zero past `steps`.
     pub step_scales: [f32; AdaptationSpec::MAX_STEPS],
     /// The fields of a row, in the order of the chunk; zero past `field_count`.
@@ -128,6 +133,7 @@ pub struct AdaptationSpec {
 
 /// What is wrong with an [`AdaptationSpec`]: the field of that name is out of its range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum AdaptationSpecError {
     /// Unknown rule.
     Rule,
@@ -141,14 +147,12 @@ pub enum AdaptationSpecError {
     StepScales,
     /// Number, kind or width of the fields, or not zero past `field_count`.
     Fields,
-    /// `trust_region` or `kl_limit` is not above zero.
+    /// `trust_region` or `kl_limit` is not above zero, or `gradient_clip` not finite and at least zero.
     Guards,
     /// `gamma`, `lambda`, `baseline_ridge` or `baseline_features`.
     Advantages,
     /// Policy gradient without trajectories or horizon.
     Trajectories,
-    /// `reserved` is not zero.
-    Reserved,
 }
 
 impl AdaptationSpec {
@@ -177,7 +181,7 @@ impl AdaptationSpec {
             gamma: 1.0,
             lambda: 1.0,
             baseline_ridge: 0.0,
-            reserved: 0,
+            gradient_clip: 0.0,
             step_scales: [0.0; Self::MAX_STEPS],
             fields: [Field { kind: 0, width: 0 }; Self::MAX_FIELDS],
         }
@@ -208,6 +212,11 @@ impl AdaptationSpec {
             .zip(scales)
             .for_each(|(to, from)| *to = *from);
         self
+    }
+
+    /// The clip of the gradient's norm, if there is one.
+    pub fn gradient_clip(&self) -> Option<f32> {
+        (self.gradient_clip > 0.0).then_some(self.gradient_clip)
     }
 
     /// The rule; `None` for a number without a meaning.
@@ -286,6 +295,9 @@ impl AdaptationSpec {
             E::Fields,
         )?;
         ensure(self.trust_region > 0.0 && self.kl_limit > 0.0, E::Guards)?;
+        // No negative zero: an image without a clip holds the bits that were reserved before there was one.
+        let clip = self.gradient_clip;
+        ensure(clip.is_finite() && !clip.is_sign_negative(), E::Guards)?;
         let unit = |value: f32| (0.0..=1.0).contains(&value);
         ensure(
             unit(self.gamma) && unit(self.lambda) && self.baseline_features <= 1,
@@ -296,8 +308,7 @@ impl AdaptationSpec {
             E::Advantages,
         )?;
         let gathered = self.trajectories >= 1 && self.horizon >= 1;
-        ensure(objective != Objective::PolicyGradient || gathered, E::Trajectories)?;
-        ensure(self.reserved == 0, E::Reserved)
+        ensure(objective != Objective::PolicyGradient || gathered, E::Trajectories)
     }
 }
 

@@ -7,6 +7,7 @@ use crate::plan::PlanError;
 
 /// Why an image is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum ImageError {
     /// Fewer bytes than the header, or than the header says.
     Truncated,

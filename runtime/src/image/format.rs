@@ -48,6 +48,7 @@ impl Header {
 
 /// Sizes of everything the image needs, in `f32` elements; bytes 32 to 95 of the image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[repr(C)]
 pub struct Workspace {
     /// Elements of the constants section.
@@ -152,6 +153,7 @@ impl SectionEntry {
 
 /// What a section holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[repr(u16)]
 pub enum SectionKind {
     /// The contract, postcard-encoded.
@@ -199,6 +201,7 @@ impl SectionKind {
 
 /// What a plan computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[repr(u16)]
 pub enum PlanKind {
     /// Observation and state to action and state.
@@ -323,6 +326,7 @@ impl StateEntry {
 
 /// When a recurrent state goes back to its initial value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[repr(u32)]
 pub enum ResetRule {
     /// At the start of each episode.

@@ -8,6 +8,7 @@ use bytemuck::{Pod, Zeroable};
 
 /// Where an operand lives. Four bits of an [`Operand`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[repr(u8)]
 pub enum Space {
     /// Weights and constants of the image, read in place from flash.
@@ -99,6 +100,7 @@ impl Operand {
 
 /// What a record does. The low byte of word 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[repr(u8)]
 pub enum Opcode {
     /// `out[b][i][j] = epilogue(activation(init + sum_k a[b][i][k] * w[b][k][j]))`, `k` rising, multiply then add.

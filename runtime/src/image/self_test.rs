@@ -8,6 +8,7 @@ use crate::plan::{AdaptedRef, Exact, PlanError, Spaces};
 
 /// The first golden step that did not come out, or why the steps could not run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum SelfTestError {
     /// The memory is too short, in `f32` values.
     Memory {

@@ -6,6 +6,7 @@ use crate::image::record::{Opcode, Space};
 
 /// Why a plan is refused, or cannot run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum PlanError {
     /// A record breaks a rule.
     Record {
@@ -31,6 +32,7 @@ pub enum PlanError {
 
 /// The rule that a record breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum RecordProblem {
     /// An opcode this reader does not know.
     Opcode(u8),

@@ -4,6 +4,7 @@ use crate::image::record::{Operand, Space};
 
 /// Size of each space in `f32` elements, by the number of the [`Space`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct SpaceSizes(pub [u32; Space::COUNT]);
 
 impl SpaceSizes {

@@ -17,6 +17,7 @@ const HALF_LOG_TAU: f32 = 0.918_938_5;
 /// What came of a call. Unless it is [`Acted`](Self::Acted) or [`NotExploring`](Self::NotExploring), the contract's
 /// safe action was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[must_use]
 #[non_exhaustive]
 pub enum Status {
@@ -63,6 +64,7 @@ impl Status {
 /// What begins, and so which recurrent states go back to their initial values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum ResetKind {
     /// A new episode of the same task.
     Episode,
@@ -74,6 +76,7 @@ pub enum ResetKind {
 
 /// How often what happened, since loading; each stays at its greatest value when it gets there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Counts {
     /// Calls that wrote the policy's action.
     pub acted: u32,
@@ -84,6 +87,8 @@ pub struct Counts {
     pub clipped: u32,
     /// Deadlines missed, as told by [`Actor::note_deadline`].
     pub missed_deadlines: u32,
+    /// Calls that acted with a declared substitute in place of a dropped channel.
+    pub masked: u32,
 }
 
 /// A step taken with an exploring action: what a [`Learner`](super::Learner) needs to know of it.
@@ -198,13 +203,9 @@ impl ActorCore<'_> {
                 return Err(Status::ObservationLength { expected, given });
             }
         }
-        if !all_finite(observation) {
-            let channel = observation.iter().position(|value| !value.is_finite()).unwrap_or(0);
-            return Err(Status::ObservationNotFinite { channel });
-        }
-        let ages = ages_ms.unwrap_or(&[]).iter();
-        if let Some(channel) = ages.zip(scales).position(|(age, scale)| scale.is_stale(*age)) {
-            return Err(Status::ObservationStale { channel });
+        let mut ages = ages_ms.unwrap_or(&[]).iter().zip(scales);
+        if !all_finite(observation) || ages.any(|(age, scale)| scale.is_stale(*age)) {
+            return self.normalise_masked(observation, ages_ms);
         }
         let mut clipped = false;
         for ((value, raw), scale) in self.input.iter_mut().zip(observation).zip(scales) {
@@ -215,6 +216,31 @@ impl ActorCore<'_> {
         if clipped {
             self.counts.clipped = self.counts.clipped.saturating_add(1);
         }
+        Ok(())
+    }
+
+    /// As [`normalise`](Self::normalise), where some channel is dropped: too old, NaN or infinite.
+    #[cold]
+    fn normalise_masked(&mut self, observation: &[f32], ages_ms: Option<&[u32]>) -> Result<(), Status> {
+        let mut ages = ages_ms.unwrap_or(&[]).iter();
+        let channels = self.input.iter_mut().zip(observation).zip(self.scales.observations);
+        let mut clipped = false;
+        for (channel, ((value, raw), scale)) in channels.enumerate() {
+            let stale = ages.next().is_some_and(|age| scale.is_stale(*age));
+            if raw.is_finite() && !stale {
+                let (normalised, limited) = scale.normalise(*raw);
+                *value = normalised;
+                clipped |= limited;
+                continue;
+            }
+            *value = scale.substitute().ok_or(if stale {
+                Status::ObservationStale { channel }
+            } else {
+                Status::ObservationNotFinite { channel }
+            })?;
+        }
+        self.counts.clipped = self.counts.clipped.saturating_add(u32::from(clipped));
+        self.counts.masked = self.counts.masked.saturating_add(1);
         Ok(())
     }
 
@@ -311,8 +337,9 @@ impl<'p, 'm> Actor<'p, 'm> {
         self.act_checked(observation, None, action)
     }
 
-    /// As [`act`](Self::act), with the age of each value of the observation in milliseconds: a value older than its
-    /// channel allows gives the safe action.
+    /// As [`act`](Self::act), with the age of each value of the observation in milliseconds (`u32::MAX` for one that never
+    /// came): a value older than its channel allows gives the safe action, or is replaced by the substitute that the
+    /// contract declares for the channel ([`Counts::masked`]). A value that is not finite is dropped in the same way.
     pub fn act_aged(&mut self, observation: &[f32], ages_ms: &[u32], action: &mut [f32]) -> Status {
         self.act_checked(observation, Some(ages_ms), action)
     }

@@ -9,17 +9,22 @@ use super::actor::Step;
 use crate::adapt::{AdaptReport, Driver, Figures, Progress, Reason};
 use crate::experience::End;
 use crate::experience::support::{clock, read_clock, set, value};
+use crate::health::Monitor;
 use crate::image::Objective;
 use crate::publish::Writer;
 
 /// What a learner works with; outlives the handle.
 pub(super) struct LearnerCore<'m> {
-    driver: Driver<'m>,
+    pub(super) driver: Driver<'m>,
     scales: Scales<'m>,
     /// The trajectory that has not ended, if there is one.
     open: Option<Open>,
     /// Complete trajectories in the support set.
     trajectories: u32,
+    /// Set by [`Learner::watch`].
+    pub(super) health: Option<Monitor>,
+    /// The return of the episode under way, for the monitor.
+    pub(super) tally: Option<Tally>,
 }
 
 #[derive(Clone, Copy)]
@@ -29,6 +34,33 @@ struct Open {
     rows: usize,
 }
 
+#[derive(Clone, Copy)]
+pub(super) struct Tally {
+    episode: u32,
+    version: u32,
+    next_index: u32,
+    pub(super) sum: f32,
+}
+
+impl Tally {
+    /// The tally with one step more, if the step follows; otherwise a new one, if the step is the first of its episode.
+    pub(super) fn with(tally: Option<Self>, step: &Step, reward: f32) -> Option<Self> {
+        let follows =
+            |tally: &Self| (tally.episode, tally.version, tally.next_index) == (step.episode, step.version, step.index);
+        let before = match tally.filter(follows) {
+            Some(tally) => tally.sum,
+            None if step.index == 0 => 0.0,
+            None => return None,
+        };
+        Some(Self {
+            episode: step.episode,
+            version: step.version,
+            next_index: step.index.saturating_add(1),
+            sum: before + reward,
+        })
+    }
+}
+
 impl<'m> LearnerCore<'m> {
     pub(super) fn new(driver: Driver<'m>, scales: Scales<'m>) -> Self {
         Self {
@@ -36,6 +68,8 @@ impl<'m> LearnerCore<'m> {
             scales,
             open: None,
             trajectories: 0,
+            health: None,
+            tally: None,
         }
     }
 
@@ -45,7 +79,7 @@ impl<'m> LearnerCore<'m> {
         self.driver.parts.support.len().saturating_sub(open)
     }
 
-    fn objective(&self) -> Objective {
+    pub(super) fn objective(&self) -> Objective {
         self.driver.parts.objective
     }
 
@@ -97,6 +131,7 @@ fn copy(from: &[f32], to: &mut [f32]) {
 /// What a reverted policy goes back to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Reverted {
     /// The parameters before the last accepted adaptation.
     Previous,
@@ -107,8 +142,8 @@ pub enum Reverted {
 /// Gathers experience and adapts; see [`Policy::split`](super::Policy::split) and [`adapt`](crate::adapt).
 pub struct Learner<'p, 'm> {
     /// None when the policy does not adapt.
-    core: Option<&'p mut LearnerCore<'m>>,
-    writer: Writer<'p, 'm>,
+    pub(super) core: Option<&'p mut LearnerCore<'m>>,
+    pub(super) writer: Writer<'p, 'm>,
 }
 
 impl<'p, 'm> Learner<'p, 'm> {
@@ -131,6 +166,8 @@ impl<'p, 'm> Learner<'p, 'm> {
         if core.objective() != Objective::PolicyGradient {
             return Err(ObserveError::Objective);
         }
+        self.watch_step(step, reward, end);
+        let core = self.core.as_deref_mut().ok_or(ObserveError::NotAdaptive)?;
         if core.driver.is_working() {
             return Err(ObserveError::Adapting);
         }
@@ -202,6 +239,7 @@ impl<'p, 'm> Learner<'p, 'm> {
             .iter_mut()
             .zip(unitless())
             .for_each(|(value, target)| *value = target);
+        self.watch_example();
         Ok(())
     }
 
@@ -232,10 +270,22 @@ impl<'p, 'm> Learner<'p, 'm> {
                 figures: Figures::default(),
             });
         };
+        if !core.driver.is_working()
+            && let Some(reason) = core.refusal()
+        {
+            let figures = Figures {
+                steps: core.driver.steps(),
+                ..Figures::default()
+            };
+            return Progress::Done(AdaptReport::Rejected { reason, figures });
+        }
         let rows = core.complete_rows();
         let progress = core.driver.work(&mut self.writer, rows, max_macs);
         if matches!(progress, Progress::Done(AdaptReport::Accepted(_))) {
             core.forget_old_policy();
+            if let Some(monitor) = &mut core.health {
+                monitor.adapted();
+            }
         }
         progress
     }
@@ -256,8 +306,32 @@ impl<'p, 'm> Learner<'p, 'm> {
     /// overwritten (a later adaptation, even a rejected one, used their buffer). One atomic store; drops an adaptation
     /// under way.
     pub fn revert(&mut self) -> Reverted {
+        let reverted = self.restore_previous();
+        self.tell_monitor(reverted);
+        reverted
+    }
+
+    /// Goes back to the parameters of the image: when in doubt. One atomic store; drops an adaptation under way.
+    pub fn revert_to_base(&mut self) {
+        self.restore_base();
+        self.tell_monitor(Reverted::Base);
+    }
+
+    /// Begins a new task: the parameters of the image, an empty support set, and a monitor without a record.
+    pub fn new_task(&mut self) {
+        self.revert_to_base();
+        self.clear();
+        if let Some(core) = self.core.as_deref_mut() {
+            core.tally = None;
+            if let Some(monitor) = &mut core.health {
+                monitor.forget();
+            }
+        }
+    }
+
+    pub(super) fn restore_previous(&mut self) -> Reverted {
         if !self.writer.restore_previous() {
-            self.revert_to_base();
+            self.restore_base();
             return Reverted::Base;
         }
         if let Some(core) = self.core.as_deref_mut() {
@@ -268,9 +342,7 @@ impl<'p, 'm> Learner<'p, 'm> {
         Reverted::Previous
     }
 
-    /// Goes back to the parameters of the image: for a new task, or when in doubt. One atomic store; drops an
-    /// adaptation under way.
-    pub fn revert_to_base(&mut self) {
+    pub(super) fn restore_base(&mut self) {
         self.writer.restore_base();
         if let Some(core) = self.core.as_deref_mut() {
             core.driver.cancel(&mut self.writer);
@@ -337,6 +409,7 @@ impl LearnerCore<'_> {
 // The order of the variants is that of the telemetry's wire format: append only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum ObserveError {
     /// The image has no adaptation, or the policy was loaded to act only.

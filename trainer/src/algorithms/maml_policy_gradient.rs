@@ -91,7 +91,8 @@ impl MamlPolicyGradient {
         engine: Arc<dyn Engine>,
         threads: usize,
     ) -> Result<Self, TrainError> {
-        let problem = Problem::new(policy.clone(), family.as_ref(), trajectories);
+        let problem =
+            Problem::new(policy.clone(), family.as_ref(), trajectories).with_gradient_clip(settings.gradient_clip);
         let initial = initialise(&policy.parameters(), initialiser, seed);
         let shapes = problem.meta_parameters();
         let value = |tensor: &NamedTensor| match tensor.name.as_str() {

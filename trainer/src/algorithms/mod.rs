@@ -168,7 +168,8 @@ pub fn probe(recipe: &Recipe) -> Result<(Graph, CompileOptions), TrainError> {
         ),
         (Family::Navigation(family), recipe::Algorithm::MamlPolicyGradient(settings)) => {
             let tasks = NavigationFamily::new(family);
-            let problem = maml_policy_gradient::Problem::new(deployment::policy(recipe), &tasks, family.trajectories);
+            let problem = maml_policy_gradient::Problem::new(deployment::policy(recipe), &tasks, family.trajectories)
+                .with_gradient_clip(settings.gradient_clip);
             maml_policy_gradient::probe(&problem, settings)
         }
         (family, algorithm) => Err(mismatch(family, algorithm)),

@@ -88,7 +88,15 @@ fn describe(report: &ImageReport) -> String {
         );
         let open = |limit: Option<f32>| limit.map_or("open".to_owned(), |limit| format!("{limit:.4}"));
         let (region, divergence) = (open(adaptation.trust_region), open(adaptation.kl_limit));
-        let _ = writeln!(text, "guards     trust region {region}, divergence {divergence}");
+        let clip = open(adaptation.gradient_clip);
+        let held_out = match adaptation.holdout_every {
+            0 => "no rows".to_owned(),
+            every => format!("one row in {every}"),
+        };
+        let _ = writeln!(
+            text,
+            "guards     trust region {region}, divergence {divergence}, gradient clip {clip}, {held_out} held out"
+        );
     }
     let contract = &report.contract;
     let _ = writeln!(text, "\ncontract   {} Hz", contract.control_rate_hz);

@@ -19,6 +19,10 @@ pub struct Maml {
     pub inner_rate: f32,
     /// Whether the meta-gradient goes through the inner gradient (`second`) or takes it as constant (`first`, FOMAML).
     pub order: Order,
+    /// The L2 norm of each task's mean inner gradient is clipped to this, in training and on the device. Greater than 0,
+    /// at most 1000000; default: no clip.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gradient_clip: Option<f32>,
     /// Learn one step size a parameter element, trained with the initial parameters (Meta-SGD). Default false.
     #[serde(default)]
     pub learn_inner_rate: bool,
@@ -50,6 +54,9 @@ impl Maml {
         checker.count("tasks", self.tasks as u64, 1, 4096);
         checker.count("inner_steps", self.inner_steps as u64, 1, 16);
         checker.positive("inner_rate", self.inner_rate, 10.0);
+        if let Some(clip) = self.gradient_clip {
+            checker.positive("gradient_clip", clip, 1e6);
+        }
         checker.count("chunks", self.chunks as u64, 1, self.tasks.max(1) as u64);
         checker.section("optimizer", |checker| self.optimizer.check(checker));
     }

@@ -16,6 +16,10 @@ pub struct MamlPolicyGradient {
     /// What the step sizes are multiplied by at the first, second, ... adaptation step: the device takes as many steps.
     /// 1 to 16 values, each greater than 0, at most 10.
     pub step_scales: Vec<f32>,
+    /// The L2 norm of each task's mean inner gradient is clipped to this, in training and on the device. Greater than 0,
+    /// at most 1000000; default: no clip.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gradient_clip: Option<f32>,
     /// Initial logarithm of the policy's standard deviation, in units of its output. From -5 to 2.
     pub log_std: f32,
     /// The logarithm of the standard deviation never falls below this. From -10 to 2.
@@ -69,6 +73,9 @@ impl MamlPolicyGradient {
             format_args!("{:?}", self.step_scales),
             "1 to 16 values, each greater than 0, at most 10",
         );
+        if let Some(clip) = self.gradient_clip {
+            checker.positive("gradient_clip", clip, 1e6);
+        }
         checker.between("log_std", self.log_std, -5.0, 2.0);
         checker.between("log_std_floor", self.log_std_floor, -10.0, 2.0);
         checker.between("discount", self.discount, 0.0, 1.0);

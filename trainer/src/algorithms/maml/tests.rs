@@ -173,6 +173,7 @@ fn rule() -> GradientRule<'static> {
         fields: vec![field("x", FieldKind::Input), field("y", FieldKind::Target)],
         loss: Box::new(squared_error),
         score: Box::new(squared_error),
+        gradient_clip: None,
     }
 }
 
@@ -183,6 +184,7 @@ fn settings() -> recipe::Maml {
         inner_steps: 1,
         inner_rate: 0.2,
         order: Order::Second,
+        gradient_clip: None,
         learn_inner_rate: false,
         chunks: 1,
         optimizer: Adam {

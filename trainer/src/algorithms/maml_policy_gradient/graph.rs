@@ -21,6 +21,8 @@ pub struct Problem {
     pub rows: usize,
     /// Trajectories simulated side by side.
     pub trajectories: usize,
+    /// Clip of the inner gradient's norm.
+    pub gradient_clip: Option<f32>,
 }
 
 impl Problem {
@@ -30,7 +32,14 @@ impl Problem {
             policy,
             rows: trajectories * family.horizon(),
             trajectories,
+            gradient_clip: None,
         }
+    }
+
+    /// With this clip of the inner gradient's norm, `None` for none.
+    pub fn with_gradient_clip(mut self, clip: Option<f32>) -> Self {
+        self.gradient_clip = clip;
+        self
     }
 
     /// Names and shapes of everything the outer loop trains: the parameters, then a step size for each of their elements.
@@ -43,7 +52,7 @@ impl Problem {
 
     /// The rule by which the device adapts this policy.
     fn rule(&self) -> GradientRule<'static> {
-        GradientRule::for_policy(&self.policy, Objective::PolicyGradient)
+        GradientRule::for_policy(&self.policy, Objective::PolicyGradient).with_gradient_clip(self.gradient_clip)
     }
 }
 
