@@ -3,14 +3,19 @@
 //! The kernels are `#[inline(always)]` generics; `kernel_set!` compiles them into one function each, here for what the
 //! target always has, in `x86_64` for AVX2 and AVX-512.
 
+#[cfg(all(target_arch = "arm", target_abi = "eabihf"))]
+mod arm;
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
 mod x86_64;
 
 use super::arithmetic::Rounded;
-use super::matmul::Portable;
+#[cfg(not(all(target_arch = "arm", target_abi = "eabihf")))]
+use super::matmul::Portable as BaselineTiles;
 use super::{Mode, execute};
 use crate::image::record::Record;
 use crate::plan::Spaces;
+#[cfg(all(target_arch = "arm", target_abi = "eabihf"))]
+use arm::Scalars as BaselineTiles;
 
 /// An instruction set the kernels are compiled for. Only those this machine has can be named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,13 +188,13 @@ macro_rules! plain_call {
 
 kernel_set!(
     /// What the target always has, every rounding in place.
-    Baseline<Rounded, Portable>, [], plain_call
+    Baseline<Rounded, BaselineTiles>, [], plain_call
 );
 
 #[cfg(all(feature = "std", target_arch = "aarch64"))]
 kernel_set!(
     /// Every aarch64 core fuses.
-    BaselineFused<crate::kernels::arithmetic::Fused, Portable>, [], plain_call
+    BaselineFused<crate::kernels::arithmetic::Fused, BaselineTiles>, [], plain_call
 );
 
 /// Runs checked records on an instruction set.
