@@ -2,16 +2,22 @@
 //!
 //! Every call is cut into blocks of contiguous outputs. An operand that is contiguous there too is read where it lies;
 //! otherwise (broadcast, strided, or the output itself) its values are first laid out in a small buffer. So each
-//! function is one plain loop over equally long slices, which vectorises, whatever the strides.
+//! function is one plain loop over equally long slices, which vectorises, whatever the strides. Small cores, where there is
+//! nothing to vectorise and code is dear, take [`compact`] instead.
+
+mod compact;
 
 use super::functions as f;
 use crate::image::record::{Binary, Ternary, Unary};
 
-/// Outputs of one block. Small where stack is dear.
-const BLOCK: usize = if cfg!(target_pointer_width = "64") { 256 } else { 32 };
+/// Outputs of one block.
+const BLOCK: usize = 256;
 
 /// Rows shorter than this share a block.
 const SHORT: usize = BLOCK / 4;
+
+/// Whether one loop with the choice of the function inside serves better than a loop for each function.
+const COMPACT: bool = cfg!(not(target_pointer_width = "64"));
 
 /// Where an operand's values come from.
 #[derive(Clone, Copy)]
@@ -37,22 +43,31 @@ trait Function<const N: usize> {
 /// `map!(out, a, b => value)` is `out[i] = value` for each element of `a` and `b`. A macro, not a function that takes a
 /// closure: a closure is a function of its own, compiled for the baseline wherever it is not inlined.
 macro_rules! map {
-    ($out:ident, $a:ident => $value:expr) => {
+    ($out:ident; $a:ident => $value:expr) => {
         for (out, &$a) in $out.iter_mut().zip($a) {
             *out = $value;
         }
     };
-    ($out:ident, $a:ident, $b:ident => $value:expr) => {
+    ($out:ident; $a:ident, $b:ident => $value:expr) => {
         for ((out, &$a), &$b) in $out.iter_mut().zip($a).zip($b) {
             *out = $value;
         }
     };
-    ($out:ident, $a:ident, $b:ident, $c:ident => $value:expr) => {
+    ($out:ident; $a:ident, $b:ident, $c:ident => $value:expr) => {
         for (((out, &$a), &$b), &$c) in $out.iter_mut().zip($a).zip($b).zip($c) {
             *out = $value;
         }
     };
 }
+
+/// `one!(; a, b => value)` is the value.
+macro_rules! one {
+    (; $($operand:ident),+ => $value:expr) => {
+        $value
+    };
+}
+
+// What each function is, for `map!` and `one!` alike.
 
 /// A unary function and its parameters.
 #[derive(Clone, Copy)]
@@ -61,70 +76,104 @@ pub(super) struct UnaryFunction {
     pub(super) parameters: [f32; 2],
 }
 
+macro_rules! unary_functions {
+    ($each:ident!($($out:ident)?; $a:ident), $function:expr) => {{
+        let UnaryFunction { function, parameters: [p, q] } = $function;
+        match function {
+            Unary::Identity => $each!($($out)?; $a => $a),
+            Unary::Neg => $each!($($out)?; $a => -$a),
+            Unary::Abs => $each!($($out)?; $a => $a.abs()),
+            Unary::Sqrt => $each!($($out)?; $a => f::sqrt($a)),
+            #[cfg(feature = "kernel-transcendental")]
+            Unary::Exp => $each!($($out)?; $a => f::exp($a)),
+            #[cfg(feature = "kernel-transcendental")]
+            Unary::Log => $each!($($out)?; $a => f::log($a)),
+            #[cfg(feature = "kernel-transcendental")]
+            Unary::Sin => $each!($($out)?; $a => f::sin($a)),
+            #[cfg(feature = "kernel-transcendental")]
+            Unary::Cos => $each!($($out)?; $a => f::cos($a)),
+            Unary::Tanh => $each!($($out)?; $a => f::tanh($a)),
+            Unary::Sigmoid => $each!($($out)?; $a => f::sigmoid($a)),
+            Unary::Relu => $each!($($out)?; $a => f::relu($a)),
+            #[cfg(feature = "kernel-transcendental")]
+            Unary::Softplus => $each!($($out)?; $a => f::softplus($a)),
+            Unary::Not => $each!($($out)?; $a => 1.0 - $a),
+            Unary::Clip => $each!($($out)?; $a => f::clip($a, p, q)),
+            Unary::Reciprocal => $each!($($out)?; $a => 1.0 / $a),
+            Unary::Square => $each!($($out)?; $a => $a * $a),
+            Unary::Affine => $each!($($out)?; $a => $a * p + q),
+            Unary::Sign => $each!($($out)?; $a => f::sign($a)),
+            // The checks of the plan rule the others out.
+            #[cfg(not(feature = "kernel-transcendental"))]
+            _ => $each!($($out)?; $a => $a),
+        }
+    }};
+}
+
+macro_rules! binary_functions {
+    ($each:ident!($($out:ident)?; $a:ident, $b:ident), $function:expr) => {
+        match $function {
+            Binary::Add => $each!($($out)?; $a, $b => $a + $b),
+            Binary::Sub => $each!($($out)?; $a, $b => $a - $b),
+            Binary::Mul => $each!($($out)?; $a, $b => $a * $b),
+            Binary::Div => $each!($($out)?; $a, $b => $a / $b),
+            #[cfg(feature = "kernel-transcendental")]
+            Binary::Pow => $each!($($out)?; $a, $b => f::pow($a, $b)),
+            Binary::Min => $each!($($out)?; $a, $b => f::min($a, $b)),
+            Binary::Max => $each!($($out)?; $a, $b => f::max($a, $b)),
+            Binary::Greater => $each!($($out)?; $a, $b => f::truth($a > $b)),
+            Binary::Less => $each!($($out)?; $a, $b => f::truth($a < $b)),
+            Binary::Equal => $each!($($out)?; $a, $b => f::truth($a == $b)),
+            Binary::And => $each!($($out)?; $a, $b => f::truth(($a != 0.0) & ($b != 0.0))),
+            Binary::Or => $each!($($out)?; $a, $b => f::truth(($a != 0.0) | ($b != 0.0))),
+            Binary::TanhGradient => $each!($($out)?; $a, $b => $a * (1.0 - $b * $b)),
+            Binary::ReluGradient => $each!($($out)?; $a, $b => f::relu_gradient($a, $b)),
+            Binary::SigmoidGradient => $each!($($out)?; $a, $b => $a * ($b * (1.0 - $b))),
+            #[cfg(not(feature = "kernel-transcendental"))]
+            Binary::Pow => $each!($($out)?; $a, $b => $a + $b),
+        }
+    };
+}
+
+macro_rules! ternary_functions {
+    ($each:ident!($($out:ident)?; $a:ident, $b:ident, $c:ident), $function:expr) => {
+        match $function {
+            Ternary::Where => $each!($($out)?; $a, $b, $c => if $a != 0.0 { $b } else { $c }),
+            Ternary::AddProduct => $each!($($out)?; $a, $b, $c => $a + $b * $c),
+            Ternary::SubProduct => $each!($($out)?; $a, $b, $c => $a - $b * $c),
+        }
+    };
+}
+
+use {binary_functions, one, ternary_functions, unary_functions};
+
 impl Function<1> for UnaryFunction {
     #[inline(always)]
     fn apply(&self, [a]: [&[f32]; 1], out: &mut [f32]) {
-        let [p, q] = self.parameters;
-        match self.function {
-            Unary::Identity => map!(out, a => a),
-            Unary::Neg => map!(out, a => -a),
-            Unary::Abs => map!(out, a => a.abs()),
-            Unary::Sqrt => map!(out, a => f::sqrt(a)),
-            Unary::Exp => map!(out, a => f::exp(a)),
-            Unary::Log => map!(out, a => f::log(a)),
-            Unary::Sin => map!(out, a => f::sin(a)),
-            Unary::Cos => map!(out, a => f::cos(a)),
-            Unary::Tanh => map!(out, a => f::tanh(a)),
-            Unary::Sigmoid => map!(out, a => f::sigmoid(a)),
-            Unary::Relu => map!(out, a => f::relu(a)),
-            Unary::Softplus => map!(out, a => f::softplus(a)),
-            Unary::Not => map!(out, a => 1.0 - a),
-            Unary::Clip => map!(out, a => f::clip(a, p, q)),
-            Unary::Reciprocal => map!(out, a => 1.0 / a),
-            Unary::Square => map!(out, a => a * a),
-            Unary::Affine => map!(out, a => a * p + q),
-            Unary::Sign => map!(out, a => f::sign(a)),
-        }
+        unary_functions!(map!(out; a), *self);
     }
 }
 
 impl Function<2> for Binary {
     #[inline(always)]
     fn apply(&self, [a, b]: [&[f32]; 2], out: &mut [f32]) {
-        match self {
-            Self::Add => map!(out, a, b => a + b),
-            Self::Sub => map!(out, a, b => a - b),
-            Self::Mul => map!(out, a, b => a * b),
-            Self::Div => map!(out, a, b => a / b),
-            Self::Pow => map!(out, a, b => f::pow(a, b)),
-            Self::Min => map!(out, a, b => f::min(a, b)),
-            Self::Max => map!(out, a, b => f::max(a, b)),
-            Self::Greater => map!(out, a, b => f::truth(a > b)),
-            Self::Less => map!(out, a, b => f::truth(a < b)),
-            Self::Equal => map!(out, a, b => f::truth(a == b)),
-            Self::And => map!(out, a, b => f::truth((a != 0.0) & (b != 0.0))),
-            Self::Or => map!(out, a, b => f::truth((a != 0.0) | (b != 0.0))),
-            Self::TanhGradient => map!(out, a, b => a * (1.0 - b * b)),
-            Self::ReluGradient => map!(out, a, b => f::relu_gradient(a, b)),
-            Self::SigmoidGradient => map!(out, a, b => a * (b * (1.0 - b))),
-        }
+        binary_functions!(map!(out; a, b), self);
     }
 }
 
 impl Function<3> for Ternary {
     #[inline(always)]
     fn apply(&self, [a, b, c]: [&[f32]; 3], out: &mut [f32]) {
-        match self {
-            Self::Where => map!(out, a, b, c => if a != 0.0 { b } else { c }),
-            Self::AddProduct => map!(out, a, b, c => a + b * c),
-            Self::SubProduct => map!(out, a, b, c => a - b * c),
-        }
+        ternary_functions!(map!(out; a, b, c), self);
     }
 }
 
 /// `out[i] = function(a[i])`, of the output's own old values without an operand.
 #[inline(always)]
 pub(super) fn unary(function: UnaryFunction, a: Source<'_>, out: &mut [f32]) {
+    if COMPACT {
+        return compact::unary(function, a, out);
+    }
     match a {
         Source::Values(a) => function.apply([a], out),
         Source::Output => {
@@ -140,18 +189,27 @@ pub(super) fn unary(function: UnaryFunction, a: Source<'_>, out: &mut [f32]) {
 /// `out = function(a, b)` over three dimensions.
 #[inline(always)]
 pub(super) fn binary(function: Binary, dims: [usize; 3], operands: [Strided<'_>; 2], out: &mut [f32]) {
+    if COMPACT {
+        return compact::binary(function, dims, operands, out);
+    }
     broadcast(&function, dims, operands, out);
 }
 
 /// `out = function(a, b, c)` over two dimensions (the first of the three is 1).
 #[inline(always)]
 pub(super) fn ternary(function: Ternary, dims: [usize; 3], operands: [Strided<'_>; 3], out: &mut [f32]) {
+    if COMPACT {
+        return compact::ternary(function, dims, operands, out);
+    }
     broadcast(&function, dims, operands, out);
 }
 
 /// `out[i] = function(out[i], operand[i])`: the epilogue of a matrix product.
 #[inline(always)]
 pub(super) fn epilogue(function: Binary, operand: &[f32], out: &mut [f32]) {
+    if COMPACT {
+        return compact::epilogue(function, operand, out);
+    }
     let mut buffer = [0.0; SHORT];
     for (block, operand) in out.chunks_mut(SHORT).zip(operand.chunks(SHORT)) {
         let old = copy_into(&mut buffer, block);

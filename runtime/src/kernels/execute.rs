@@ -29,7 +29,8 @@ struct Operands<'v> {
 
 impl<'v> Operands<'v> {
     /// `len` elements from `operand` on; not the output.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     fn slice(&self, operand: Operand, len: usize) -> Option<&'v [f32]> {
         let mut start = operand.offset() as usize;
         let values = if self.out.same_space(operand) {
@@ -46,7 +47,8 @@ impl<'v> Operands<'v> {
     }
 
     /// As [`slice`](Self::slice), but an operand at the output's own offset is the output.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     fn source(&self, operand: Operand, len: usize) -> Option<Source<'v>> {
         if operand == self.out {
             Some(Source::Output)
@@ -55,7 +57,8 @@ impl<'v> Operands<'v> {
         }
     }
 
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     fn strided(&self, operand: Operand, dims: [usize; 3], strides: [usize; 3]) -> Option<Strided<'v>> {
         let source = self.source(operand, extent(&dims, &strides))?;
         Some(Strided {
@@ -76,7 +79,8 @@ fn dense([_, d1, d2]: [usize; 3]) -> [usize; 3] {
 }
 
 /// One more than the offset of the last element reached. Cannot overflow: the plan was checked.
-#[inline(always)]
+#[cfg_attr(target_pointer_width = "64", inline(always))]
+#[cfg_attr(not(target_pointer_width = "64"), inline(never))]
 fn extent(dims: &[usize], strides: &[usize]) -> usize {
     dims.iter().zip(strides).fold(1, |extent: usize, (&dim, &stride)| {
         if dim > 1 {

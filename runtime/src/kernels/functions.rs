@@ -1,6 +1,8 @@
 //! Elementwise functions: fixed sequences of single-precision operations, without branches, so that loops over them
 //! vectorise and every core gives the same bits.
 //!
+//! The larger ones are functions of their own on small cores, where code is dear.
+//!
 //! Errors are against the exact result, found over all of the stated range by the tests in `runtime/tests`; one *ulp* is
 //! the distance of two neighbouring `f32`. NaN in, NaN out, everywhere. (Its sign and payload are the core's own.)
 
@@ -61,7 +63,8 @@ fn power_of_two(n: i32) -> f32 {
 }
 
 /// e^(x + tail) for a tail far below x, x in the range of [`exp`].
-#[inline(always)]
+#[cfg_attr(target_pointer_width = "64", inline(always))]
+#[cfg_attr(not(target_pointer_width = "64"), inline(never))]
 fn exp_with_tail(x: f32, tail: f32) -> f32 {
     let x = clip(x, -104.0, 89.0);
     let shifted = x * core::f32::consts::LOG2_E + MAGIC;
@@ -90,7 +93,8 @@ pub(crate) fn exp(x: f32) -> f32 {
 }
 
 /// Mantissa in [sqrt(1/2), sqrt(2)) and exponent of a positive number, subnormal or not.
-#[inline(always)]
+#[cfg_attr(target_pointer_width = "64", inline(always))]
+#[cfg_attr(not(target_pointer_width = "64"), inline(never))]
 fn split_exponent(x: f32) -> (f32, f32) {
     let tiny = x < f32::MIN_POSITIVE;
     let scaled = if tiny { x * 8_388_608.0 } else { x };
@@ -103,7 +107,8 @@ fn split_exponent(x: f32) -> (f32, f32) {
 }
 
 /// Natural logarithm. Error below 1 ulp; zero gives minus infinity, negative numbers NaN.
-#[inline(always)]
+#[cfg_attr(target_pointer_width = "64", inline(always))]
+#[cfg_attr(not(target_pointer_width = "64"), inline(never))]
 pub(crate) fn log(x: f32) -> f32 {
     let (mantissa, k) = split_exponent(x);
     // Remez fit of FreeBSD `e_logf.c` (Sun Microsystems).
@@ -145,7 +150,8 @@ fn two_product(a: f32, b: f32) -> (f32, f32) {
 }
 
 /// `a^b` as IEEE 754 `pow`, but that NaN in either gives NaN. Error up to 2 ulp.
-#[inline(always)]
+#[cfg_attr(target_pointer_width = "64", inline(always))]
+#[cfg_attr(not(target_pointer_width = "64"), inline(never))]
 pub(super) fn pow(a: f32, b: f32) -> f32 {
     let base = a.abs();
     // ln(base) as a sum of two numbers.
@@ -192,7 +198,8 @@ pub(super) fn pow(a: f32, b: f32) -> f32 {
 }
 
 /// Octant-free reduction of an angle: the rest in [-pi/4, pi/4] and the number of quarter turns.
-#[inline(always)]
+#[cfg_attr(target_pointer_width = "64", inline(always))]
+#[cfg_attr(not(target_pointer_width = "64"), inline(never))]
 fn reduce_angle(x: f32) -> (f32, i32) {
     let shifted = x * core::f32::consts::FRAC_2_PI + MAGIC;
     let quadrant = (shifted.to_bits() as i32).wrapping_sub(MAGIC.to_bits() as i32);

@@ -20,6 +20,9 @@ const FEW: usize = 4;
 /// Whether the buffer of [`swapped_panel`] is worth its stack: not where there are no vectors to fill.
 const SWAPS: bool = cfg!(not(target_arch = "arm"));
 
+/// Whether this build has the products of backward passes.
+pub(super) const GRADIENT: bool = cfg!(feature = "kernel-gradient");
+
 /// A decoded record; slices are exactly as long as the dimensions and strides reach.
 pub(super) struct MatMul<'a> {
     pub(super) a: &'a [f32],
@@ -101,7 +104,7 @@ impl MatMul<'_> {
     #[inline(always)]
     fn finish<K: KernelSet>(&self, at: usize, out: &mut [f32]) {
         activate::<K>(self.activation, out);
-        if let Some((function, operand)) = self.epilogue {
+        if let Some((function, operand)) = self.epilogue.filter(|_| GRADIENT) {
             K::epilogue(function, operand.get(at..).unwrap_or(&[]), out);
         }
     }

@@ -19,7 +19,7 @@ mod reduce;
 #[doc(hidden)]
 pub use arch::Level;
 
-use crate::image::record::{Binary, Opcode, Record, Ternary, Unary};
+use crate::image::record::{Binary, Record, Ternary, Unary};
 use crate::plan::Spaces;
 use elementwise::{Source, Strided, UnaryFunction};
 
@@ -46,19 +46,15 @@ trait KernelSet {
     fn scatter_add(p: &gather::Picked<'_>, a: &[f32], out: &mut [f32]);
 }
 
-/// Whether this build has the kernel.
-pub(crate) const fn has(opcode: Opcode) -> bool {
-    match opcode {
-        Opcode::MatMul => cfg!(feature = "kernel-matmul"),
-        Opcode::Unary => cfg!(feature = "kernel-unary"),
-        Opcode::Binary => cfg!(feature = "kernel-binary"),
-        Opcode::Ternary => cfg!(feature = "kernel-ternary"),
-        Opcode::Reduce => cfg!(feature = "kernel-reduce"),
-        Opcode::Copy => cfg!(feature = "kernel-copy"),
-        Opcode::Gather => cfg!(feature = "kernel-gather"),
-        Opcode::ScatterAdd => cfg!(feature = "kernel-scatter-add"),
-        Opcode::Fill => cfg!(feature = "kernel-fill"),
-    }
+/// Whether this build has the function.
+pub(crate) const fn has_unary(function: Unary) -> bool {
+    use Unary::{Cos, Exp, Log, Sin, Softplus};
+    cfg!(feature = "kernel-transcendental") || !matches!(function, Exp | Log | Sin | Cos | Softplus)
+}
+
+/// Whether this build has the function.
+pub(crate) const fn has_binary(function: Binary) -> bool {
+    cfg!(feature = "kernel-transcendental") || !matches!(function, Binary::Pow)
 }
 
 /// Runs checked records on the best instruction set this machine has.

@@ -6,6 +6,9 @@ use crate::kernels;
 
 type Check = Result<(), RecordProblem>;
 
+/// What the check of a function that this build lacks gives.
+const TRANSCENDENTAL: RecordProblem = RecordProblem::FeatureMissing("kernel-transcendental");
+
 fn ensure(condition: bool, problem: RecordProblem) -> Check {
     if condition { Ok(()) } else { Err(problem) }
 }
@@ -50,6 +53,7 @@ fn dense(dims: &[u32], strides: &[u32]) -> bool {
 
 /// Whether these strides certainly send no two positions to one element: in rising order, each exceeds the reach of
 /// all smaller ones.
+#[cfg(feature = "kernel-copy")]
 fn injective(dims: [u32; 4], strides: [u32; 4]) -> bool {
     let mut axes = [(0u64, 0u64); 4];
     for ((axis, dim), stride) in axes.iter_mut().zip(dims).zip(strides) {
@@ -143,8 +147,15 @@ impl Checker<'_> {
     fn matmul(&mut self) -> Check {
         self.flags(flags::TRANSPOSE_A | flags::ACCUMULATE)?;
         self.unused(15)?;
+        let backward = self.record.has(flags::TRANSPOSE_A) || !self.record.operand(5).is_none();
+        ensure(
+            cfg!(feature = "kernel-gradient") || !backward,
+            RecordProblem::FeatureMissing("kernel-gradient"),
+        )?;
         let function = self.record.function();
         ensure(function <= Unary::Relu as u8, RecordProblem::Function(function))?;
+        let known = Unary::from_bits(function).ok_or(RecordProblem::Function(function))?;
+        ensure(kernels::has_unary(known), TRANSCENDENTAL)?;
         let [batch, m, k, n] = self.words(6);
         let [a_batch, w_batch, bias_batch, row, epilogue] = self.words(10);
         self.not_empty(&[batch, m, k, n])?;
@@ -169,8 +180,9 @@ impl Checker<'_> {
         if self.record.operand(5).is_none() {
             ensure(epilogue == 0, RecordProblem::UnusedWord(14))
         } else {
-            let known = u8::try_from(epilogue).ok().and_then(Binary::from_bits).is_some();
-            ensure(known, RecordProblem::Function(epilogue as u8))?;
+            let function = u8::try_from(epilogue).ok().and_then(Binary::from_bits);
+            let function = function.ok_or(RecordProblem::Function(epilogue as u8))?;
+            ensure(kernels::has_binary(function), TRANSCENDENTAL)?;
             self.apart(5, dense_out)
         }
     }
@@ -179,6 +191,7 @@ impl Checker<'_> {
         self.flags(0)?;
         let bits = self.record.function();
         let function = Unary::from_bits(bits).ok_or(RecordProblem::Function(bits))?;
+        ensure(kernels::has_unary(function), TRANSCENDENTAL)?;
         self.unused(if matches!(function, Unary::Clip | Unary::Affine) {
             6
         } else {
@@ -194,7 +207,8 @@ impl Checker<'_> {
         self.flags(0)?;
         self.unused(13)?;
         let bits = self.record.function();
-        ensure(Binary::from_bits(bits).is_some(), RecordProblem::Function(bits))?;
+        let function = Binary::from_bits(bits).ok_or(RecordProblem::Function(bits))?;
+        ensure(kernels::has_binary(function), TRANSCENDENTAL)?;
         let dims: [u32; 3] = self.words(4);
         self.not_empty(&dims)?;
         self.output(product(&dims))?;
@@ -215,6 +229,7 @@ impl Checker<'_> {
         self.apart_or_same(4, &dims, &self.words::<2>(11))
     }
 
+    #[cfg(feature = "kernel-reduce")]
     fn reduce(&mut self) -> Check {
         self.flags(flags::ACCUMULATE)?;
         self.unused(7)?;
@@ -228,6 +243,7 @@ impl Checker<'_> {
         self.apart(2, product(&[outer, reduced, inner]))
     }
 
+    #[cfg(feature = "kernel-copy")]
     fn copy(&mut self) -> Check {
         self.flags(0)?;
         ensure(
@@ -243,6 +259,7 @@ impl Checker<'_> {
         self.apart(2, extent(&dims, &self.words::<4>(11)))
     }
 
+    #[cfg(any(feature = "kernel-gather", feature = "kernel-scatter-add"))]
     fn gather(&mut self, scatter: bool) -> Check {
         self.flags(0)?;
         ensure(
@@ -259,6 +276,7 @@ impl Checker<'_> {
         self.apart(3, u64::from(indices))
     }
 
+    #[cfg(feature = "kernel-fill")]
     fn fill(&mut self) -> Check {
         self.flags(0)?;
         ensure(
@@ -275,7 +293,6 @@ impl Checker<'_> {
 /// Checks one record against the sizes of the spaces.
 pub(super) fn record(record: &Record, sizes: &SpaceSizes) -> Check {
     let opcode = record.opcode().ok_or(RecordProblem::Opcode(record.words[0] as u8))?;
-    ensure(kernels::has(opcode), RecordProblem::KernelMissing(opcode))?;
     let mut checker = Checker {
         record,
         sizes,
@@ -285,15 +302,27 @@ pub(super) fn record(record: &Record, sizes: &SpaceSizes) -> Check {
             end: 0,
         },
     };
+    // What the build lacks is not even checked: its checks are no code then.
     match opcode {
+        #[cfg(feature = "kernel-matmul")]
         Opcode::MatMul => checker.matmul(),
+        #[cfg(feature = "kernel-unary")]
         Opcode::Unary => checker.unary(),
+        #[cfg(feature = "kernel-binary")]
         Opcode::Binary => checker.binary(),
+        #[cfg(feature = "kernel-ternary")]
         Opcode::Ternary => checker.ternary(),
+        #[cfg(feature = "kernel-reduce")]
         Opcode::Reduce => checker.reduce(),
+        #[cfg(feature = "kernel-copy")]
         Opcode::Copy => checker.copy(),
+        #[cfg(feature = "kernel-gather")]
         Opcode::Gather => checker.gather(false),
+        #[cfg(feature = "kernel-scatter-add")]
         Opcode::ScatterAdd => checker.gather(true),
+        #[cfg(feature = "kernel-fill")]
         Opcode::Fill => checker.fill(),
+        #[allow(unreachable_patterns)] // With every kernel enabled.
+        missing => Err(RecordProblem::KernelMissing(missing)),
     }
 }

@@ -38,6 +38,8 @@ pub enum RecordProblem {
     Opcode(u8),
     /// The opcode is known, but this build lacks its kernel: enable the cargo feature of that name.
     KernelMissing(Opcode),
+    /// The record is known, but this build lacks a part of its kernel: enable the cargo feature of this name.
+    FeatureMissing(&'static str),
     /// A function the opcode does not have.
     Function(u8),
     /// A flag the opcode does not have, or flags that exclude each other.
@@ -101,6 +103,7 @@ impl fmt::Display for RecordProblem {
                     opcode.feature()
                 )
             }
+            Self::FeatureMissing(feature) => write!(f, "build pliant-runtime with feature `{feature}`"),
             Self::Function(bits) => write!(f, "unknown function {bits}"),
             Self::Flags => f.write_str("flags that do not belong here"),
             Self::UnusedWord(word) => write!(f, "unused word {word} is not zero"),

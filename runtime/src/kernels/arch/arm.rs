@@ -38,62 +38,94 @@ fn columns(p: &Product<'_>, row: usize, transposed: bool, out: &mut [f32]) -> Op
         (1, row.wrapping_mul(p.a_row))
     };
     let out = out.get_mut(row.wrapping_mul(p.n)..)?.get_mut(..p.n)?;
-    let Some(last) = p.depth.checked_sub(1) else {
-        return Some(());
-    };
     // All that the tiles below read.
-    let a = p.a.get(first..)?;
-    let a = a.get(..last.checked_mul(a_step)?.checked_add(1)?)?;
-    let w = p.w.get(..last.checked_mul(p.w_row)?.checked_add(p.n)?)?;
-    match p.start {
-        Start::Zero => out.fill(0.0),
-        Start::Bias(bias) => {
-            for (to, from) in out.iter_mut().zip(bias.get(..p.n)?) {
-                *to = *from;
-            }
+    let reach = |step: usize, width: usize| match p.depth.checked_sub(1) {
+        Some(last) => last.checked_mul(step)?.checked_add(width),
+        None => Some(0),
+    };
+    let a = p.a.get(first..)?.get(..reach(a_step, 1)?)?;
+    let w = p.w.get(..reach(p.w_row, p.n)?)?;
+    let bias = match p.start {
+        Start::Zero => {
+            out.fill(0.0);
+            None
         }
-        Start::Output => {}
-    }
-    let mut sums = out.as_mut_ptr();
-    let mut w = w.as_ptr();
-    let mut left = p.n;
-    // SAFETY: `sums` and `w` are at column `n - left` of rows of `n` columns. A tile of COLUMNS <= left columns reads `depth`
-    // values of `a`, `a_step` apart, which lie in the slice `a` above; `depth` rows of COLUMNS values of `w`, `w_row` apart,
-    // of which the last ends at `last * w_row + n` at most, inside the slice `w` above; and reads and writes COLUMNS values
-    // of `out`, which nothing else borrows.
+        Start::Bias(bias) => Some(bias.get(..p.n)?),
+        Start::Output => None,
+    };
+    let (sums, mut w, mut left) = (out.as_mut_ptr(), w.as_ptr(), p.n);
+    let mut tile = Tile {
+        a: a.as_ptr(),
+        a_step,
+        w_row: p.w_row,
+        depth: p.depth,
+        first: bias.map_or(sums.cast_const(), <[f32]>::as_ptr),
+        sums,
+    };
+    // SAFETY: `sums`, `first` and `w` are at column `n - left` of rows of `n` columns. A tile of COLUMNS <= left columns reads
+    // `depth` values of `a`, `a_step` apart, which lie in the slice `a` above; `depth` rows of COLUMNS values of `w`, `w_row`
+    // apart, of which the last ends at `last * w_row + n` at most, inside the slice `w` above; reads COLUMNS values where the
+    // sums start, in `out` or a bias of `n` values; and writes as many of `out`, which nothing else borrows.
     unsafe {
         while left >= 8 {
+            #[cfg(feature = "kernel-gradient")]
             if a_step == 1 {
-                tile8_dense(a.as_ptr(), a_step, w, p.w_row, p.depth, sums);
+                tile8_dense(tile, w);
             } else {
-                tile8(a.as_ptr(), a_step, w, p.w_row, p.depth, sums);
+                tile8(tile, w);
             }
-            (sums, w, left) = (sums.add(8), w.add(8), left.wrapping_sub(8));
+            #[cfg(not(feature = "kernel-gradient"))]
+            tile8_dense(tile, w);
+            (tile, w, left) = (tile.next(8), w.wrapping_add(8), left.wrapping_sub(8));
         }
         if left >= 4 {
-            tile4(a.as_ptr(), a_step, w, p.w_row, p.depth, sums);
-            (sums, w, left) = (sums.add(4), w.add(4), left.wrapping_sub(4));
+            tile4(tile, w);
+            (tile, w, left) = (tile.next(4), w.wrapping_add(4), left.wrapping_sub(4));
         }
         while left > 0 {
-            tile1(a.as_ptr(), a_step, w, p.w_row, p.depth, sums);
-            (sums, w, left) = (sums.add(1), w.add(1), left.wrapping_sub(1));
+            tile1(tile, w);
+            (tile, w, left) = (tile.next(1), w.wrapping_add(1), left.wrapping_sub(1));
         }
     }
     Some(())
 }
 
-/// Defines a tile: `sums[j] += a[0] * w[0][j]`, then `a[1] * w[1][j]`, ... for `depth` terms; first those by which `depth` is
-/// no multiple of four, then four a turn, whose values of `a` are loaded by `$a0` to `$a3` into `s8` to `s11`.
+/// What a tile works on.
+#[derive(Clone, Copy)]
+struct Tile {
+    a: *const f32,
+    /// From term to term in `a`.
+    a_step: usize,
+    /// From term to term in `w`.
+    w_row: usize,
+    depth: usize,
+    /// Where the sums start from.
+    first: *const f32,
+    /// Where they go.
+    sums: *mut f32,
+}
+
+impl Tile {
+    /// So many columns on.
+    fn next(mut self, columns: usize) -> Self {
+        self.first = self.first.wrapping_add(columns);
+        self.sums = self.sums.wrapping_add(columns);
+        self
+    }
+}
+
+/// Defines a tile: `sums = first`, then `sums[j] += a[0] * w[0][j]`, `a[1] * w[1][j]`, ... for `depth` terms. Where the
+/// values of `a` lie one after the other (`dense`), four terms make a turn, after those by which `depth` is no multiple of
+/// four.
 macro_rules! tile {
-    ($(#[$doc:meta])* $name:ident, $sums:literal, $weights:literal, [$($sum:literal += $product:literal),+],
-     [$a0:literal, $a1:literal, $a2:literal, $a3:literal]) => {
+    ($(#[$doc:meta])* $name:ident, $sums:literal, $weights:literal, [$($sum:literal += $product:literal),+] $(, $dense:ident)?) => {
         $(#[$doc])*
         ///
         /// # Safety
-        /// `depth` values of `a` and rows of `w`, `a_step` and `w_row` values apart, and the sums, can be read, and the sums
+        /// `depth` values of `a` and rows of `w`, `a_step` and `w_row` values apart, and the first values can be read, the sums
         /// written.
         #[inline(always)]
-        unsafe fn $name(a: *const f32, a_step: usize, w: *const f32, w_row: usize, depth: usize, sums: *mut f32) {
+        unsafe fn $name(tile: Tile, w: *const f32) {
             // One term, its value of `a` in the register named.
             macro_rules! term {
                 ($a:literal) => {
@@ -109,8 +141,8 @@ macro_rules! tile {
             // register but those named here.
             unsafe {
                 asm!(
-                    concat!("vldmia {sums}, ", $sums),
-                    "ands {turns}, {depth}, #3",
+                    concat!("vldmia {first}, ", $sums),
+                    single_terms!($($dense)?),
                     "beq 3f",
                     "2:",
                     "vldr s8, [{a}]",
@@ -119,28 +151,16 @@ macro_rules! tile {
                     "subs {turns}, {turns}, #1",
                     "bne 2b",
                     "3:",
-                    "lsrs {turns}, {depth}, #2",
-                    "beq 5f",
-                    "4:",
-                    $a0,
-                    term!("s8"),
-                    $a1,
-                    term!("s9"),
-                    $a2,
-                    term!("s10"),
-                    $a3,
-                    term!("s11"),
-                    "subs {turns}, {turns}, #1",
-                    "bne 4b",
-                    "5:",
+                    four_terms!(term $($dense)?),
                     concat!("vstmia {sums}, ", $sums),
-                    a = inout(reg) a => _,
+                    a = inout(reg) tile.a => _,
                     w = inout(reg) w => _,
-                    sums = in(reg) sums,
-                    depth = in(reg) depth,
+                    first = in(reg) tile.first,
+                    sums = in(reg) tile.sums,
+                    depth = in(reg) tile.depth,
                     turns = out(reg) _,
-                    a_step = in(reg) a_step.wrapping_mul(4),
-                    w_row = in(reg) w_row.wrapping_mul(4),
+                    a_step = in(reg) tile.a_step.wrapping_mul(4),
+                    w_row = in(reg) tile.w_row.wrapping_mul(4),
                     out("s0") _, out("s1") _, out("s2") _, out("s3") _, out("s4") _, out("s5") _, out("s6") _, out("s7") _,
                     out("s8") _, out("s9") _, out("s10") _, out("s11") _,
                     out("s16") _, out("s17") _, out("s18") _, out("s19") _,
@@ -152,30 +172,57 @@ macro_rules! tile {
     };
 }
 
+/// How many terms are taken one by one; sets the zero flag when there are none.
+macro_rules! single_terms {
+    (dense) => {
+        "ands {turns}, {depth}, #3"
+    };
+    () => {
+        "movs {turns}, {depth}"
+    };
+}
+
+/// The others.
+macro_rules! four_terms {
+    ($term:ident dense) => {
+        concat!(
+            "lsrs {turns}, {depth}, #2\n",
+            "beq 5f\n",
+            "4:\n",
+            "vldmia {a}!, {{s8-s11}}\n",
+            $term!("s8"),
+            $term!("s9"),
+            $term!("s10"),
+            $term!("s11"),
+            "subs {turns}, {turns}, #1\n",
+            "bne 4b\n",
+            "5:"
+        )
+    };
+    ($term:ident) => {
+        ""
+    };
+}
+
 tile!(
-    /// Eight columns, the values of `a` one after the other (`a_step` is 1).
+    /// Eight columns, `a_step` 1.
     tile8_dense, "{{s0-s7}}", "{{s16-s23}}",
     ["s0" += "s16", "s1" += "s17", "s2" += "s18", "s3" += "s19", "s4" += "s20", "s5" += "s21", "s6" += "s22", "s7" += "s23"],
-    ["vldmia {a}!, {{s8-s11}}", "", "", ""]
+    dense
 );
+#[cfg(feature = "kernel-gradient")]
 tile!(
     /// Eight columns.
     tile8, "{{s0-s7}}", "{{s16-s23}}",
-    ["s0" += "s16", "s1" += "s17", "s2" += "s18", "s3" += "s19", "s4" += "s20", "s5" += "s21", "s6" += "s22", "s7" += "s23"],
-    ["vldr s8, [{a}]\nadd {a}, {a}, {a_step}", "vldr s9, [{a}]\nadd {a}, {a}, {a_step}",
-     "vldr s10, [{a}]\nadd {a}, {a}, {a_step}", "vldr s11, [{a}]\nadd {a}, {a}, {a_step}"]
+    ["s0" += "s16", "s1" += "s17", "s2" += "s18", "s3" += "s19", "s4" += "s20", "s5" += "s21", "s6" += "s22", "s7" += "s23"]
 );
 tile!(
     /// Four columns.
     tile4, "{{s0-s3}}", "{{s16-s19}}",
-    ["s0" += "s16", "s1" += "s17", "s2" += "s18", "s3" += "s19"],
-    ["vldr s8, [{a}]\nadd {a}, {a}, {a_step}", "vldr s9, [{a}]\nadd {a}, {a}, {a_step}",
-     "vldr s10, [{a}]\nadd {a}, {a}, {a_step}", "vldr s11, [{a}]\nadd {a}, {a}, {a_step}"]
+    ["s0" += "s16", "s1" += "s17", "s2" += "s18", "s3" += "s19"]
 );
 tile!(
     /// One column.
     tile1, "{{s0}}", "{{s16}}",
-    ["s0" += "s16"],
-    ["vldr s8, [{a}]\nadd {a}, {a}, {a_step}", "vldr s9, [{a}]\nadd {a}, {a}, {a_step}",
-     "vldr s10, [{a}]\nadd {a}, {a}, {a_step}", "vldr s11, [{a}]\nadd {a}, {a}, {a_step}"]
+    ["s0" += "s16"]
 );
