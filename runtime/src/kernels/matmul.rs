@@ -246,6 +246,7 @@ fn swapped_panel<O: Ops, T: Tiles>(
 }
 
 /// The widest of these widths, which rise from 1, that is not wider than `left`.
+#[cfg(not(all(target_arch = "arm", target_abi = "eabihf")))]
 #[inline(always)]
 pub(super) fn widest(left: usize, widths: &[usize]) -> usize {
     widths.iter().copied().rev().find(|&width| width <= left).unwrap_or(1)
@@ -254,6 +255,7 @@ pub(super) fn widest(left: usize, widths: &[usize]) -> usize {
 /// Defines [`Tiles`] from tile functions: `width = function count`, the width in columns and the function's own measure of
 /// it (columns or vectors). First for a single row, which needs wide tiles to hide the latency of its additions; then, with
 /// the numbers of rows a tile may have, falling to 1. Widths rise from 1. Calls go through the macro `$call`.
+#[cfg(not(all(target_arch = "arm", target_abi = "eabihf")))]
 macro_rules! tiles {
     ($(#[$meta:meta])* $name:ident, $call:ident {
         single { $($single:literal = $single_tile:path => $single_count:literal),+ }
@@ -306,6 +308,7 @@ macro_rules! tiles {
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
 pub(super) use tiles;
 
+#[cfg(not(all(target_arch = "arm", target_abi = "eabihf")))]
 macro_rules! plain_call {
     ($call:expr) => {
         $call
@@ -326,9 +329,9 @@ tiles! {
     }
 }
 
-#[cfg(target_arch = "arm")]
+#[cfg(all(target_arch = "arm", not(target_abi = "eabihf")))]
 tiles! {
-    /// Thirty-two registers of one value (Cortex-M4F), or none: small code.
+    /// No floating-point registers: small code.
     Portable, plain_call {
         single { 1 = portable_tile => 1, 2 = portable_tile => 2, 4 = portable_tile => 4, 8 = portable_tile => 8 }
         many { 1 = portable_tile => 1: [1], 2 = portable_tile => 2: [1], 4 = portable_tile => 4: [1], 8 = portable_tile => 8: [2, 1] }
@@ -338,6 +341,7 @@ tiles! {
 /// Computes one tile: `ROWS` x `COLUMNS` sums held in registers.
 /// `None` if a slice is too short, which the checks of the plan rule out.
 // A function of its own where registers are few and code is dear; elsewhere part of each instruction set's kernel.
+#[cfg(not(all(target_arch = "arm", target_abi = "eabihf")))] // These have their own.
 #[cfg_attr(target_arch = "arm", inline(never))]
 #[cfg_attr(not(target_arch = "arm"), inline(always))]
 pub(super) fn portable_tile<O: Ops, const ROWS: usize, const COLUMNS: usize, const TRANSPOSED: bool>(
