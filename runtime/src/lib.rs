@@ -28,7 +28,8 @@
 //! # Features
 //!
 //! `kernels` (default) has every kernel; take single `kernel-*` features to save flash, and an image that needs another
-//! is refused by name. `std` looks for wider vector instructions on x86-64: same bits, faster.
+//! is refused by name. `store` keeps adapted parameters and images in flash, `signatures` verifies who made them. `std`
+//! looks for wider vector instructions on x86-64: same bits, faster.
 //!
 //! # Example
 //!
@@ -49,6 +50,10 @@ pub mod noise;
 pub mod plan;
 pub mod policy;
 mod publish;
+#[cfg(feature = "signatures")]
+pub mod signature;
+#[cfg(feature = "store")]
+pub mod store;
 pub mod telemetry;
 
 /// The examples of `docs/telemetry.md` compile.

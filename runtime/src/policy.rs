@@ -82,6 +82,7 @@
 mod actor;
 mod layout;
 mod learner;
+mod restore;
 mod watch;
 
 use core::fmt;
@@ -89,6 +90,7 @@ use core::fmt;
 pub use actor::{Actor, Counts, ResetKind, Status, Step};
 pub use layout::{act_workspace_len, workspace_len};
 pub use learner::{Learner, ObserveError, Reverted};
+pub use restore::RestoreError;
 
 use crate::adapt::{Driver, Parts};
 use crate::contract::{ActionScaling, ContractError, ContractView, Interface, ObservationScaling};

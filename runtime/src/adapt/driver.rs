@@ -123,6 +123,11 @@ impl<'m> Driver<'m> {
         self.steps = self.previous_steps;
     }
 
+    /// Parameters from elsewhere are published.
+    pub(crate) fn restored(&mut self, steps: u32) {
+        (self.previous_steps, self.steps) = (self.steps, steps);
+    }
+
     /// The image's parameters are published again.
     pub(crate) fn reverted_to_base(&mut self) {
         (self.steps, self.previous_steps) = (0, 0);

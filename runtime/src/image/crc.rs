@@ -27,11 +27,29 @@ const TABLE: [u32; 16] = {
 /// assert_eq!(pliant_runtime::image::crc32(b"123456789"), 0xCBF4_3926);
 /// ```
 pub fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(u32::MAX, |crc, &byte| {
-        let crc = crc ^ u32::from(byte);
-        let crc = (crc >> 4) ^ TABLE[(crc & 15) as usize];
-        (crc >> 4) ^ TABLE[(crc & 15) as usize]
-    })
+    Crc32::new().update(bytes).finish()
+}
+
+/// A [`crc32`] of bytes that come in pieces.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Crc32(u32);
+
+impl Crc32 {
+    pub(crate) const fn new() -> Self {
+        Self(u32::MAX)
+    }
+
+    pub(crate) fn update(self, bytes: &[u8]) -> Self {
+        Self(bytes.iter().fold(self.0, |crc, &byte| {
+            let crc = crc ^ u32::from(byte);
+            let crc = (crc >> 4) ^ TABLE[(crc & 15) as usize];
+            (crc >> 4) ^ TABLE[(crc & 15) as usize]
+        }))
+    }
+
+    pub(crate) const fn finish(self) -> u32 {
+        !self.0
+    }
 }
 
 /// The empty [`fnv1a`].

@@ -174,6 +174,8 @@ pub enum SectionKind {
     Golden = 8,
     /// UTF-8 text.
     Card = 9,
+    /// A [`SignatureSection`].
+    Signature = 10,
 }
 
 impl SectionKind {
@@ -189,13 +191,15 @@ impl SectionKind {
             7 => Self::Bank,
             8 => Self::Golden,
             9 => Self::Card,
+            10 => Self::Signature,
             _ => return None,
         })
     }
 
-    /// Whether a writer flags the section as required: all but golden vectors and card, which change nothing.
+    /// Whether a writer flags the section as required: all but golden vectors, card and signature, which
+    /// change nothing about what the image does.
     pub const fn required(self) -> bool {
-        !matches!(self, Self::Golden | Self::Card)
+        !matches!(self, Self::Golden | Self::Card | Self::Signature)
     }
 }
 
@@ -379,6 +383,27 @@ impl GoldenHeader {
     pub const BYTES: usize = size_of::<Self>();
 }
 
+/// Who vouches for the image: contents of the signature section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct SignatureSection {
+    /// [`ED25519`](Self::ED25519).
+    pub algorithm: u32,
+    /// Number of the release, for refusing older ones.
+    pub release: u32,
+    /// First eight bytes of the public key.
+    pub key: [u8; 8],
+    /// Signature of all bytes of the image, where the CRC and these 64 bytes count as zero.
+    pub signature: [u8; 64],
+}
+
+impl SignatureSection {
+    /// Size in bytes.
+    pub const BYTES: usize = size_of::<Self>();
+    /// Algorithm: pure Ed25519 (RFC 8032).
+    pub const ED25519: u32 = 1;
+}
+
 const _: () = assert!(
     Header::BYTES == 128
         && core::mem::offset_of!(Header, workspace) == Workspace::OFFSET
@@ -387,4 +412,5 @@ const _: () = assert!(
         && StateEntry::BYTES == 32
         && BankHeader::BYTES == 16
         && GoldenHeader::BYTES == 32
+        && SignatureSection::BYTES == 80
 );

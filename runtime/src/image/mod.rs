@@ -13,11 +13,13 @@ mod self_test;
 mod view;
 
 pub use adaptation_spec::{AdaptationRule, AdaptationSpec, AdaptationSpecError, Field, FieldKind, Objective};
+#[cfg(feature = "store")]
+pub(crate) use crc::Crc32;
 pub use crc::crc32;
 pub use error::ImageError;
 pub use format::{
     BankHeader, CRC_START, FORMAT_VERSION, GoldenHeader, Header, MAGIC, PlanHeader, PlanKind, ResetRule,
-    SECTION_ALIGNMENT, SectionEntry, SectionKind, StateEntry, Workspace,
+    SECTION_ALIGNMENT, SectionEntry, SectionKind, SignatureSection, StateEntry, Workspace,
 };
 pub use golden::{GoldenStep, GoldenSteps};
 pub use self_test::{SelfTestError, TestBench};

@@ -6,7 +6,7 @@ use super::crc::{FNV_START, fnv1a};
 use super::record::{Record, Space};
 use super::{
     AdaptationSpec, BankHeader, CRC_START, FORMAT_VERSION, GoldenSteps, Header, ImageError, MAGIC, PlanHeader,
-    PlanKind, SECTION_ALIGNMENT, SectionEntry, SectionKind, StateEntry, Workspace, crc32,
+    PlanKind, SECTION_ALIGNMENT, SectionEntry, SectionKind, SignatureSection, StateEntry, Workspace, crc32,
 };
 use crate::plan::{Plan, SpaceSizes};
 
@@ -25,6 +25,7 @@ pub struct Image<'a> {
     bank: Bank<'a>,
     golden: &'a [u8],
     card: Option<&'a str>,
+    signature: Option<(u32, &'a SignatureSection)>,
 }
 
 /// Per-task heads and embeddings.
@@ -103,6 +104,7 @@ impl<'a> Image<'a> {
             bank: Bank::default(),
             golden: &[],
             card: None,
+            signature: None,
         };
         image.check_layout()?;
         image.read_sections()?;
@@ -178,6 +180,11 @@ impl<'a> Image<'a> {
                 SectionKind::Bank => self.bank = Self::read_bank(bytes).ok_or(malformed)?,
                 SectionKind::Golden => self.golden = bytes,
                 SectionKind::Card => self.card = Some(core::str::from_utf8(bytes).map_err(|_| malformed)?),
+                SectionKind::Signature => {
+                    let section: &SignatureSection = bytemuck::try_from_bytes(bytes).map_err(|_| malformed)?;
+                    ensure(section.algorithm == SignatureSection::ED25519, malformed)?;
+                    self.signature = Some((entry.offset, section));
+                }
                 // Plans need the sizes of the other sections: read after them.
                 SectionKind::Plan => {}
             }
@@ -398,6 +405,12 @@ impl<'a> Image<'a> {
     /// What the policy was trained on and how it scores.
     pub fn card(&self) -> Option<&'a str> {
         self.card
+    }
+
+    /// Byte at which the signature section starts, and the section; whether the signature is right, the feature
+    /// `signatures` tells.
+    pub fn signature(&self) -> Option<(u32, &'a SignatureSection)> {
+        self.signature
     }
 
     /// Tells images apart: 64-bit FNV-1a of every required section. A stored adaptation is bound to it. Not a

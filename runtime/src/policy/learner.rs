@@ -398,7 +398,7 @@ impl<'p, 'm> Learner<'p, 'm> {
 
 impl LearnerCore<'_> {
     /// Empties the support set if it is only worth something for the policy that gathered it.
-    fn forget_old_policy(&mut self) {
+    pub(super) fn forget_old_policy(&mut self) {
         if self.objective() == Objective::PolicyGradient {
             self.clear();
         }
