@@ -50,7 +50,7 @@ use serde::{Deserialize, Serialize};
 pub use channel::{Channel, ChannelKind, ChannelView, Source};
 pub use error::{ContractError, Fault, Side};
 pub use explanation::Explanation;
-pub(crate) use scaling::{ActionScaling, ObservationScaling};
+pub(crate) use scaling::{ActionScaling, ObservationScales, ObservationScaling};
 pub use substitute::{Substitute, Substitutes};
 
 /// Most observation channels a contract can have.

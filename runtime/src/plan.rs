@@ -59,24 +59,25 @@ impl Arithmetic for Exact {}
 impl Arithmetic for Fast {}
 
 mod sealed {
-    use crate::image::record::Record;
-    use crate::kernels::{self, Mode};
-    use crate::plan::Spaces;
-
     pub trait Sealed {
-        fn run(records: &[Record], spaces: &mut Spaces<'_>);
+        /// Whether sums may fuse and reassociate.
+        const FAST: bool;
     }
 
     impl Sealed for super::Exact {
-        fn run(records: &[Record], spaces: &mut Spaces<'_>) {
-            kernels::run(Mode::Exact, records, spaces);
-        }
+        const FAST: bool = false;
     }
 
     impl Sealed for super::Fast {
-        fn run(records: &[Record], spaces: &mut Spaces<'_>) {
-            kernels::run(Mode::Fast, records, spaces);
-        }
+        const FAST: bool = true;
+    }
+}
+
+const fn mode(fast: bool) -> kernels::Mode {
+    if fast {
+        kernels::Mode::Fast
+    } else {
+        kernels::Mode::Exact
     }
 }
 
@@ -139,9 +140,10 @@ impl<'a> Plan<'a> {
     /// # Errors
     /// Nothing has run if a slice is too short ([`PlanError::Space`]) or the adapted space is shared although the plan
     /// writes it ([`PlanError::AdaptedShared`]). No other error is possible.
+    #[inline]
     pub fn run<A: Arithmetic>(&self, spaces: &mut Spaces<'_>) -> Result<(), PlanError> {
-        self.check_spaces(spaces)?;
-        A::run(self.records, spaces);
+        let mut table = self.table(spaces)?;
+        kernels::run(mode(A::FAST), self.records, &mut table);
         Ok(())
     }
 
@@ -151,35 +153,35 @@ impl<'a> Plan<'a> {
     /// # Errors
     /// As [`run`](Self::run), and [`PlanError::Range`] if there are not so many records.
     pub fn run_range<A: Arithmetic>(&self, range: Range<usize>, spaces: &mut Spaces<'_>) -> Result<(), PlanError> {
-        self.check_spaces(spaces)?;
-        A::run(self.records.get(range).ok_or(PlanError::Range)?, spaces);
+        let mut table = self.table(spaces)?;
+        let records = self.records.get(range).ok_or(PlanError::Range)?;
+        kernels::run(mode(A::FAST), records, &mut table);
         Ok(())
     }
 
     /// As [`run`](Self::run), on a given instruction set: for tests that compare them.
     #[doc(hidden)]
     pub fn run_on(&self, level: kernels::Level, fast: bool, spaces: &mut Spaces<'_>) -> Result<(), PlanError> {
-        self.check_spaces(spaces)?;
-        let mode = if fast {
-            kernels::Mode::Fast
-        } else {
-            kernels::Mode::Exact
-        };
-        kernels::run_on(level, mode, self.records, spaces);
+        let mut table = self.table(spaces)?;
+        kernels::run_on(level, mode(fast), self.records, &mut table);
         Ok(())
     }
 
-    fn check_spaces(&self, spaces: &Spaces<'_>) -> Result<(), PlanError> {
-        let lengths = spaces.lengths();
-        for ((&needed, &given), bits) in self.sizes.0.iter().zip(&lengths).zip(0..) {
+    /// The spaces, once they are known to be long enough.
+    #[inline]
+    fn table<'v>(&self, spaces: &'v mut Spaces<'_>) -> Result<Table<'v>, PlanError> {
+        let shared = matches!(spaces.adapted, AdaptedRef::Shared(_));
+        let table = Table::new(spaces);
+        for (number, &needed) in self.sizes.0.iter().enumerate() {
+            let given = table.len(number);
             if given < needed as usize {
-                let space = Space::from_bits(bits).unwrap_or(Space::Const);
+                let space = Space::from_bits(number as u32).unwrap_or(Space::Const);
                 return Err(PlanError::Space { space, needed, given });
             }
         }
-        if self.writes_adapted && matches!(spaces.adapted, AdaptedRef::Shared(_)) {
+        if self.writes_adapted && shared {
             return Err(PlanError::AdaptedShared);
         }
-        Ok(())
+        Ok(table)
     }
 }

@@ -93,7 +93,7 @@ pub use learner::{Learner, ObserveError, Reverted};
 pub use restore::RestoreError;
 
 use crate::adapt::{Driver, Parts};
-use crate::contract::{ActionScaling, ContractError, ContractView, Interface, ObservationScaling};
+use crate::contract::{ActionScaling, ContractError, ContractView, Interface, ObservationScales, ObservationScaling};
 use crate::experience::support::{RowLayout, Support};
 use crate::image::record::Space;
 use crate::image::{Image, Objective, PlanKind};
@@ -105,7 +105,7 @@ use learner::LearnerCore;
 /// The channels' scales, shared by actor and learner.
 #[derive(Clone, Copy)]
 pub(crate) struct Scales<'m> {
-    observations: &'m [ObservationScaling],
+    observations: ObservationScales<'m>,
     actions: &'m [ActionScaling],
 }
 
@@ -181,10 +181,9 @@ impl<'m> Policy<'m> {
         let mut rest = memory.get_mut(..layout.total()).ok_or(short)?;
         let mut carve = |length: usize| take(&mut rest, length).ok_or(short);
 
-        let observation_scales = scalings::<ObservationScaling>(carve(layout.observation_scales)?).ok_or(short)?;
-        for (index, (scale, channel)) in observation_scales.iter_mut().zip(contract.observations()).enumerate() {
-            *scale = ObservationScaling::new(&channel, contract.substitutes().of_channel(index));
-        }
+        let scaling_of = |(index, channel)| ObservationScaling::new(&channel, contract.substitutes().of_channel(index));
+        let channels = contract.observations().enumerate().map(scaling_of);
+        let observation_scales = ObservationScales::write(carve(layout.observation_scales)?, channels).ok_or(short)?;
         let action_scales = scalings::<ActionScaling>(carve(layout.action_scales)?).ok_or(short)?;
         for (scale, channel) in action_scales.iter_mut().zip(contract.actions()) {
             *scale = ActionScaling::new(&channel);

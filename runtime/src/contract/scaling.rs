@@ -5,8 +5,7 @@ use bytemuck::{Pod, Zeroable};
 use super::{ChannelKind, ChannelView};
 
 /// What [`ChannelView::normalise`] needs, ready to use.
-#[derive(Clone, Copy, Debug, Pod, Zeroable)]
-#[repr(C)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct ObservationScaling {
     mean: f32,
     scale: f32,
@@ -17,9 +16,6 @@ pub(crate) struct ObservationScaling {
 }
 
 impl ObservationScaling {
-    /// Values it takes in the caller's memory.
-    pub(crate) const LEN: usize = size_of::<Self>() / size_of::<f32>();
-
     pub(crate) fn new(channel: &ChannelView<'_>, substitute: Option<f32>) -> Self {
         let ChannelView {
             mean,
@@ -60,6 +56,95 @@ impl ObservationScaling {
 
     pub(crate) fn is_stale(&self, age_ms: u32) -> bool {
         age_ms as f32 > self.max_age_ms
+    }
+}
+
+/// The [`ObservationScaling`]s of all channels, each number of all channels together: the loop over the channels then
+/// vectorises.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ObservationScales<'m> {
+    mean: &'m [f32],
+    scale: &'m [f32],
+    clip: &'m [f32],
+    max_age_ms: &'m [f32],
+    substitute: &'m [f32],
+}
+
+impl<'m> ObservationScales<'m> {
+    /// Values a channel takes in the caller's memory.
+    pub(crate) const LEN: usize = 5;
+
+    /// Writes them into memory of [`LEN`](Self::LEN) values a channel; `None` if there is less.
+    pub(crate) fn write(
+        memory: &'m mut [f32],
+        channels: impl ExactSizeIterator<Item = ObservationScaling>,
+    ) -> Option<Self> {
+        let count = channels.len();
+        let (mean, rest) = memory.split_at_mut_checked(count)?;
+        let (scale, rest) = rest.split_at_mut_checked(count)?;
+        let (clip, rest) = rest.split_at_mut_checked(count)?;
+        let (max_age_ms, rest) = rest.split_at_mut_checked(count)?;
+        let (substitute, _) = rest.split_at_mut_checked(count)?;
+        let places = mean
+            .iter_mut()
+            .zip(&mut *scale)
+            .zip(&mut *clip)
+            .zip(&mut *max_age_ms)
+            .zip(&mut *substitute);
+        for (((((mean, scale), clip), max_age_ms), substitute), channel) in places.zip(channels) {
+            *mean = channel.mean;
+            *scale = channel.scale;
+            *clip = channel.clip;
+            *max_age_ms = channel.max_age_ms;
+            *substitute = channel.substitute;
+        }
+        Some(Self {
+            mean,
+            scale,
+            clip,
+            max_age_ms,
+            substitute,
+        })
+    }
+
+    /// How many channels there are.
+    pub(crate) fn len(&self) -> usize {
+        self.mean.len()
+    }
+
+    /// Channel by channel.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = ObservationScaling> + use<'m> {
+        let values = self
+            .mean
+            .iter()
+            .zip(self.scale)
+            .zip(self.clip)
+            .zip(self.max_age_ms)
+            .zip(self.substitute);
+        values.map(|((((mean, scale), clip), max_age_ms), substitute)| ObservationScaling {
+            mean: *mean,
+            scale: *scale,
+            clip: *clip,
+            max_age_ms: *max_age_ms,
+            substitute: *substitute,
+        })
+    }
+
+    /// As [`ObservationScaling::normalise`], of all channels: whether the clamp changed any.
+    pub(crate) fn normalise(&self, raw: &[f32], normalised: &mut [f32]) -> bool {
+        let mut clipped = false;
+        let values = normalised
+            .iter_mut()
+            .zip(raw)
+            .zip(self.mean)
+            .zip(self.scale)
+            .zip(self.clip);
+        for ((((normalised, raw), mean), scale), clip) in values {
+            let value = (raw - mean) / scale;
+            *normalised = limit(value, -clip, *clip);
+            clipped |= *normalised != value;
+        }
+        clipped
     }
 }
 

@@ -176,6 +176,17 @@ pub(super) fn unary(function: UnaryFunction, a: Source<'_>, out: &mut [f32]) {
     }
     match a {
         Source::Values(a) => function.apply([a], out),
+        // Activations of layers: in place.
+        Source::Output if function.function == Unary::Tanh => {
+            for a in out {
+                *a = f::tanh(*a);
+            }
+        }
+        Source::Output if function.function == Unary::Relu => {
+            for a in out {
+                *a = f::relu(*a);
+            }
+        }
         Source::Output => {
             let mut buffer = [0.0; SHORT];
             for block in out.chunks_mut(SHORT) {

@@ -6,14 +6,13 @@ use super::gather::Picked;
 use super::matmul::{MatMul, Product, Start};
 use super::reduce::Reduce;
 use crate::image::record::{Binary, Opcode, Operand, Record, Reduce as ReduceFunction, Ternary, Unary, flags};
-use crate::plan::{Spaces, Table};
+use crate::plan::Table;
 
 /// Runs checked records one after the other.
-pub(super) fn records<K: KernelSet>(records: &[Record], spaces: &mut Spaces<'_>) {
-    let mut table = Table::new(spaces);
+pub(super) fn records<K: KernelSet>(records: &[Record], table: &mut Table<'_>) {
     for record in records {
         // `None` would mean an access out of bounds, which the checks of the plan rule out: nothing is computed then.
-        let _ = run::<K>(record, &mut table);
+        let _ = run::<K>(record, table);
     }
 }
 

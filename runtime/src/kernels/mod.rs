@@ -20,7 +20,7 @@ mod reduce;
 pub use arch::Level;
 
 use crate::image::record::{Binary, Record, Ternary, Unary};
-use crate::plan::Spaces;
+use crate::plan::Table;
 use elementwise::{Source, Strided, UnaryFunction};
 
 /// How sums are rounded.
@@ -58,11 +58,11 @@ pub(crate) const fn has_binary(function: Binary) -> bool {
 }
 
 /// Runs checked records on the best instruction set this machine has.
-pub(crate) fn run(mode: Mode, records: &[Record], spaces: &mut Spaces<'_>) {
-    arch::run(Level::best(), mode, records, spaces);
+pub(crate) fn run(mode: Mode, records: &[Record], table: &mut Table<'_>) {
+    arch::run(Level::best(), mode, records, table);
 }
 
 /// Runs checked records on a given instruction set.
-pub(crate) fn run_on(level: Level, mode: Mode, records: &[Record], spaces: &mut Spaces<'_>) {
-    arch::run(level, mode, records, spaces);
+pub(crate) fn run_on(level: Level, mode: Mode, records: &[Record], table: &mut Table<'_>) {
+    arch::run(level, mode, records, table);
 }

@@ -66,22 +66,6 @@ pub struct Spaces<'m> {
     pub accumulator: &'m mut [f32],
 }
 
-impl Spaces<'_> {
-    /// Length of each slice, by the number of the space.
-    pub(super) fn lengths(&self) -> [usize; Space::COUNT] {
-        [
-            self.constants.len(),
-            self.adapted.values().len(),
-            self.arena.len(),
-            self.state.len(),
-            self.input.len(),
-            self.output.len(),
-            self.accumulator.len(),
-            self.bank.len(),
-        ]
-    }
-}
-
 /// The spaces by number, so that to find one takes neither a branch nor a table of jumps.
 pub(crate) struct Table<'v> {
     /// Those nobody writes; the others are empty here.
@@ -91,6 +75,7 @@ pub(crate) struct Table<'v> {
 }
 
 impl<'v> Table<'v> {
+    #[inline]
     pub(crate) fn new(spaces: &'v mut Spaces<'_>) -> Self {
         let (adapted_shared, adapted): (&[f32], &mut [f32]) = match &mut spaces.adapted {
             AdaptedRef::Shared(values) => (values, &mut []),
@@ -119,6 +104,13 @@ impl<'v> Table<'v> {
                 &mut [],
             ],
         }
+    }
+
+    /// Elements of the space with this number.
+    #[inline(always)]
+    pub(super) fn len(&self, number: usize) -> usize {
+        let length = |values: Option<&[f32]>| values.map_or(0, <[f32]>::len);
+        length(self.shared.get(number).copied()).max(length(self.exclusive.get(number).map(|values| &**values)))
     }
 
     /// The space of an operand, to read; of no operand: any.

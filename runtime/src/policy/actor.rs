@@ -203,17 +203,11 @@ impl ActorCore<'_> {
                 return Err(Status::ObservationLength { expected, given });
             }
         }
-        let mut ages = ages_ms.unwrap_or(&[]).iter().zip(scales);
+        let mut ages = ages_ms.unwrap_or(&[]).iter().zip(scales.iter());
         if !all_finite(observation) || ages.any(|(age, scale)| scale.is_stale(*age)) {
             return self.normalise_masked(observation, ages_ms);
         }
-        let mut clipped = false;
-        for ((value, raw), scale) in self.input.iter_mut().zip(observation).zip(scales) {
-            let (normalised, limited) = scale.normalise(*raw);
-            *value = normalised;
-            clipped |= limited;
-        }
-        if clipped {
+        if scales.normalise(observation, self.input) {
             self.counts.clipped = self.counts.clipped.saturating_add(1);
         }
         Ok(())
@@ -223,7 +217,11 @@ impl ActorCore<'_> {
     #[cold]
     fn normalise_masked(&mut self, observation: &[f32], ages_ms: Option<&[u32]>) -> Result<(), Status> {
         let mut ages = ages_ms.unwrap_or(&[]).iter();
-        let channels = self.input.iter_mut().zip(observation).zip(self.scales.observations);
+        let channels = self
+            .input
+            .iter_mut()
+            .zip(observation)
+            .zip(self.scales.observations.iter());
         let mut clipped = false;
         for (channel, ((value, raw), scale)) in channels.enumerate() {
             let stale = ages.next().is_some_and(|age| scale.is_stale(*age));

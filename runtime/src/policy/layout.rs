@@ -1,6 +1,6 @@
 //! How much memory a policy needs and how it is divided.
 
-use crate::contract::{ActionScaling, ObservationScaling};
+use crate::contract::{ActionScaling, ObservationScales};
 use crate::experience::baseline_scratch;
 use crate::experience::support::row_stride;
 use crate::image::{Header, Objective, SectionEntry, SectionKind, Workspace};
@@ -29,7 +29,7 @@ impl Layout {
     /// To adapt by `objective`, or to act only.
     pub(crate) const fn new(sizes: &Workspace, objective: Option<Objective>) -> Self {
         let act = Self {
-            observation_scales: sizes.act_input as usize * ObservationScaling::LEN,
+            observation_scales: sizes.act_input as usize * ObservationScales::LEN,
             action_scales: sizes.act_output as usize * ActionScaling::LEN,
             buffer: 0,
             act_input: sizes.act_input as usize,

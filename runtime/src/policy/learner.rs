@@ -229,7 +229,7 @@ impl<'p, 'm> Learner<'p, 'm> {
             .of_mut(row)
             .iter_mut()
             .zip(input)
-            .zip(scales.observations)
+            .zip(scales.observations.iter())
         {
             (*value, _) = scale.normalise(*raw);
         }

@@ -13,7 +13,7 @@ use super::arithmetic::Rounded;
 use super::matmul::Portable as BaselineTiles;
 use super::{Mode, execute};
 use crate::image::record::Record;
-use crate::plan::Spaces;
+use crate::plan::Table;
 #[cfg(all(target_arch = "arm", target_abi = "eabihf"))]
 use arm::Scalars as BaselineTiles;
 
@@ -199,18 +199,18 @@ kernel_set!(
 
 /// Runs checked records on an instruction set.
 #[inline]
-pub(super) fn run(level: Level, mode: Mode, records: &[Record], spaces: &mut Spaces<'_>) {
+pub(super) fn run(level: Level, mode: Mode, records: &[Record], table: &mut Table<'_>) {
     match (level.0, mode) {
         #[cfg(all(feature = "std", target_arch = "aarch64"))]
-        (Set::Baseline, Mode::Fast) => execute::records::<BaselineFused>(records, spaces),
-        (Set::Baseline, _) => execute::records::<Baseline>(records, spaces),
+        (Set::Baseline, Mode::Fast) => execute::records::<BaselineFused>(records, table),
+        (Set::Baseline, _) => execute::records::<Baseline>(records, table),
         #[cfg(all(feature = "std", target_arch = "x86_64"))]
-        (Set::Avx2, Mode::Exact) => execute::records::<x86_64::Avx2>(records, spaces),
+        (Set::Avx2, Mode::Exact) => execute::records::<x86_64::Avx2>(records, table),
         #[cfg(all(feature = "std", target_arch = "x86_64"))]
-        (Set::Avx2, Mode::Fast) => execute::records::<x86_64::Avx2Fused>(records, spaces),
+        (Set::Avx2, Mode::Fast) => execute::records::<x86_64::Avx2Fused>(records, table),
         #[cfg(all(feature = "std", target_arch = "x86_64"))]
-        (Set::Avx512, Mode::Exact) => execute::records::<x86_64::Avx512>(records, spaces),
+        (Set::Avx512, Mode::Exact) => execute::records::<x86_64::Avx512>(records, table),
         #[cfg(all(feature = "std", target_arch = "x86_64"))]
-        (Set::Avx512, Mode::Fast) => execute::records::<x86_64::Avx512Fused>(records, spaces),
+        (Set::Avx512, Mode::Fast) => execute::records::<x86_64::Avx512Fused>(records, table),
     }
 }
