@@ -1,5 +1,7 @@
 //! Strided copies of up to four dimensions: transposes, slices, concatenation, broadcasts.
 
+use super::COMPACT;
+
 /// One dimension: length, stride in the output, stride in the operand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Axis {
@@ -16,6 +18,9 @@ const BLOCK: usize = 8;
 /// Copies `a` to `out`; both start at the first element copied.
 #[inline(always)]
 pub(super) fn run(dims: [usize; 4], out_strides: [usize; 4], a_strides: [usize; 4], a: &[f32], out: &mut [f32]) {
+    if COMPACT {
+        return one_by_one(dims, out_strides, a_strides, a, out);
+    }
     let mut axes: [Axis; 4] = core::array::from_fn(|i| Axis {
         len: dims[i],
         out: out_strides[i],
@@ -33,6 +38,38 @@ pub(super) fn run(dims: [usize; 4], out_strides: [usize; 4], a_strides: [usize; 
             };
             plane(x2, x3, a, out);
         }
+    }
+}
+
+/// Each element by itself, in little code.
+fn one_by_one(dims: [usize; 4], out_strides: [usize; 4], a_strides: [usize; 4], a: &[f32], out: &mut [f32]) {
+    // The last dimension first, each with its index.
+    let [d0, d1, d2, d3] = core::array::from_fn(|i| {
+        let axis = Axis {
+            len: dims[i],
+            out: out_strides[i],
+            a: a_strides[i],
+        };
+        (axis, 0usize)
+    });
+    let mut axes = [d3, d2, d1, d0];
+    let (mut out_at, mut a_at) = (0usize, 0usize);
+    'elements: loop {
+        if let (Some(to), Some(from)) = (out.get_mut(out_at), a.get(a_at)) {
+            *to = *from;
+        }
+        for (axis, index) in &mut axes {
+            *index = index.wrapping_add(1);
+            out_at = out_at.wrapping_add(axis.out);
+            a_at = a_at.wrapping_add(axis.a);
+            if *index < axis.len {
+                continue 'elements;
+            }
+            *index = 0;
+            out_at = out_at.wrapping_sub(axis.len.wrapping_mul(axis.out));
+            a_at = a_at.wrapping_sub(axis.len.wrapping_mul(axis.a));
+        }
+        return;
     }
 }
 
@@ -170,4 +207,36 @@ fn transpose_block(x: Axis, y: Axis, i: usize, j: usize, a: &[f32], out: &mut [f
         out_at = out_at.wrapping_add(x.out);
     }
     Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand_core::{Rng, SeedableRng};
+    use rand_xoshiro::Xoshiro128PlusPlus;
+
+    #[test]
+    fn one_by_one_copies_the_same() {
+        let mut random = Xoshiro128PlusPlus::seed_from_u64(1);
+        for _ in 0..if cfg!(miri) { 4 } else { 2000 } {
+            let mut pick = |limit: u32| (random.next_u32() % limit) as usize;
+            let dims: [usize; 4] = core::array::from_fn(|_| [1, 2, 3, 1 + pick(9)][pick(4)]);
+            // The output in any order of dimensions, with gaps; the operand with any strides.
+            let mut order = [0, 1, 2, 3];
+            order.swap(pick(4), pick(4));
+            order.swap(pick(4), pick(4));
+            let (mut out_strides, mut stride) = ([0; 4], 1 + pick(2));
+            for axis in order {
+                out_strides[axis] = stride;
+                stride *= dims[axis];
+            }
+            let a_strides = core::array::from_fn(|_| pick(40));
+            let a: [f32; 4 * 40 * 9] = core::array::from_fn(|i| i as f32);
+            let mut fast = [-1.0f32; 2 * 9 * 9 * 9 * 9];
+            let mut slow = fast;
+            run(dims, out_strides, a_strides, &a, &mut fast);
+            one_by_one(dims, out_strides, a_strides, &a, &mut slow);
+            assert!(fast == slow, "{dims:?} {out_strides:?} {a_strides:?}");
+        }
+    }
 }

@@ -7,6 +7,7 @@
 
 mod compact;
 
+use super::COMPACT;
 use super::functions as f;
 use crate::image::record::{Binary, Ternary, Unary};
 
@@ -15,9 +16,6 @@ const BLOCK: usize = 256;
 
 /// Rows shorter than this share a block.
 const SHORT: usize = BLOCK / 4;
-
-/// Whether one loop with the choice of the function inside serves better than a loop for each function.
-const COMPACT: bool = cfg!(not(target_pointer_width = "64"));
 
 /// Where an operand's values come from.
 #[derive(Clone, Copy)]

@@ -23,6 +23,9 @@ use crate::image::record::{Binary, Record, Ternary, Unary};
 use crate::plan::Table;
 use elementwise::{Source, Strided, UnaryFunction};
 
+/// Whether little code serves better than vectors: plain loops in place of one for every case. The same bits.
+const COMPACT: bool = cfg!(not(target_pointer_width = "64"));
+
 /// How sums are rounded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {

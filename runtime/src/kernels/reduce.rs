@@ -1,5 +1,6 @@
 //! Sums and maxima over one dimension, in index order, vectorised across the outputs.
 
+use super::COMPACT;
 use super::arithmetic::Ops;
 use super::functions as f;
 use crate::image::record::Reduce as Function;
@@ -25,6 +26,9 @@ const ROWS: usize = 8;
 
 #[inline(always)]
 pub(super) fn run<O: Ops>(p: &Reduce<'_>, out: &mut [f32]) {
+    if COMPACT {
+        return one_by_one(p, out);
+    }
     match p.function {
         Function::Sum if p.inner == 1 && O::REASSOCIATE && p.reduced >= LONG => sum_rows_any_order(p, out),
         Function::Sum => run_with::<false>(p, out),
@@ -32,6 +36,31 @@ pub(super) fn run<O: Ops>(p: &Reduce<'_>, out: &mut [f32]) {
     }
     if p.scale != 1.0 {
         out.iter_mut().for_each(|out| *out *= p.scale);
+    }
+}
+
+/// Each output by itself, in little code.
+fn one_by_one(p: &Reduce<'_>, out: &mut [f32]) {
+    let max = p.function == Function::Max;
+    let (mut plane, mut column) = (p.a, 0usize);
+    for out in out {
+        let mut sum = match (p.accumulate, max) {
+            (true, _) => *out,
+            (false, true) => f32::NEG_INFINITY,
+            (false, false) => 0.0,
+        };
+        let mut at = column;
+        for _ in 0..p.reduced {
+            let value = plane.get(at).copied().unwrap_or(0.0);
+            sum = if max { f::max(sum, value) } else { sum + value };
+            at = at.wrapping_add(p.inner);
+        }
+        *out = if p.scale == 1.0 { sum } else { sum * p.scale };
+        column = column.wrapping_add(1);
+        if column == p.inner {
+            column = 0;
+            plane = plane.get(p.reduced.wrapping_mul(p.inner)..).unwrap_or(&[]);
+        }
     }
 }
 
@@ -134,5 +163,42 @@ fn sum_rows_any_order(p: &Reduce<'_>, out: &mut [f32]) {
         }
         let sum = sums[0] + rest.iter().sum::<f32>();
         *out = if p.accumulate { *out + sum } else { sum };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::arithmetic::Rounded;
+    use rand_core::{Rng, SeedableRng};
+    use rand_xoshiro::Xoshiro128PlusPlus;
+
+    #[test]
+    fn one_by_one_gives_the_same_bits() {
+        let mut random = Xoshiro128PlusPlus::seed_from_u64(1);
+        for _ in 0..if cfg!(miri) { 4 } else { 400 } {
+            let mut pick = |limit: u32| (random.next_u32() % limit) as usize;
+            let (outer, reduced, inner) = (1 + pick(4), 1 + pick(20), [1, 3, 8, 70, 1 + pick(90)][pick(5)]);
+            let (accumulate, max, scale) = (pick(2) == 1, pick(2) == 1, [1.0, 0.3][pick(2)]);
+            let mut data = [0.0f32; 4 * 20 * 90];
+            data.fill_with(|| random.next_u32() as f32 / 4e8 - 5.0);
+            let p = Reduce {
+                a: &data[..outer * reduced * inner],
+                reduced,
+                inner,
+                scale,
+                function: if max { Function::Max } else { Function::Sum },
+                accumulate,
+            };
+            let mut fast = [0.5f32; 4 * 90];
+            let mut slow = fast;
+            run::<Rounded>(&p, &mut fast[..outer * inner]);
+            one_by_one(&p, &mut slow[..outer * inner]);
+            assert_eq!(
+                fast.map(f32::to_bits),
+                slow.map(f32::to_bits),
+                "{outer} {reduced} {inner}"
+            );
+        }
     }
 }
