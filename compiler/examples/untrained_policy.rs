@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Hidden layers are tanh, the encoder in front of a recurrent unit is ReLU. With `--adapts` the policy adapts all its
-//! parameters by five steps of gradient descent on 32 examples.
+//! parameters by gradient descent, by default five steps on 32 examples; `--adapts ROWS STEPS` says otherwise. `--rate HZ`
+//! states the control rate, by default 100.
 
 use std::error::Error;
 
@@ -21,7 +22,7 @@ use pliant_runtime::image::{AdaptationSpec, Objective};
 fn main() -> Result<(), Box<dyn Error>> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let [sizes, path, rest @ ..] = words.as_slice() else {
-        return Err("usage: untrained_policy SIZES FILE [--adapts]".into());
+        return Err("usage: untrained_policy SIZES FILE [--adapts [ROWS STEPS]] [--rate HZ]".into());
     };
     let policy = PolicyDescription::deterministic(network(sizes).ok_or("sizes are like 16-64-4 or 22-16-gru16-4")?);
     // Any numbers of the size of trained ones will do: no kernel branches on data.
@@ -38,23 +39,32 @@ fn main() -> Result<(), Box<dyn Error>> {
             Tensor::f32(&p.shape, values).expect("as many values as the shape says")
         })
         .collect();
-    let mut contract = Contract::new(100.0);
+    // The numbers behind a word.
+    let numbers = |word: &str| -> Option<Vec<u32>> {
+        let start = rest.iter().position(|found| found == word)? + 1;
+        Some(rest[start..].iter().map_while(|number| number.parse().ok()).collect())
+    };
+    let rate = numbers("--rate").map_or(Some(100), |numbers| numbers.first().copied());
+    let mut contract = Contract::new(rate.ok_or("--rate needs a number")? as f32);
     for index in 0..policy.network.observations() {
         contract.observe(Channel::observation(&format!("sensor{index}"), ""))?;
     }
     for index in 0..policy.network.outputs() {
         contract.actuate(Channel::action(&format!("motor{index}"), "").with_range(-1.0, 1.0))?;
     }
-    let adaptation = rest
-        .iter()
-        .any(|word| word == "--adapts")
-        .then(|| AdaptationDescription {
+    let adaptation = numbers("--adapts").map(|numbers| {
+        let (rows, steps) = match numbers[..] {
+            [rows, steps, ..] => (rows, steps as usize),
+            _ => (32, 5),
+        };
+        AdaptationDescription {
             spec: AdaptationSpec::new(Objective::Supervised)
-                .with_rows(32, 8)
-                .with_step_scales(&[1.0; 5]),
+                .with_rows(rows, 8)
+                .with_step_scales(&vec![1.0; steps]),
             adapts: None,
             step_sizes: StepSizes::Uniform(1e-4),
-        });
+        }
+    });
     let options = ImageOptions {
         max_macs_per_record: Some(10_000),
         ..ImageOptions::default()

@@ -3,11 +3,12 @@
 //! | module | what it gives |
 //! |---|---|
 //! | [`semihosting`] | text out and the exit status, through the debugger |
-//! | [`counter`] | instructions since the start |
+//! | `counter` (a feature, on by default) | instructions since the start |
 //! | [`memory`] | RAM and flash that the program takes |
 //! | `panic` | a handler that makes a reachable panic fail to link |
 #![no_std]
 
+#[cfg(feature = "counter")]
 pub mod counter;
 pub mod memory;
 mod panic;

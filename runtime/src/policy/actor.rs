@@ -399,6 +399,11 @@ impl<'p, 'm> Actor<'p, 'm> {
         self.core.noise = Noise::seeded(seed);
     }
 
+    /// Lends the parameters that a call now would act with: for a checksum, say. Never half-written ones.
+    pub fn with_parameters<T>(&mut self, read: impl FnOnce(&[f32]) -> T) -> T {
+        read(&self.reader.lease())
+    }
+
     /// Frozen, the actor uses the parameters of the image and does not explore, and the learner refuses to adapt.
     /// Adapted parameters are kept for when it is lifted.
     pub fn freeze(&mut self, frozen: bool) {

@@ -32,7 +32,7 @@ pub(crate) fn count(workspace: &Workspace, images: &[PathBuf], choice: Choice, i
     let images = match images {
         [] => POLICIES
             .iter()
-            .map(|policy| untrained(workspace, policy, false))
+            .map(|policy| untrained(workspace, policy, policy, &[]))
             .collect::<Result<Vec<_>, _>>()?,
         named => named
             .iter()
@@ -71,8 +71,11 @@ fn figure(report: &str, name: &str) -> Result<f64, Error> {
 pub(crate) fn size(workspace: &Workspace, choice: Choice, install: bool) -> Result<(), Error> {
     let toolchain = toolchain::provide(choice, install)?;
     let variants = [
-        ("inference", untrained(workspace, POLICIES[1], false)?),
-        ("adaptation", untrained(workspace, POLICIES[0], true)?),
+        ("inference", untrained(workspace, POLICIES[1], POLICIES[1], &[])?),
+        (
+            "adaptation",
+            untrained(workspace, "16-64-64-4-adapts", POLICIES[0], &["--adapts"])?,
+        ),
     ];
     println!("bytes of code in flash, without the image and without the measuring program:");
     for level in LEVELS {
@@ -160,16 +163,16 @@ fn largest_functions(elf: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Writes the image of an untrained policy and gives its path.
-fn untrained(workspace: &Workspace, sizes: &str, adapts: bool) -> Result<PathBuf, Error> {
+/// Writes the image of an untrained policy under this name and gives its path.
+pub(super) fn untrained(workspace: &Workspace, name: &str, sizes: &str, options: &[&str]) -> Result<PathBuf, Error> {
     let folder = workspace.target().join("measure");
     std::fs::create_dir_all(&folder).at(&folder)?;
-    let path = folder.join(format!("{sizes}{}.pliant", if adapts { "-adapts" } else { "" }));
+    let path = folder.join(format!("{name}.pliant"));
     cargo(workspace)
         .args(["run", "--quiet", "--locked", "--package", "pliant-compiler"])
         .args(["--example", "untrained_policy", "--", sizes])
         .arg(&path)
-        .args(adapts.then_some("--adapts"))
+        .args(options)
         .run()?;
     Ok(path)
 }

@@ -21,6 +21,9 @@ const HOST: &str = "navigation-host";
 /// The board's package, and the name of its ELF.
 const BOARD: &str = "cortex-m4-qemu";
 
+/// The program that acts in an interrupt while it adapts.
+const REAL_TIME: &str = "real-time";
+
 /// What the board's programs share.
 const BOARD_SUPPORT: &str = "mps2";
 
@@ -42,7 +45,7 @@ pub(crate) fn host_packages() -> [&'static str; 4] {
 }
 
 /// Cargo's words for the firmware packages that only build for the board.
-pub(crate) fn board_packages() -> [&'static str; 6] {
+pub(crate) fn board_packages() -> [&'static str; 8] {
     [
         "--package",
         BOARD,
@@ -50,6 +53,8 @@ pub(crate) fn board_packages() -> [&'static str; 6] {
         BOARD_SUPPORT,
         "--package",
         measure::PROGRAM,
+        "--package",
+        REAL_TIME,
     ]
 }
 
@@ -98,16 +103,18 @@ pub(crate) fn check(workspace: &Workspace, choice: Choice, install: bool) -> Res
         // Debian's packages bring no clippy for a target without a prebuilt `core`.
         Toolchain::Debian { .. } => checks.tally += Tally::SKIP,
     }
+    checks.verdict(Check::Defmt, defmt(workspace, &toolchain));
     // First the one that must not link: the folder is left with the good ELF.
     checks.verdict(Check::PlantedPanic, planted_panic(workspace, &toolchain));
     let Some(elf) = checks.verdict(Check::Links, build(workspace, &toolchain)) else {
         // Nothing to look into or to run.
-        checks.tally.skipped += Check::ALL.len() - 3;
+        checks.tally.skipped += Check::ALL.len() - 4;
         return Ok(checks.done());
     };
     checks.verdict(Check::Symbols, elf::check(&elf));
+    let real_time = checks.verdict(Check::RealTimeLinks, build_real_time(workspace, &toolchain));
     if emulator.is_none() {
-        checks.tally.skipped += 2;
+        checks.tally.skipped += 3;
         return Ok(checks.done());
     }
     let board = checks.verdict(Check::Runs, run::on_the_board(&elf));
@@ -118,6 +125,10 @@ pub(crate) fn check(workspace: &Workspace, choice: Choice, install: bool) -> Res
             None
         }
     };
+    match real_time {
+        Some(elf) => drop(checks.verdict(Check::RealTime, run::in_real_time(&elf))),
+        None => checks.tally.skipped += 1,
+    }
     Ok(checks.done())
 }
 
@@ -130,16 +141,22 @@ enum Check {
     Symbols,
     Runs,
     SameBits,
+    Defmt,
+    RealTimeLinks,
+    RealTime,
 }
 
 impl Check {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 9] = [
         Self::Clippy,
         Self::PlantedPanic,
         Self::Links,
         Self::Symbols,
         Self::Runs,
         Self::SameBits,
+        Self::Defmt,
+        Self::RealTimeLinks,
+        Self::RealTime,
     ];
 
     fn sentence(self) -> &'static str {
@@ -150,6 +167,11 @@ impl Check {
             Self::PlantedPanic => "a planted panic does not link",
             Self::Runs => "on the emulated board the golden vectors hold and the policy adapts",
             Self::SameBits => "the emulated board computes the host's bits",
+            Self::Defmt => "the runtime builds with defmt",
+            Self::RealTimeLinks => "the real-time program links, so no panic is reachable",
+            Self::RealTime => {
+                "60 s at 1 kHz beside an adaptation: no deadline missed, no instruction count depends on data"
+            }
         }
     }
 }
@@ -213,6 +235,7 @@ fn clippy(workspace: &Workspace, toolchain: &Toolchain) -> Result<(), Error> {
         (BOARD, ""),
         (measure::PROGRAM, "records"),
         (measure::PROGRAM, "adaptation"),
+        (REAL_TIME, ""),
     ] {
         board_cargo_of(workspace, toolchain, program, "clippy")
             .args(["--features", features, "--", "--deny", "warnings"])
@@ -229,6 +252,28 @@ fn build(workspace: &Workspace, toolchain: &Toolchain) -> Result<PathBuf, Error>
         ))
         .run()?;
     Ok(elf_of(workspace, toolchain, BOARD))
+}
+
+/// Checks that the runtime builds for the board with `defmt`.
+fn defmt(workspace: &Workspace, toolchain: &Toolchain) -> Result<(), Error> {
+    toolchain
+        .cargo()
+        .args(["check", "--locked", "--package", "pliant-runtime"])
+        .args(["--features", "defmt", "--target", toolchain::TARGET])
+        .current_dir(workspace.root())
+        .env("CARGO_TARGET_DIR", target_folder(workspace).join(toolchain.name()))
+        .run()
+}
+
+/// Links the real-time program with a policy of the benchmark's size, and returns the ELF. An adaptation of it takes about
+/// 50 ms of the emulated core.
+fn build_real_time(workspace: &Workspace, toolchain: &Toolchain) -> Result<PathBuf, Error> {
+    let options = ["--adapts", "96", "1", "--rate", "1000"];
+    let image = measure::untrained(workspace, "16-64-64-4-real-time", "16-64-64-4", &options)?;
+    board_cargo_of(workspace, toolchain, REAL_TIME, "build")
+        .env("PLIANT_IMAGE", image)
+        .run()?;
+    Ok(elf_of(workspace, toolchain, REAL_TIME))
 }
 
 /// Where cargo puts the ELF of one of the board's programs.
