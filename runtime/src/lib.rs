@@ -60,3 +60,8 @@ pub mod telemetry;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/telemetry.md")]
 pub struct TelemetryPage;
+
+/// The examples of `docs/safety.md` compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/safety.md")]
+pub struct SafetyPage;

@@ -7,7 +7,7 @@
 //!     --ignored --nocapture --test-threads 1                                           # 1000 runs an attack, with a table
 //! ```
 //!
-//! A run is a task never trained on. First the image's policy acts undisturbed, so that the health monitor has its record;
+//! A run is a task of its own, drawn from the family by a seed that training never saw. First the image's policy acts undisturbed, so that the health monitor has its record;
 //! then everything that the learner is told is the attacker's, it adapts, and the adaptation is on trial with what really
 //! happens. (An attacker who also decides what really happens cannot be told from another task.) The column `unwatched` is
 //! the same without the monitor: what the other guards do alone.
@@ -98,8 +98,7 @@ fn check<A: core::fmt::Debug + Copy + Send + Sync>(runs: u64, attack: A, run: im
         .map(|run| run.after - run.before)
         .fold(f64::INFINITY, f64::min);
     println!(
-        "| {} | {before:.3} | {after:.3} | {worst:.3} | {} of {} | {:.3} |",
-        format!("{attack:?}"),
+        "| {attack:?} | {before:.3} | {after:.3} | {worst:.3} | {} of {} | {:.3} |",
         watched.iter().map(|run| run.reverted).sum::<u32>(),
         watched.iter().map(|run| run.accepted).sum::<u32>(),
         mean(&unwatched, |run| run.after),
@@ -266,7 +265,7 @@ fn navigation(bundle: &Bundle, attack: Navigation, seed: u64, watched: bool) -> 
         }
         // What really happens, until the trial is over (at most four times five episodes).
         for _ in 0..20 {
-            if !robot.learner.health().is_some_and(|health| !health.may_adopt()) {
+            if robot.learner.health().is_none_or(|health| health.may_adopt()) {
                 break;
             }
             robot.episode(None, true);
