@@ -5,7 +5,7 @@ mod linear;
 use linear::{Bytes, supervised};
 use pliant_runtime::adapt::{AdaptReport, Progress, Reason};
 use pliant_runtime::contract::{ContractError, Fault, Interface, Port, Side};
-use pliant_runtime::image::{Image, PlanKind};
+use pliant_runtime::image::{AdaptationSpecError, Image, PlanKind};
 use pliant_runtime::policy::{ObserveError, Policy, PolicyError, Reverted, Status, act_workspace_len, workspace_len};
 
 const EXAMPLES: [(f32, f32); 7] = [
@@ -523,4 +523,19 @@ fn the_handles_can_be_sent() {
             });
         });
     });
+}
+
+/// The field was reserved and zero once: such images adapt without a clip; nothing else but a clip is taken.
+#[test]
+fn the_gradient_clip_is_nothing_or_above_zero() {
+    let checked = |clip: f32| {
+        let mut spec = supervised([0.0; 2], &[1.0], 8).spec.unwrap();
+        spec.gradient_clip = clip;
+        spec.check().map(|()| spec.gradient_clip())
+    };
+    assert_eq!(checked(0.0), Ok(None));
+    assert_eq!(checked(0.5), Ok(Some(0.5)));
+    for refused in [-0.0, -1.0, f32::NAN, f32::INFINITY] {
+        assert_eq!(checked(refused), Err(AdaptationSpecError::Guards), "{refused}");
+    }
 }
