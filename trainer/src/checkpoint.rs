@@ -1,26 +1,25 @@
-//! Checkpoints: the whole training state in one file, written so that a crash or a full disk never harms the last one.
+//! Checkpoints: the whole training state in one safetensors file, written so that a crash or a full disk never harms the
+//! last one.
 //!
-//! | bytes | content |
-//! |---|---|
-//! | 8 | `PLIANTCK` |
-//! | 4 | format version, little-endian `u32` |
-//! | 4 | length n of the header, little-endian `u32` |
-//! | n | header, JSON: recipe text, counters, learning curve, names and shapes of the tensors |
-//! | 4 a value | the tensors one after the other, little-endian `f32` |
-//! | 4 | CRC-32 (IEEE) of everything before, little-endian `u32` |
+//! The tensors are parameters and optimiser moments under their names, `F32`: any safetensors reader opens them. The
+//! metadata entry `pliant` holds the rest as `CRC JSON`: eight hexadecimal digits of the CRC-32 (IEEE) of the JSON and of
+//! the tensors' bytes in its order, a space, and the JSON itself (recipe, engine, counters, the metrics window, names and
+//! shapes of the tensors). So a file that was cut short or damaged is refused, whichever bit changed.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
 use crate::algorithms::{NamedTensor, TrainingState};
-use crate::report::History;
+use crate::run::Window;
 
-const MAGIC: [u8; 8] = *b"PLIANTCK";
-const VERSION: u32 = 1;
-const PREFIX: usize = 16;
+/// The metadata entry.
+const ENTRY: &str = "pliant";
 
 /// A training run as it stood between two meta-iterations.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,8 +30,8 @@ pub struct Checkpoint {
     pub engine: String,
     /// Seconds trained so far, over all sittings.
     pub seconds: f64,
-    /// The learning curve so far.
-    pub history: History,
+    /// Measurements since the last line of the metrics.
+    pub window: Window,
     /// Parameters, optimiser moments and counters.
     pub state: TrainingState,
 }
@@ -44,7 +43,7 @@ struct Header {
     seconds: f64,
     completed: u64,
     environment_steps: u64,
-    history: History,
+    window: Window,
     tensors: Vec<(String, Vec<usize>)>,
 }
 
@@ -54,7 +53,7 @@ struct Header {
 pub enum CheckpointError {
     /// Writing failed; what was at the path before is still there, whole.
     #[error(
-        "cannot write {path}: {source}; the file that was there before is untouched: free some space or choose another --out"
+        "cannot write {path}: {source}; the checkpoints that were there before are untouched: free some space or choose another --out"
     )]
     Write {
         /// The checkpoint.
@@ -71,7 +70,7 @@ pub enum CheckpointError {
         source: io::Error,
     },
     /// Not a checkpoint, or not whole.
-    #[error("{path} is not a usable checkpoint: {reason}; start afresh without --resume")]
+    #[error("{path} is not a usable checkpoint: {reason}")]
     Invalid {
         /// The checkpoint.
         path: PathBuf,
@@ -82,15 +81,20 @@ pub enum CheckpointError {
 
 impl Checkpoint {
     /// Writes atomically: see [`write_atomically`].
+    ///
+    /// # Errors
+    /// [`CheckpointError::Write`].
     pub fn save(&self, path: &Path) -> Result<(), CheckpointError> {
-        let bytes = self.encode();
-        write_atomically(path, &bytes).map_err(|source| CheckpointError::Write {
+        write_atomically(path, &self.encode()).map_err(|source| CheckpointError::Write {
             path: path.to_owned(),
             source,
         })
     }
 
     /// Reads and checks a checkpoint.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Read`] or [`CheckpointError::Invalid`].
     pub fn load(path: &Path) -> Result<Self, CheckpointError> {
         let bytes = fs::read(path).map_err(|source| CheckpointError::Read {
             path: path.to_owned(),
@@ -109,85 +113,88 @@ impl Checkpoint {
             seconds: self.seconds,
             completed: self.state.completed,
             environment_steps: self.state.environment_steps,
-            history: self.history.clone(),
+            window: self.window.clone(),
             tensors: self
                 .state
                 .tensors
                 .iter()
-                .map(|t| (t.name.clone(), t.shape.clone()))
+                .map(|tensor| (tensor.name.clone(), tensor.shape.clone()))
                 .collect(),
         };
-        let header = serde_json::to_vec(&header).expect("a header of strings and numbers is always JSON");
-        let values: usize = self.state.tensors.iter().map(|t| t.values.len()).sum();
-        let mut bytes = Vec::with_capacity(PREFIX + header.len() + 4 * values + 4);
-        bytes.extend(MAGIC);
-        bytes.extend(VERSION.to_le_bytes());
-        bytes.extend(u32::try_from(header.len()).expect("a header below 4 GiB").to_le_bytes());
-        bytes.extend(header);
-        for tensor in &self.state.tensors {
-            bytes.extend(tensor.values.iter().flat_map(|value| value.to_le_bytes()));
-        }
-        bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
-        bytes
+        let json = serde_json::to_string(&header).expect("a header of strings and numbers is always JSON");
+        let bytes: Vec<Vec<u8>> = self
+            .state
+            .tensors
+            .iter()
+            .map(|tensor| tensor.values.iter().flat_map(|value| value.to_le_bytes()).collect())
+            .collect();
+        let entry = format!("{:08x} {json}", checksum(&json, bytes.iter().map(Vec::as_slice)));
+        let tensors = self.state.tensors.iter().zip(&bytes).map(|(tensor, bytes)| {
+            let view = TensorView::new(Dtype::F32, tensor.shape.clone(), bytes);
+            (&tensor.name, view.expect("a named tensor is as long as its shape says"))
+        });
+        safetensors::serialize(tensors, Some(HashMap::from([(ENTRY.to_owned(), entry)])))
+            .expect("tensors with different names can be written")
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, String> {
-        if bytes.len() < PREFIX + 4 || bytes[..8] != MAGIC {
-            return Err("it does not start like one".into());
+        let refused = |error: safetensors::SafeTensorError| format!("it is not a whole safetensors file ({error})");
+        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(refused)?;
+        let entry = metadata.metadata().as_ref().and_then(|entries| entries.get(ENTRY));
+        let entry = entry.ok_or_else(|| format!("its metadata has no entry `{ENTRY}`"))?;
+        let (crc, json) = entry
+            .split_once(' ')
+            .ok_or_else(|| format!("its metadata entry `{ENTRY}` has no checksum"))?;
+        let header: Header = serde_json::from_str(json).map_err(|error| format!("its state: {error}"))?;
+        let file = SafeTensors::deserialize(bytes).map_err(refused)?;
+        let mut views = Vec::with_capacity(header.tensors.len());
+        for (name, shape) in &header.tensors {
+            let view = file.tensor(name).map_err(|_| format!("it lacks the tensor {name}"))?;
+            if view.dtype() != Dtype::F32 || view.shape() != shape {
+                return Err(format!("its tensor {name} is not F32 {shape:?}"));
+            }
+            views.push(view);
         }
-        let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
-        if word(8) != VERSION {
-            return Err(format!(
-                "it has format version {}, this program reads version {VERSION}",
-                word(8)
-            ));
+        if file.len() != views.len() {
+            return Err("it holds tensors that its state does not name".into());
         }
-        let (body, crc) = bytes.split_at(bytes.len() - 4);
-        if crc32fast::hash(body).to_le_bytes() != crc {
-            return Err("its checksum does not match: it was cut short or damaged".into());
+        if format!("{:08x}", checksum(json, views.iter().map(TensorView::data))) != crc {
+            return Err("its checksum does not match: it was damaged".into());
         }
-        let (header, mut values) = body[PREFIX..]
-            .split_at_checked(word(12) as usize)
-            .ok_or("its header is longer than the file")?;
-        let header: Header = serde_json::from_slice(header).map_err(|error| format!("its header: {error}"))?;
-        let mut tensors = Vec::with_capacity(header.tensors.len());
-        for (name, shape) in header.tensors {
-            let size = shape
-                .iter()
-                .try_fold(4usize, |product, &axis| product.checked_mul(axis))
-                .filter(|&size| size <= values.len())
-                .ok_or_else(|| format!("tensor {name} is cut short"))?;
-            let (own, rest) = values.split_at(size);
-            values = rest;
-            let own = own
+        let tensors = header.tensors.into_iter().zip(views).map(|((name, shape), view)| {
+            let values = view
+                .data()
                 .chunks_exact(4)
                 .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
                 .collect();
-            tensors.push(NamedTensor {
-                name,
-                shape,
-                values: own,
-            });
-        }
-        if !values.is_empty() {
-            return Err(format!("{} bytes follow the last tensor", values.len()));
-        }
+            NamedTensor { name, shape, values }
+        });
         Ok(Self {
             recipe: header.recipe,
             engine: header.engine,
             seconds: header.seconds,
-            history: header.history,
+            window: header.window,
             state: TrainingState {
                 completed: header.completed,
                 environment_steps: header.environment_steps,
-                tensors,
+                tensors: tensors.collect(),
             },
         })
     }
 }
 
+fn checksum<'a>(json: &str, tensors: impl Iterator<Item = &'a [u8]>) -> u32 {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(json.as_bytes());
+    tensors.for_each(|bytes| crc.update(bytes));
+    crc.finalize()
+}
+
 /// Replaces the file at `path` by `bytes`, or leaves it as it is: writes a temporary file beside it, flushes it to the
 /// disk, and renames it over the old one, which the file system does as one step. A failure removes the temporary file.
+///
+/// # Errors
+/// The system's.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     replace_file(path, |file| file.write_all(bytes))
 }
@@ -198,7 +205,8 @@ fn replace_file(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) ->
         _ => Path::new("."),
     };
     let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
-    name.push(format!(".{}.part", std::process::id()));
+    // Not unique a process: what a killed process left is written over by the next one.
+    name.push(".part");
     let temporary = directory.join(name);
     let written = (|| {
         let mut file = File::create(&temporary)?;
@@ -223,24 +231,25 @@ mod tests {
     use super::*;
 
     fn checkpoint(completed: u64) -> Checkpoint {
-        let mut history = History::new(&["loss"], 4);
-        history.record(1, &[0.5]);
+        let mut window = Window::default();
+        window.add(&[("loss", 0.1), ("other", -3.0)]);
+        window.add(&[("loss", 0.7), ("other", 1e-30)]);
         Checkpoint {
             recipe: "name = \"x\"\n".into(),
             engine: "plan".into(),
             seconds: 1.5,
-            history,
+            window,
             state: TrainingState {
                 completed,
                 environment_steps: 7,
                 tensors: vec![
                     NamedTensor {
-                        name: "a".into(),
+                        name: "b".into(),
                         shape: vec![2, 3],
                         values: vec![1.0, -2.0, 3.5, 0.0, -0.0, f32::MAX],
                     },
                     NamedTensor {
-                        name: "scale".into(),
+                        name: "a".into(),
                         shape: vec![],
                         values: vec![0.25],
                     },
@@ -257,6 +266,15 @@ mod tests {
         checkpoint(4).save(&path).unwrap();
         assert_eq!(Checkpoint::load(&path).unwrap(), checkpoint(4));
         assert_eq!(fs::read_dir(&directory).unwrap().count(), 1, "no temporary file stays");
+    }
+
+    #[test]
+    fn any_safetensors_reader_finds_the_tensors() {
+        let bytes = checkpoint(3).encode();
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        let tensor = file.tensor("b").unwrap();
+        assert_eq!((tensor.dtype(), tensor.shape()), (Dtype::F32, &[2, 3][..]));
+        assert_eq!(tensor.data()[..4], 1.0f32.to_le_bytes());
     }
 
     /// A disk that fills up at any byte leaves the old checkpoint whole and no litter.
@@ -284,14 +302,18 @@ mod tests {
             assert!(Checkpoint::decode(&bytes[..length]).is_err(), "cut to {length} bytes");
         }
         for position in 0..bytes.len() {
-            let mut flipped = bytes.clone();
-            flipped[position] ^= 0x10;
-            assert!(Checkpoint::decode(&flipped).is_err(), "bit flipped in byte {position}");
+            for bit in 0..8 {
+                let mut flipped = bytes.clone();
+                flipped[position] ^= 1 << bit;
+                // A flip may leave the meaning (`\u` escapes, white space): then nothing was damaged.
+                assert!(
+                    Checkpoint::decode(&flipped).map_or(true, |same| same == checkpoint(3)),
+                    "bit {bit} of byte {position}"
+                );
+            }
         }
-        // With a checksum that matches, structure is still checked.
-        let mut longer = bytes[..bytes.len() - 4].to_vec();
-        longer.extend([0; 4]);
-        longer.extend(crc32fast::hash(&longer).to_le_bytes());
-        assert!(Checkpoint::decode(&longer).unwrap_err().contains("4 bytes follow"));
+        let mut longer = bytes;
+        longer.push(0);
+        assert!(Checkpoint::decode(&longer).is_err());
     }
 }

@@ -10,7 +10,8 @@
 //! - [`algorithms`]: meta-learning algorithms behind one trait, stepped by the caller.
 //! - [`eval`]: scores of the deployed artefact on held-out tasks.
 //! - [`bundle`]: a trained policy as files: ONNX, device image, card.
-//! - [`report`], [`checkpoint`]: what is shown and kept of a run.
+//! - [`checkpoint`], [`run`]: what is kept of a run, and the loop that survives.
+//! - [`report`]: what is shown of it.
 //! - [`telemetry`]: a device's log read, watched and replayed.
 //! - [`cli`]: the `pliant` command line.
 
@@ -29,5 +30,6 @@ pub mod random;
 pub mod recipe;
 pub mod report;
 pub mod rollout;
+pub mod run;
 pub mod tasks;
 pub mod telemetry;

@@ -66,43 +66,49 @@ pub struct Exported {
 /// # Errors
 /// [`ExportError`]; for parameters that are not finite, for instance.
 pub fn export(recipe: &Recipe, learned: &Learned, threads: usize) -> Result<Exported, ExportError> {
-    let step_sizes = step_sizes(learned);
-    let contract = deployment::contract(recipe)?;
-    let policy = deployment::policy(recipe);
-    let parameters: Vec<Tensor> = learned.parameters.iter().map(tensor).collect();
-    let options = ImageOptions {
-        max_macs_per_record: Some(MAX_MACS_PER_RECORD),
-        card: Some(format!("{}: {}", recipe.name, recipe.description)),
-    };
-    let build = |spec| {
-        let adaptation = AdaptationDescription {
-            spec,
-            adapts: None,
-            step_sizes: step_sizes.clone(),
-        };
-        compile_policy(&policy, &parameters, Some(&adaptation), &contract, &options)
-    };
+    let build = |spec| device_image(recipe, learned, spec);
     let spec = deployment::adaptation_spec(recipe, &learned.step_scales);
     let (spec, env_steps) = calibrate(recipe, spec, build, threads)?;
     let image = build(spec)?;
-    let models = onnx::models(
-        recipe,
-        &contract,
-        &learned.parameters,
-        &step_sizes,
-        &learned.step_scales,
-    )?;
+    let contract = deployment::contract(recipe)?;
+    let (parameters, step_sizes) = (&learned.parameters, step_sizes(learned));
+    let models = onnx::models(recipe, &contract, parameters, &step_sizes, &learned.step_scales)?;
     Ok(Exported {
         files: models.into_iter().chain([(IMAGE_FILE, image)]).collect(),
         env_steps,
     })
 }
 
+/// The device image of these parameters, adapting as `spec` says.
+///
+/// # Errors
+/// As [`export`].
+pub fn device_image(recipe: &Recipe, learned: &Learned, spec: AdaptationSpec) -> Result<Vec<u8>, ExportError> {
+    let parameters: Vec<Tensor> = learned.parameters.iter().map(tensor).collect();
+    let options = ImageOptions {
+        max_macs_per_record: Some(MAX_MACS_PER_RECORD),
+        card: Some(format!("{}: {}", recipe.name, recipe.description)),
+    };
+    let adaptation = AdaptationDescription {
+        spec,
+        adapts: None,
+        step_sizes: step_sizes(learned),
+    };
+    let (policy, contract) = (deployment::policy(recipe), deployment::contract(recipe)?);
+    Ok(compile_policy(
+        &policy,
+        &parameters,
+        Some(&adaptation),
+        &contract,
+        &options,
+    )?)
+}
+
 /// Sets the guards from what adaptation does on validation tasks, and counts the environment steps that took.
 fn calibrate(
     recipe: &Recipe,
     spec: AdaptationSpec,
-    build: impl Fn(AdaptationSpec) -> Result<Vec<u8>, ImageBuildError>,
+    build: impl Fn(AdaptationSpec) -> Result<Vec<u8>, ExportError>,
     threads: usize,
 ) -> Result<(AdaptationSpec, u64), ExportError> {
     let range = |tasks| TaskRange {

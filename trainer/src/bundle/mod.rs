@@ -5,7 +5,8 @@
 //! | `recipe.toml` | what it was trained by, every override included |
 //! | `policy.onnx`, `adapt.onnx`, `score.onnx` | for ONNX Runtime and tract; inputs and outputs below |
 //! | `policy.pliant` | the device image |
-//! | `card.md` | what it was trained on, scores, cost, how long it took |
+//! | `card.md`, `plot.svg`, `report.html` | what it was trained on, scores, cost, how long it took |
+//! | `evaluation.json` | the scores and what they are compared with, see [`report::Results`](crate::report::Results) |
 //!
 //! # The ONNX models
 //!
@@ -28,7 +29,7 @@ use std::path::{Path, PathBuf};
 use pliant_compiler::image::{AlignedBytes, InspectError};
 use pliant_runtime::image::{Image, ImageError};
 
-pub use export::{ExportError, Exported, export};
+pub use export::{ExportError, Exported, device_image, export};
 
 use crate::recipe::{self, Recipe, RecipeError};
 

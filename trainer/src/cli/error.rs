@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::bundle::BundleError;
-use crate::checkpoint::CheckpointError;
 use crate::engine::EngineError;
 use crate::error::TrainError;
 use crate::eval::EvalError;
 use crate::recipe::RecipeError;
-use crate::report::PlotError;
+use crate::report::{BaselineError, ResultsError};
+use crate::run::{RunError, SessionError};
 use crate::telemetry::ReplayError;
 
 /// Why a command did not finish.
@@ -21,17 +21,29 @@ pub(super) enum CliError {
     #[error(transparent)]
     Bundle(#[from] BundleError),
     #[error(transparent)]
-    Checkpoint(#[from] CheckpointError),
-    #[error(transparent)]
     Engine(#[from] EngineError),
     #[error(transparent)]
     Train(#[from] TrainError),
     #[error(transparent)]
     Eval(#[from] EvalError),
     #[error(transparent)]
-    Plot(#[from] PlotError),
-    #[error("cannot create {path}: {source}; choose another folder with --out")]
-    OutputFolder { path: PathBuf, source: std::io::Error },
+    Run(#[from] RunError),
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    #[error(transparent)]
+    Baseline(#[from] BaselineError),
+    #[error(transparent)]
+    Results(#[from] ResultsError),
+    #[error("no run in {path}: `pliant train` makes one in runs/")]
+    NoRuns { path: PathBuf },
+    #[error("{path} is neither a run nor a bundle: it has neither `run.json` nor `evaluation.json`")]
+    NothingToCompare { path: PathBuf },
+    #[error(
+        "{path} has not been evaluated yet: there is nothing to report; `pliant train {path} --resume` finishes it"
+    )]
+    NotEvaluated { path: PathBuf },
+    #[error("cannot write {path}: {source}; choose another file with --out")]
+    WriteFile { path: PathBuf, source: std::io::Error },
     #[error(
         "{path} was made by another recipe, seed or --set; give the same ones, choose its folder with --out, or start afresh without --resume"
     )]
@@ -46,7 +58,7 @@ pub(super) enum CliError {
     Output(std::io::Error),
     #[error("cannot listen for Ctrl-C: {0}")]
     Signals(#[from] ctrlc::Error),
-    #[error("interrupted after {completed} of {iterations} iterations; saved {path}\nto go on: {command}")]
+    #[error("interrupted after {completed} of {iterations} iterations; saved in {path}\nto go on: {command}")]
     Interrupted {
         completed: u64,
         iterations: u64,
@@ -83,6 +95,11 @@ impl CliError {
             | Self::OtherRecipe { .. }
             | Self::Replay(_)
             | Self::Source { .. }
+            | Self::Run(RunError::NotARun { .. } | RunError::Unreadable { .. } | RunError::Busy { .. })
+            | Self::Results(_)
+            | Self::NoRuns { .. }
+            | Self::NothingToCompare { .. }
+            | Self::NotEvaluated { .. }
             | Self::Engine(EngineError::UnknownEngine { .. }) => 2,
             Self::Interrupted { .. } => 130,
             _ => 1,

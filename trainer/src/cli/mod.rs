@@ -1,7 +1,10 @@
-//! The `pliant` command line: `train`, `eval`, `inspect`, `monitor`, `replay`.
+//! The `pliant` command line.
 //!
 //! Results go to standard output (with `--json` exactly one JSON object), everything else to standard error.
 
+mod compare;
+mod completions;
+mod doctor;
 mod error;
 mod eval;
 mod inspect;
@@ -10,6 +13,8 @@ mod monitor;
 mod port;
 mod progress;
 mod replay;
+mod report;
+mod runs;
 mod train;
 
 use std::process::ExitCode;
@@ -22,10 +27,14 @@ const AFTER_HELP: &str = "\
 Examples:
   pliant train sinusoid                train, export, evaluate into runs/sinusoid
   pliant train my-recipe.toml --seed 1  a recipe of your own
+  pliant train runs/sinusoid --resume   go on after Ctrl-C, a crash, a kill
+  pliant runs                           what was trained, what is training
+  pliant compare runs/a runs/b          side by side, as a table and a page
   pliant eval models/sinusoid           adapt a device image on held-out tasks
   pliant inspect models/sinusoid        what a device image holds and costs
   pliant monitor /dev/ttyACM0           what a device learns, live
   pliant replay run.log --bundle models/point-navigation  the same again, bit for bit
+  pliant doctor                         what is here, and how to get the rest
 
 Exit codes: 0 done; 1 failed; 2 refused (usage, recipe or bundle); 130 interrupted
 and saved.";
@@ -50,6 +59,16 @@ enum Command {
     Monitor(monitor::MonitorArgs),
     /// Repeat what a device learned from its telemetry, and compare every bit
     Replay(replay::ReplayArgs),
+    /// List runs: running, finished or interrupted, with their newest measurements
+    Runs(runs::RunsArgs),
+    /// Compare runs and bundles: a table, and a page with learning and adaptation curves
+    Compare(compare::CompareArgs),
+    /// Write the report page and the plot of a run again
+    Report(report::ReportArgs),
+    /// Say which engines, processors, emulators and targets are here, and how to get the rest
+    Doctor(doctor::DoctorArgs),
+    /// Print completions for a shell
+    Completions(completions::CompletionsArgs),
 }
 
 /// Parses the arguments, runs the command and reports what went wrong.
@@ -61,6 +80,11 @@ pub fn main() -> ExitCode {
         Command::Inspect(args) => inspect::run(&args),
         Command::Monitor(args) => monitor::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Runs(args) => runs::run(&args),
+        Command::Compare(args) => compare::run(&args),
+        Command::Report(args) => report::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Completions(args) => completions::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -42,11 +42,9 @@ impl Progress {
         }
     }
 
-    /// One more iteration is done.
-    pub(super) fn update(&mut self, completed: u64, iteration: &Iteration) {
-        let Some(&(name, value)) = iteration.metrics.first() else {
-            return;
-        };
+    /// One more iteration is done. Now and then a line that says how far it came, for the log.
+    pub(super) fn update(&mut self, completed: u64, iteration: &Iteration) -> Option<String> {
+        let &(name, value) = iteration.metrics.first()?;
         let shown = self
             .headline
             .map_or(value, |before| before + self.newest_weight() * (value - before));
@@ -54,15 +52,21 @@ impl Progress {
         if let Some(bar) = &self.bar {
             bar.set_position(completed);
             bar.set_message(format!("{name} {shown:.3}"));
-        } else if self.last_line.elapsed() >= LINE_EVERY {
-            self.last_line = Instant::now();
-            let rate = (completed - self.first) as f64 / self.started.elapsed().as_secs_f64();
-            let left = (self.total.saturating_sub(completed)) as f64 / rate;
-            eprintln!(
-                "{completed}/{} iterations, {rate:.1}/s, {left:.0} s left, {name} {shown:.3}",
-                self.total
-            );
         }
+        if self.last_line.elapsed() < LINE_EVERY {
+            return None;
+        }
+        self.last_line = Instant::now();
+        let rate = (completed - self.first) as f64 / self.started.elapsed().as_secs_f64();
+        let left = (self.total.saturating_sub(completed)) as f64 / rate;
+        let line = format!(
+            "{completed}/{} iterations, {rate:.1}/s, {left:.0} s left, {name} {shown:.3}",
+            self.total
+        );
+        if self.bar.is_none() {
+            eprintln!("{line}");
+        }
+        Some(line)
     }
 
     /// Short runs are smoothed over fewer iterations.

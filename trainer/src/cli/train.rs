@@ -1,7 +1,7 @@
 //! `pliant train`
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Args;
 use pliant_compiler::image::inspect;
@@ -9,20 +9,17 @@ use serde::Serialize;
 
 use super::error::CliError;
 use super::progress::Progress;
+use super::report::write_pages;
 use super::{interrupt, print_json, print_text, threads};
-use crate::algorithms::{self, Algorithm, Iteration};
+use crate::algorithms;
 use crate::bundle::{self, BundleError, RECIPE_FILE};
 use crate::checkpoint::{Checkpoint, write_atomically};
 use crate::engine::{ENGINE_NAMES, select};
 use crate::eval::{EvalOptions, Evaluation, evaluate};
 use crate::recipe::{Recipe, Source};
-use crate::report::{self, History, adaptation_table};
+use crate::report::{self, Baseline, DeviceCost, RESULTS_FILE, Results, TrainingCost, adaptation_table};
+use crate::run::{Outcome as Ending, RunDirectory, RunLog, RunRecord, Session, Watched};
 
-/// Points of the learning curve that are kept.
-const CURVE_POINTS: usize = 400;
-/// The training state, in the output folder.
-const CHECKPOINT_FILE: &str = "training.checkpoint";
-const PLOT_FILE: &str = "plot.svg";
 const CARD_FILE: &str = "card.md";
 
 const AFTER_HELP: &str = "\
@@ -33,19 +30,20 @@ range are refused by name.
 Examples:
   pliant train point-navigation
   pliant train sinusoid --set family.sinusoid.shots=5 --out runs/five-shots
-  pliant train sinusoid --resume               go on after Ctrl-C
+  pliant train runs/sinusoid --resume          go on after Ctrl-C, a crash, a kill
   pliant train my-recipe.toml --engine ort --json";
 
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct TrainArgs {
-    /// Name of a recipe that comes with pliant, or the path of one
+    /// Name of a recipe that comes with pliant, the path of one, or (with --resume) the folder of a run
     #[arg(value_name = "RECIPE")]
     recipe: String,
-    /// Folder for bundle, checkpoint and plot [default: runs/ and the recipe's name]
+    /// Folder of the run: checkpoints, metrics, bundle, report [default: runs/ and the recipe's name]
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
-    /// What runs the training graphs: auto measures those present and takes the fastest
+    /// What runs the training graphs: auto measures those present and takes the fastest; resuming, it keeps the engine
+    /// of the checkpoint
     #[arg(long, value_name = "ENGINE", default_value = "auto", value_parser = clap::builder::PossibleValuesParser::new(ENGINE_NAMES))]
     engine: String,
     /// Seed of everything random, in place of the recipe's
@@ -63,7 +61,7 @@ pub(super) struct TrainArgs {
     /// Worker threads; they change nothing but the time [default: one a core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
-    /// Go on from the checkpoint in the output folder
+    /// Go on from the newest checkpoint in the folder of the run
     #[arg(long)]
     resume: bool,
     /// Print one JSON object on standard output
@@ -87,6 +85,8 @@ struct Outcome<'a> {
     bundle: &'a Path,
     /// Of the deployed image; absent for a run that was interrupted.
     evaluation: Option<&'a Evaluation>,
+    /// What it is compared with.
+    baselines: &'a [Baseline],
     interrupted: bool,
 }
 
@@ -100,243 +100,316 @@ pub(super) fn run(args: &TrainArgs) -> Result<(), CliError> {
         source.set(&format!("seed={seed}"))?;
     }
     let recipe = source.parse()?;
-    let out = args.out.clone().unwrap_or_else(|| Path::new("runs").join(&recipe.name));
-    std::fs::create_dir_all(&out).map_err(|source| CliError::OutputFolder {
-        path: out.clone(),
-        source,
-    })?;
-    let threads = threads(args.threads);
-
-    let mut run = Run::start(args, &source, &recipe, &out, threads)?;
-    let finished = run.train()?;
-    let mut training = report::Training {
-        engine: run.learner.engine(),
-        completed: run.learner.completed(),
-        iterations: run.learner.iterations(),
-        environment_steps: run.learner.environment_steps(),
-        seconds: run.seconds(),
-        threads,
-    };
-    let mut outcome = Outcome {
-        recipe: &recipe.name,
-        algorithm: recipe.algorithm.name(),
-        seed: recipe.seed,
-        engine: training.engine.clone(),
-        threads,
-        iterations: training.completed,
-        seconds: training.seconds,
-        train_env_steps: training.environment_steps,
-        bundle: &out,
-        evaluation: None,
-        interrupted: !finished,
-    };
-    if !finished {
-        if args.json {
-            print_json(&outcome)?;
-        }
-        return Err(CliError::Interrupted {
-            completed: training.completed,
-            iterations: training.iterations,
-            path: run.checkpoint_path(),
-            command: run.resume_command(),
-        });
+    let out = args.out.clone().unwrap_or_else(|| default_folder(args, &recipe));
+    let mut run = Run::start(args, source, recipe, &out)?;
+    let done = run.carry_out();
+    if let Err(error) = &done {
+        let message = error.report();
+        run.log.add(&message);
+        // The error that matters is the one being returned; an interruption is none.
+        let note = (!matches!(error, CliError::Interrupted { .. })).then_some(message);
+        let _ = run.session.note(Ending::Stopped, note);
     }
+    done
+}
 
-    eprintln!(
-        "trained {} iterations in {:.1} s; exporting",
-        training.completed, training.seconds
-    );
-    let learned = run.learner.learned()?;
-    let exported = bundle::export(&recipe, &learned, threads).map_err(BundleError::from)?;
-    training.environment_steps += exported.env_steps;
-    outcome.train_env_steps = training.environment_steps;
-    let write = |name: &str, bytes: &[u8]| {
-        let path = out.join(name);
-        write_atomically(&path, bytes).map_err(|source| BundleError::Write { path, source })
-    };
-    write(RECIPE_FILE, source.text.as_bytes())?;
-    for (name, bytes) in &exported.files {
-        write(name, bytes)?;
-    }
-
-    let bytes = bundle::read_image(&out)?;
-    let inspected = inspect(&bytes).map_err(|source| BundleError::Inspect {
-        path: out.clone(),
-        source,
-    })?;
-    let options = EvalOptions {
-        tasks: args.tasks.unwrap_or(recipe.evaluation.tasks),
-        seed: recipe.evaluation.seed,
-        threads,
-    };
-    eprintln!("adapting the deployed image on {} held-out tasks", options.tasks);
-    let evaluation = evaluate(&recipe, &bytes, options)?;
-    write(
-        CARD_FILE,
-        report::card(&recipe, &training, &inspected, &evaluation).as_bytes(),
-    )?;
-    let title = format!("{} (seed {}, {:.0} s)", recipe.name, recipe.seed, training.seconds);
-    write(PLOT_FILE, report::plot(&title, &run.history, &evaluation)?.as_bytes())?;
-    eprintln!("bundle, card and plot are in {}", out.display());
-    outcome.evaluation = Some(&evaluation);
-    if args.json {
-        print_json(&outcome)
+/// Where the run is when nothing is said: resumed where it was, begun under its recipe's name.
+fn default_folder(args: &TrainArgs, recipe: &Recipe) -> PathBuf {
+    let named = Path::new(&args.recipe);
+    if args.resume && named.join("run.json").is_file() {
+        named.to_owned()
     } else {
-        print_text(&adaptation_table(&evaluation))
+        Path::new("runs").join(&recipe.name)
     }
 }
 
 /// A training run under way.
 struct Run<'a> {
     args: &'a TrainArgs,
-    source: &'a Source,
+    source: Source,
+    recipe: Recipe,
     out: &'a Path,
-    save_every: Duration,
-    learner: Box<dyn Algorithm>,
-    history: History,
-    /// Seconds of the sittings before this one.
-    seconds_before: f64,
-    started: Instant,
+    threads: usize,
+    log: RunLog,
+    session: Session,
 }
 
 impl<'a> Run<'a> {
-    fn start(
-        args: &'a TrainArgs,
-        source: &'a Source,
-        recipe: &Recipe,
-        out: &'a Path,
-        threads: usize,
-    ) -> Result<Self, CliError> {
-        let path = out.join(CHECKPOINT_FILE);
-        // Before anything slow, so that a mistake shows at once.
-        let saved = if args.resume { Some(load(&path, recipe)?) } else { None };
-        if saved.is_none() && path.exists() {
-            eprintln!(
-                "note: {} is of an earlier run and will be replaced; --resume goes on with it",
-                path.display()
+    fn start(args: &'a TrainArgs, source: Source, recipe: Recipe, out: &'a Path) -> Result<Self, CliError> {
+        // What may be a mistake comes before anything slow.
+        if args.resume {
+            RunDirectory::newest(out)?;
+        }
+        let directory = RunDirectory::claim(out)?;
+        let before = RunRecord::read(out).ok();
+        let saved = if args.resume { load(out, &recipe)? } else { None };
+        let mut notes = Vec::new();
+        if !args.resume {
+            if !RunDirectory::checkpoints(out).is_empty() {
+                notes.push(format!(
+                    "note: the run that was in {} is replaced; --resume would have gone on with it",
+                    out.display()
+                ));
+            }
+            directory.clear()?;
+        }
+        let log = RunLog::open(&directory.join("log.txt"));
+        notes.iter().for_each(|note| say(&log, note));
+
+        let (saved, damaged) = saved.map_or_else(Default::default, |(saved, damaged)| (Some(saved), damaged));
+        for error in damaged {
+            say(
+                &log,
+                &format!("warning: {error}; going back to the checkpoint before it"),
             );
         }
-        let (probe, options) = algorithms::probe(recipe)?;
-        let choice = select(&args.engine, None, &probe, &options)?;
-        eprintln!("{}", choice.reason);
-        let mut learner = algorithms::learner(recipe, &choice.engine, threads)?;
-        let (mut history, mut seconds_before) = (History::default(), 0.0);
-        if let Some(saved) = saved {
-            learner.restore(&saved.state)?;
-            (history, seconds_before) = (saved.history, saved.seconds);
-            eprintln!(
-                "going on after {} of {} iterations",
-                learner.completed(),
-                learner.iterations()
-            );
+        let engine = match &saved {
+            Some(saved) if args.engine == "auto" => saved.engine.as_str(),
+            _ => args.engine.as_str(),
+        };
+        let (probe, options) = algorithms::probe(&recipe)?;
+        let choice = select(engine, None, &probe, &options)?;
+        say(&log, &choice.reason);
+        let threads = threads(args.threads);
+        let learner = algorithms::learner(&recipe, &choice.engine, threads)?;
+        if let Some(saved) = &saved {
+            if saved.engine != learner.engine() {
+                let (old, new) = (&saved.engine, learner.engine());
+                say(
+                    &log,
+                    &format!("note: trained by `{old}` so far: going on with `{new}` gives other bits"),
+                );
+            }
+            if before
+                .as_ref()
+                .is_some_and(|before| before.version != env!("CARGO_PKG_VERSION"))
+            {
+                say(
+                    &log,
+                    "note: trained by another version of pliant so far: going on may give other bits",
+                );
+            }
+        } else if args.resume {
+            say(&log, "the run was stopped before its first checkpoint: beginning again");
         }
-        let save_every = Duration::from_secs(recipe.checkpoint.every_seconds);
+        let record = RunRecord {
+            name: recipe.name.clone(),
+            family: recipe.family.name().to_owned(),
+            algorithm: recipe.algorithm.name().to_owned(),
+            seed: recipe.seed,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            engine: learner.engine(),
+            threads,
+            command: command_line(),
+            started: before
+                .filter(|_| args.resume)
+                .map_or_else(RunRecord::now, |before| before.started),
+            updated: String::new(),
+            iterations: 0,
+            completed: 0,
+            environment_steps: 0,
+            seconds: 0.0,
+            outcome: Ending::Unfinished,
+            error: None,
+        };
+        write(&out.join(RECIPE_FILE), source.text.as_bytes())?;
+        let save_every = Duration::from_secs_f32(recipe.checkpoint.every_seconds);
+        let resumed = saved.is_some();
+        let mut session = Session::begin(directory, learner, source.text.clone(), record, saved, save_every)?;
+        if resumed {
+            let learner = session.learner();
+            let (completed, iterations) = (learner.completed(), learner.iterations());
+            say(&log, &format!("going on after {completed} of {iterations} iterations"));
+        }
         Ok(Self {
             args,
             source,
+            recipe,
             out,
-            save_every,
-            learner,
-            history,
-            seconds_before,
-            started: Instant::now(),
+            threads,
+            log,
+            session,
         })
     }
 
-    /// Trains to the end, or until it is interrupted; saves either way. Whether it came to the end.
-    fn train(&mut self) -> Result<bool, CliError> {
-        let whole = self.learner.iterations();
-        let total = self.args.iterations.map_or(whole, |limit| limit.min(whole));
-        let mut progress = Progress::new(self.learner.completed(), total);
-        let mut last_save = Instant::now();
-        let mut stopped = false;
-        while self.learner.completed() < total && !stopped {
-            let iteration = self.learner.step()?;
-            self.record(&iteration);
-            progress.update(self.learner.completed(), &iteration);
-            stopped = interrupt::requested();
-            if last_save.elapsed() >= self.save_every {
-                // Training may outlive a full disk: say so and go on.
-                if let Err(error) = self.save() {
-                    progress.say(&format!("warning: {error}"));
+    fn carry_out(&mut self) -> Result<(), CliError> {
+        let whole = self.session.learner().iterations();
+        let until = self.args.iterations.map_or(whole, |limit| limit.min(whole));
+        let mut progress = Progress::new(self.session.learner().completed(), until);
+        let log = &self.log;
+        let finished = self
+            .session
+            .train(until, &interrupt::requested, &mut |completed, watched| match watched {
+                Watched::Iteration(iteration) => {
+                    if let Some(line) = progress.update(completed, iteration) {
+                        log.add(&line);
+                    }
                 }
-                last_save = Instant::now();
-            }
-        }
+                Watched::Warning(warning) => {
+                    let text = format!("warning: {warning}");
+                    log.add(&text);
+                    progress.say(&text);
+                }
+            });
         progress.finish();
-        self.save()?;
-        Ok(self.learner.completed() >= total)
-    }
-
-    fn record(&mut self, iteration: &Iteration) {
-        if self.history.names().is_empty() {
-            let names: Vec<&str> = iteration.metrics.iter().map(|(name, _)| *name).collect();
-            self.history = History::new(&names, CURVE_POINTS);
+        let finished = finished?;
+        let completed = self.session.learner().completed();
+        if !finished {
+            self.session.note(Ending::Stopped, None)?;
+            if self.args.json {
+                print_json(&self.outcome(None))?;
+            }
+            return Err(CliError::Interrupted {
+                completed,
+                iterations: whole,
+                path: self.out.to_owned(),
+                command: self.resume_command(),
+            });
         }
-        let values: Vec<f32> = iteration.metrics.iter().map(|(_, value)| *value).collect();
-        self.history.record(self.learner.completed(), &values);
+        let seconds = self.session.seconds();
+        self.say(&format!("trained {completed} iterations in {seconds:.1} s; exporting"));
+        let results = self.export_and_evaluate()?;
+        self.session.note(Ending::Finished, None)?;
+        self.say(&format!("bundle, card and report.html are in {}", self.out.display()));
+        if self.args.json {
+            print_json(&self.outcome(Some(&results)))
+        } else {
+            print_text(&adaptation_table(&results.evaluation))
+        }
     }
 
-    fn save(&mut self) -> Result<(), CliError> {
-        let checkpoint = Checkpoint {
-            recipe: self.source.text.clone(),
-            engine: self.learner.engine(),
-            seconds: self.seconds(),
-            history: self.history.clone(),
-            state: self.learner.state()?,
+    /// Writes the bundle, scores it, and writes card and report.
+    fn export_and_evaluate(&mut self) -> Result<Results, CliError> {
+        let learned = self.session.learner().learned()?;
+        let exported = bundle::export(&self.recipe, &learned, self.threads).map_err(BundleError::from)?;
+        for (name, bytes) in &exported.files {
+            write(&self.out.join(name), bytes)?;
+        }
+        let bytes = bundle::read_image(self.out)?;
+        let inspected = inspect(&bytes).map_err(|source| BundleError::Inspect {
+            path: self.out.to_owned(),
+            source,
+        })?;
+        let options = EvalOptions {
+            tasks: self.args.tasks.unwrap_or(self.recipe.evaluation.tasks),
+            seed: self.recipe.evaluation.seed,
+            threads: self.threads,
         };
-        Ok(checkpoint.save(&self.checkpoint_path())?)
+        self.say(&format!(
+            "adapting the deployed image on {} held-out tasks",
+            options.tasks
+        ));
+        let evaluation = evaluate(&self.recipe, &bytes, options)?;
+        self.say("measuring what to compare it with: no adaptation, training from scratch, an oracle");
+        let baselines = report::baselines(&self.recipe, &evaluation, options)?;
+        let samples = report::samples(&self.recipe, &bytes, options)?;
+        let learner = self.session.learner();
+        let environment_steps = learner.environment_steps() + exported.env_steps;
+        let iterations = learner.completed();
+        let results = Results {
+            baselines,
+            samples,
+            cost: DeviceCost::of(&inspected),
+            training: TrainingCost {
+                iterations,
+                seconds: self.session.seconds(),
+                environment_steps,
+            },
+            evaluation,
+        };
+        let text = serde_json::to_string(&results).map_err(|error| CliError::Output(error.into()))?;
+        write(&self.out.join(RESULTS_FILE), text.as_bytes())?;
+        let tag = format!("held-out/{} by adaptation step", results.evaluation.metric);
+        let steps = results.evaluation.adaptation.iter();
+        self.session
+            .curve(&tag, steps.map(|step| (u64::from(step.step), step.mean as f32)))?;
+        let record = self.session.record();
+        let card = report::card(&self.recipe, record, &inspected, &results);
+        write(&self.out.join(CARD_FILE), card.as_bytes())?;
+        let metrics = RunRecord::metrics(self.out)?;
+        write_pages(self.out, &self.recipe, &self.source.text, record, &metrics, &results)?;
+        Ok(results)
     }
 
-    fn checkpoint_path(&self) -> PathBuf {
-        self.out.join(CHECKPOINT_FILE)
+    fn outcome<'b>(&'b mut self, results: Option<&'b Results>) -> Outcome<'b> {
+        let learner = self.session.learner();
+        let (engine, iterations, environment_steps) =
+            (learner.engine(), learner.completed(), learner.environment_steps());
+        Outcome {
+            recipe: &self.recipe.name,
+            algorithm: self.recipe.algorithm.name(),
+            seed: self.recipe.seed,
+            engine,
+            threads: self.threads,
+            iterations,
+            seconds: self.session.seconds(),
+            train_env_steps: results.map_or(environment_steps, |results| results.training.environment_steps),
+            bundle: self.out,
+            evaluation: results.map(|results| &results.evaluation),
+            baselines: results.map_or(&[], |results| &results.baselines),
+            interrupted: results.is_none(),
+        }
     }
 
-    fn seconds(&self) -> f64 {
-        self.seconds_before + self.started.elapsed().as_secs_f64()
+    fn say(&self, text: &str) {
+        say(&self.log, text);
     }
 
-    /// The command that goes on with this run.
+    /// The command that goes on with this run: its folder holds the recipe with all overrides.
     fn resume_command(&self) -> String {
-        let mut words = vec!["pliant".to_owned(), "train".to_owned(), self.args.recipe.clone()];
-        words.extend(
-            self.args
-                .set
-                .iter()
-                .flat_map(|assignment| ["--set".to_owned(), assignment.clone()]),
-        );
-        words.extend(
-            self.args
-                .seed
-                .iter()
-                .flat_map(|seed| ["--seed".to_owned(), seed.to_string()]),
-        );
+        let mut words = vec!["pliant".to_owned(), "train".to_owned(), self.out.display().to_string()];
         words.extend(
             self.args
                 .iterations
                 .iter()
                 .flat_map(|limit| ["--iterations".to_owned(), limit.to_string()]),
         );
-        words.extend([
-            "--out".to_owned(),
-            self.out.display().to_string(),
-            "--resume".to_owned(),
-        ]);
+        words.extend(
+            self.args
+                .tasks
+                .iter()
+                .flat_map(|tasks| ["--tasks".to_owned(), tasks.to_string()]),
+        );
+        words.push("--resume".to_owned());
         words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
     }
 }
 
-/// Loads the checkpoint of a run with exactly this recipe.
-fn load(path: &Path, recipe: &Recipe) -> Result<Checkpoint, CliError> {
-    let saved = Checkpoint::load(path)?;
+/// Says something to the user and to the log.
+fn say(log: &RunLog, text: &str) {
+    eprintln!("{text}");
+    log.add(text);
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), BundleError> {
+    write_atomically(path, bytes).map_err(|source| BundleError::Write {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// The newest whole checkpoint of a run with exactly this recipe, and what is wrong with newer ones.
+fn load(out: &Path, recipe: &Recipe) -> Result<Option<(Checkpoint, Vec<impl std::error::Error>)>, CliError> {
+    let Some((saved, damaged)) = RunDirectory::newest(out)? else {
+        return Ok(None);
+    };
     let of = Source {
-        origin: path.display().to_string(),
+        origin: out.display().to_string(),
         text: saved.recipe.clone(),
     };
     if of.parse()? != *recipe {
-        return Err(CliError::OtherRecipe { path: path.to_owned() });
+        return Err(CliError::OtherRecipe { path: out.to_owned() });
     }
-    Ok(saved)
+    Ok(Some((saved, damaged)))
+}
+
+/// How this program was called, as a shell takes it.
+fn command_line() -> String {
+    let words = std::env::args().skip(1).map(|word| quoted(&word));
+    std::iter::once("pliant".to_owned())
+        .chain(words)
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// A word for a POSIX shell.

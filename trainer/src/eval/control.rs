@@ -42,24 +42,58 @@ pub fn adapt_to_environments(
     threads: usize,
 ) -> Result<Vec<ControlOutcome>, EvalError> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
-    let task = |index: u64| -> Result<ControlOutcome, EvalError> {
-        let mut memory = vec![0.0; workspace_len(image.bytes())];
-        let mut policy = Policy::new(image, None, &mut memory)?;
-        let (actor, learner) = policy.split();
-        let environment = family.environment(range.seed, range.split, index, 1);
-        let random = stream(range.seed, &format!("exploration, {}", range.split.name()), &[index]);
-        let steps = image.adaptation().map_or(0, |spec| spec.steps);
-        let mut trial = Trial {
-            index,
-            actor,
-            learner,
-            environment,
-            random,
-            env_steps: 0,
-        };
-        trial.run(steps, trajectories)
-    };
+    let task = |index: u64| Ok(adapt_to_environment(image, family, range, index, trajectories)?.0);
     pool.install(|| (0..range.tasks).into_par_iter().map(task).collect())
+}
+
+/// An episode of mean actions.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Episode {
+    /// What the policy saw, one observation a step, and the last state.
+    pub observations: Vec<Vec<f32>>,
+    /// The reward of each step.
+    pub rewards: Vec<f32>,
+}
+
+/// The episodes of mean actions after 0, 1, 2, ... adaptation steps of task `index` of `range`: the very ones that
+/// [`adapt_to_environments`] scores.
+///
+/// # Errors
+/// As [`adapt_to_environments`].
+pub fn trace_environment(
+    image: &Image<'_>,
+    family: &dyn ControlFamily,
+    range: TaskRange,
+    index: u64,
+    trajectories: usize,
+) -> Result<Vec<Episode>, EvalError> {
+    Ok(adapt_to_environment(image, family, range, index, trajectories)?.1)
+}
+
+fn adapt_to_environment(
+    image: &Image<'_>,
+    family: &dyn ControlFamily,
+    range: TaskRange,
+    index: u64,
+    trajectories: usize,
+) -> Result<(ControlOutcome, Vec<Episode>), EvalError> {
+    let mut memory = vec![0.0; workspace_len(image.bytes())];
+    let mut policy = Policy::new(image, None, &mut memory)?;
+    let (actor, learner) = policy.split();
+    let environment = family.environment(range.seed, range.split, index, 1);
+    let random = stream(range.seed, &format!("exploration, {}", range.split.name()), &[index]);
+    let steps = image.adaptation().map_or(0, |spec| spec.steps);
+    let mut trial = Trial {
+        index,
+        actor,
+        learner,
+        environment,
+        random,
+        episodes: Vec::new(),
+        env_steps: 0,
+    };
+    let outcome = trial.run(steps, trajectories)?;
+    Ok((outcome, trial.episodes))
 }
 
 /// One task under way.
@@ -69,6 +103,8 @@ struct Trial<'p, 'm> {
     learner: Learner<'p, 'm>,
     environment: Box<dyn Environment>,
     random: Stream,
+    /// Those of mean actions.
+    episodes: Vec<Episode>,
     env_steps: u64,
 }
 
@@ -101,11 +137,14 @@ impl Trial<'_, '_> {
         let mut observation = vec![0.0; self.environment.observation_width()];
         let mut action = vec![0.0; self.environment.action_width()];
         let (mut reward, mut end) = ([0.0], [End::Continue]);
-        let mut total = 0.0;
+        let (mut total, mut record) = (0.0, Episode::default());
         self.environment.reset(&mut self.random);
         self.actor.reset(ResetKind::Episode);
         while !end[0].is_last() {
             self.environment.observe(&mut observation);
+            if !exploring {
+                record.observations.push(observation.clone());
+            }
             let refused = |status| EvalError::Refused {
                 task: self.index,
                 status,
@@ -121,8 +160,14 @@ impl Trial<'_, '_> {
                 }
                 self.environment.step(&action, &mut reward, &mut end);
             }
+            record.rewards.push(reward[0]);
             total += f64::from(reward[0]);
             self.env_steps += 1;
+        }
+        if !exploring {
+            self.environment.observe(&mut observation);
+            record.observations.push(observation);
+            self.episodes.push(record);
         }
         Ok(total)
     }

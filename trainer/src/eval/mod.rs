@@ -9,7 +9,7 @@ mod control;
 mod statistics;
 mod supervised;
 
-pub use control::{ControlOutcome, adapt_to_environments};
+pub use control::{ControlOutcome, Episode, adapt_to_environments, trace_environment};
 pub use statistics::{Estimate, bootstrap_mean};
 pub use supervised::{TaskOutcome, TaskRange, adapt_to_tasks};
 

@@ -134,19 +134,20 @@ pub enum Schedule {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Checkpoint {
-    /// Seconds between checkpoints. From 1 to 86400; default 60. One is also written on Ctrl-C and after the last iteration.
-    pub every_seconds: u64,
+    /// Seconds between checkpoints. From 0.01 to 86400; default 60. One is also written on Ctrl-C and after the last
+    /// iteration.
+    pub every_seconds: f32,
 }
 
 impl Default for Checkpoint {
     fn default() -> Self {
-        Self { every_seconds: 60 }
+        Self { every_seconds: 60.0 }
     }
 }
 
 impl Checkpoint {
     pub(super) fn check(&self, checker: &mut Checker) {
-        checker.count("every_seconds", self.every_seconds, 1, 86_400);
+        checker.between("every_seconds", self.every_seconds, 0.01, 86_400.0);
     }
 }
 

@@ -4,28 +4,14 @@ use std::fmt::Write;
 
 use pliant_compiler::image::ImageReport;
 
+use super::{Baseline, Results};
 use crate::eval::{AdaptationStep, Evaluation};
 use crate::recipe::Recipe;
-
-/// What the card says about the training run.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Training {
-    /// The engine that ran the training graphs.
-    pub engine: String,
-    /// Meta-iterations done.
-    pub completed: u64,
-    /// Meta-iterations of the recipe.
-    pub iterations: u64,
-    /// Environment steps simulated.
-    pub environment_steps: u64,
-    /// Seconds of training, over all sittings.
-    pub seconds: f64,
-    /// Threads it ran on.
-    pub threads: usize,
-}
+use crate::run::RunRecord;
 
 /// The card, Markdown.
-pub fn card(recipe: &Recipe, training: &Training, report: &ImageReport, evaluation: &Evaluation) -> String {
+pub fn card(recipe: &Recipe, record: &RunRecord, report: &ImageReport, results: &Results) -> String {
+    let (training, evaluation) = (&results.training, &results.evaluation);
     let mut text = String::new();
     // Writing to a String cannot fail.
     let _ = writeln!(
@@ -40,7 +26,7 @@ pub fn card(recipe: &Recipe, training: &Training, report: &ImageReport, evaluati
     let _ = writeln!(text, "| task family | {} |", recipe.family.name());
     let _ = writeln!(text, "| algorithm | {} |", recipe.algorithm.name());
     let _ = writeln!(text, "| seed | {} |", recipe.seed);
-    let cut = if training.completed < training.iterations {
+    let cut = if training.iterations < record.iterations {
         " (stopped early)"
     } else {
         ""
@@ -48,12 +34,12 @@ pub fn card(recipe: &Recipe, training: &Training, report: &ImageReport, evaluati
     let _ = writeln!(
         text,
         "| meta-iterations | {} of {}{cut} |",
-        training.completed, training.iterations
+        training.iterations, record.iterations
     );
     if training.environment_steps > 0 {
         let _ = writeln!(text, "| environment steps | {} |", training.environment_steps);
     }
-    let _ = writeln!(text, "| engine | `{}`, {} threads |", training.engine, training.threads);
+    let _ = writeln!(text, "| engine | `{}`, {} threads |", record.engine, record.threads);
     let _ = writeln!(text, "| time | {:.0} s |", training.seconds);
     let _ = writeln!(text, "| pliant | {} |", env!("CARGO_PKG_VERSION"));
     let _ = writeln!(text, "\nEverything else is in `recipe.toml`.\n");
@@ -89,6 +75,36 @@ pub fn card(recipe: &Recipe, training: &Training, report: &ImageReport, evaluati
         );
         scores(&mut text, &also.adaptation);
     }
+    let _ = writeln!(text, "\nCompared with, on the same tasks:\n");
+    let _ = writeln!(
+        text,
+        "| | tasks | adaptation steps | mean | 95 % interval over tasks |\n|---|---|---|---|---|"
+    );
+    for Baseline {
+        name,
+        tasks,
+        adaptation,
+        ..
+    } in &results.baselines
+    {
+        let Some(AdaptationStep {
+            step,
+            mean,
+            ci95: [low, high],
+        }) = adaptation.last()
+        else {
+            continue;
+        };
+        let steps = if adaptation.len() == 1 && *step == 0 {
+            "-".to_owned()
+        } else {
+            step.to_string()
+        };
+        let _ = writeln!(
+            text,
+            "| {name} | {tasks} | {steps} | {mean:.3} | {low:.3} to {high:.3} |"
+        );
+    }
     if evaluation.refused > 0 {
         let _ = writeln!(text, "\nThe guards refused {} adaptations.", evaluation.refused);
     }
@@ -110,14 +126,11 @@ pub fn card(recipe: &Recipe, training: &Training, report: &ImageReport, evaluati
             plan.flash_bytes, plan.ram_bytes, plan.macs, plan.records
         );
     }
-    let macs = |plan: &str| report.plans.get(plan).map_or(0, |plan| plan.macs);
     if let Some(adaptation) = &report.adaptation {
-        let chunks = u64::from(adaptation.capacity.div_ceil(adaptation.chunk_rows));
-        let step = macs("begin") + chunks * macs("accumulate") + macs("apply");
         let _ = writeln!(
             text,
-            "\nOne adaptation step over a full support set ({} rows): {step} multiply-accumulates.",
-            adaptation.capacity
+            "\nOne adaptation step over a full support set ({} rows): {} multiply-accumulates.",
+            adaptation.capacity, results.cost.adaptation_step_macs
         );
     }
     text

@@ -1,11 +1,21 @@
-//! What people see of a run: the learning curve, the adaptation table, the plot, the card.
+//! What people see of a run: the adaptation table, the card, charts, the page, runs side by side.
 
+mod baselines;
 mod card;
-mod history;
-mod plot;
+mod chart;
+mod compare;
+mod curves;
+mod html;
+mod results;
+mod samples;
 mod table;
 
-pub use card::{Training, card};
-pub use history::{History, Point};
-pub use plot::{PlotError, plot};
+pub use baselines::{BaselineError, baselines};
+pub use card::card;
+pub use chart::{Chart, Mark, Series};
+pub use compare::{Contestant, comparison_charts, comparison_page, comparison_plot, comparison_table};
+pub use curves::{adaptation_curves, learning_curves, plot};
+pub use html::{Page, page};
+pub use results::{Baseline, DeviceCost, RESULTS_FILE, Results, ResultsError, TrainingCost};
+pub use samples::samples;
 pub use table::adaptation_table;

@@ -5,10 +5,38 @@ mod navigation;
 mod sinusoid;
 mod supervised;
 
-pub use control::ControlFamily;
+pub use control::{ControlFamily, Oracle, Plane};
 pub use navigation::NavigationFamily;
 pub use sinusoid::{GRID, Sinusoid, SinusoidFamily};
 pub use supervised::{Rows, SupervisedFamily};
+
+use crate::recipe::{Family, Recipe};
+
+/// The tasks of a recipe, by what they are learned from.
+pub enum Tasks {
+    /// Labelled rows.
+    Supervised(Box<dyn SupervisedFamily>),
+    /// Environments.
+    Control {
+        /// The family.
+        family: Box<dyn ControlFamily>,
+        /// Trajectories for each adaptation step on held-out tasks.
+        trajectories: usize,
+    },
+}
+
+impl Tasks {
+    /// The tasks of a recipe.
+    pub fn of(recipe: &Recipe) -> Self {
+        match &recipe.family {
+            Family::Sinusoid(settings) => Self::Supervised(Box::new(SinusoidFamily::new(settings))),
+            Family::Navigation(settings) => Self::Control {
+                family: Box::new(NavigationFamily::new(settings)),
+                trajectories: settings.evaluation_trajectories,
+            },
+        }
+    }
+}
 
 /// Which of a family's generator streams a task is drawn from. The streams are separate by name, so that no training
 /// run, of any length, draws a validation or a test task.

@@ -1,6 +1,6 @@
 //! 2D navigation tasks (Finn, Abbeel and Levine 2017, section 5.3): a task is a goal on the plane.
 
-use super::{ControlFamily, Split};
+use super::{ControlFamily, Oracle, Plane, Split};
 use crate::envs::{self, Environment};
 use crate::random::{stream, uniform};
 use crate::recipe;
@@ -60,5 +60,23 @@ impl ControlFamily for NavigationFamily {
 
     fn environment(&self, seed: u64, split: Split, index: u64, instances: usize) -> Box<dyn Environment> {
         Box::new(envs::Navigation::new(&vec![self.goal(seed, split, index); instances]))
+    }
+
+    /// Goes straight to the goal, as fast as each axis may.
+    fn oracle(&self, seed: u64, split: Split, index: u64) -> Option<Oracle> {
+        let goal = self.goal(seed, split, index);
+        Some(Box::new(move |position, action| {
+            for ((action, goal), position) in action.iter_mut().zip(goal).zip(position) {
+                *action = (goal - position).clamp(-envs::MAX_STEP, envs::MAX_STEP);
+            }
+        }))
+    }
+
+    fn plane(&self, seed: u64, split: Split, index: u64) -> Option<Plane> {
+        Some(Plane {
+            position: [0, 1],
+            axes: ["x".to_owned(), "y".to_owned()],
+            goal: self.goal(seed, split, index),
+        })
     }
 }

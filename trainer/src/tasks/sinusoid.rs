@@ -88,6 +88,10 @@ impl SupervisedFamily for SinusoidFamily {
         GRID
     }
 
+    fn oracle_error(&self) -> Option<f64> {
+        Some(0.0)
+    }
+
     fn sample(&self, seed: u64, split: Split, index: u64, support: Rows<'_>, query: Rows<'_>) {
         let (task, mut random) = self.task(seed, split, index);
         self.fill(task, &mut random, support);

@@ -1,0 +1,220 @@
+//! What adaptation is compared with: the same device runtime from random parameters, and who knows the task.
+
+use pliant_compiler::image::AlignedBytes;
+use pliant_runtime::experience::End;
+use pliant_runtime::image::{AdaptationSpec, Image};
+
+use super::Baseline;
+use crate::algorithms::maml_policy_gradient::LOG_STD;
+use crate::algorithms::{Learned, NamedTensor};
+use crate::bundle::{ExportError, device_image};
+use crate::deployment;
+use crate::engine::EngineError;
+use crate::eval::{AdaptationStep, EvalOptions, Evaluation, TaskRange, adapt_to_environments, adapt_to_tasks};
+use crate::nn;
+use crate::random::stream;
+use crate::recipe::{Algorithm, Recipe};
+use crate::tasks::{ControlFamily, Split, Tasks};
+
+/// Held-out tasks that a baseline is scored on at most: its environment steps cost as much as the evaluation's own.
+const CONTROL_TASKS: u64 = 20;
+const SUPERVISED_TASKS: u64 = 500;
+/// Validation tasks that choose its step size.
+const CONTROL_CHOICE: u64 = 4;
+const SUPERVISED_CHOICE: u64 = 100;
+/// Step sizes to choose from, as multiples of the recipe's inner rate.
+const RATES: [f32; 5] = [0.1, 0.3, 1.0, 3.0, 10.0];
+/// The most steps that an image may declare, and so the most that the device takes.
+const MOST_STEPS: usize = 16;
+
+/// Why a baseline cannot be measured.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BaselineError {
+    /// Its image cannot be built.
+    #[error("cannot build the image of a baseline: {0}")]
+    Export(#[from] ExportError),
+    /// It cannot be scored.
+    #[error("cannot score a baseline: {0}")]
+    Eval(#[from] crate::eval::EvalError),
+    /// Its image is refused.
+    #[error("the image of a baseline is refused: {0}")]
+    Image(#[from] pliant_runtime::image::ImageError),
+    /// An engine failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+/// The baselines of an evaluation, in the order in which reports list them.
+///
+/// # Errors
+/// [`BaselineError`].
+pub fn baselines(
+    recipe: &Recipe,
+    evaluation: &Evaluation,
+    options: EvalOptions,
+) -> Result<Vec<Baseline>, BaselineError> {
+    let mut found = Vec::new();
+    // Without adaptation the policy scores what it scores at step 0, whatever comes after.
+    found.extend(evaluation.adaptation.first().map(|&step| Baseline {
+        name: "no adaptation".to_owned(),
+        tasks: evaluation.tasks,
+        adaptation: vec![step],
+        env_steps: 0,
+    }));
+    let steps = evaluation.adaptation.last().map_or(1, |step| step.step as usize).max(1);
+    found.push(from_scratch(recipe, steps, "trained from scratch", options)?);
+    let tasks = Tasks::of(recipe);
+    if let (Tasks::Supervised(_), true) = (&tasks, steps < MOST_STEPS) {
+        let name = format!("from scratch, {MOST_STEPS} steps");
+        let mut longer = from_scratch(recipe, MOST_STEPS, &name, options)?;
+        longer.adaptation.drain(..longer.adaptation.len() - 1);
+        found.push(longer);
+    }
+    found.extend(oracle(&tasks, options));
+    Ok(found)
+}
+
+/// The device runtime adapting from random parameters, with the step size that does best on validation tasks.
+fn from_scratch(recipe: &Recipe, steps: usize, name: &str, options: EvalOptions) -> Result<Baseline, BaselineError> {
+    let tasks = Tasks::of(recipe);
+    let (most, choice) = match tasks {
+        Tasks::Supervised(_) => (SUPERVISED_TASKS, SUPERVISED_CHOICE),
+        Tasks::Control { .. } => (CONTROL_TASKS, CONTROL_CHOICE),
+    };
+    let mut env_steps = 0;
+    let mut best: Option<(f32, f64)> = None;
+    let lower_is_better = matches!(tasks, Tasks::Supervised(_));
+    for rate in RATES.map(|factor| factor * inner_rate(recipe)) {
+        let range = TaskRange {
+            split: Split::Validation,
+            seed: recipe.seed,
+            tasks: choice,
+        };
+        let (scores, cost) = scores(recipe, &tasks, &untrained(recipe, rate, steps), range, options.threads)?;
+        env_steps += cost;
+        let last = scores
+            .last()
+            .map_or(f64::NAN, |scores| scores.iter().sum::<f64>() / scores.len() as f64);
+        let better = |(_, score): (f32, f64)| if lower_is_better { last < score } else { last > score };
+        if last.is_finite() && best.is_none_or(better) {
+            best = Some((rate, last));
+        }
+    }
+    let rate = best.map_or(inner_rate(recipe), |(rate, _)| rate);
+    let range = TaskRange {
+        split: Split::Test,
+        seed: options.seed,
+        tasks: options.tasks.min(most),
+    };
+    let (scores, cost) = scores(recipe, &tasks, &untrained(recipe, rate, steps), range, options.threads)?;
+    let step = |(step, scores): (u32, &Vec<f64>)| AdaptationStep::over_tasks(step, scores, options.seed);
+    let numbers: Vec<u32> = match tasks {
+        Tasks::Supervised(_) => vec![0, steps as u32],
+        Tasks::Control { .. } => (0..=steps as u32).collect(),
+    };
+    Ok(Baseline {
+        name: name.to_owned(),
+        tasks: range.tasks,
+        adaptation: numbers.into_iter().zip(&scores).map(step).collect(),
+        env_steps: env_steps + cost,
+    })
+}
+
+/// Scores of an image by step and task, and the environment steps they took. Guards are open.
+fn scores(
+    recipe: &Recipe,
+    tasks: &Tasks,
+    learned: &Learned,
+    range: TaskRange,
+    threads: usize,
+) -> Result<(Vec<Vec<f64>>, u64), BaselineError> {
+    let spec = deployment::adaptation_spec(recipe, &learned.step_scales);
+    let spec = AdaptationSpec {
+        trust_region: f32::INFINITY,
+        kl_limit: f32::INFINITY,
+        ..spec
+    };
+    let bytes = AlignedBytes::new(&device_image(recipe, learned, spec)?);
+    let image = Image::new_checked(&bytes)?;
+    Ok(match tasks {
+        Tasks::Supervised(family) => {
+            let outcomes = adapt_to_tasks(&image, family.as_ref(), range, threads)?;
+            let before = outcomes.iter().map(|outcome| outcome.before).collect();
+            (vec![before, outcomes.iter().map(|outcome| outcome.after).collect()], 0)
+        }
+        Tasks::Control { family, trajectories } => {
+            let outcomes = adapt_to_environments(&image, family.as_ref(), range, *trajectories, threads)?;
+            let scores = (0..=spec.steps as usize).map(|step| outcomes.iter().map(|task| task.sampled[step]).collect());
+            (scores.collect(), outcomes.iter().map(|task| task.env_steps).sum())
+        }
+    })
+}
+
+/// Random parameters with one step size for all, and as many steps.
+fn untrained(recipe: &Recipe, rate: f32, steps: usize) -> Learned {
+    let parameters = deployment::policy(recipe).parameters();
+    let mut parameters = nn::initialise(&parameters, recipe.policy.initialiser, recipe.seed);
+    if let Algorithm::MamlPolicyGradient(settings) = &recipe.algorithm {
+        for tensor in parameters.iter_mut().filter(|tensor| tensor.name == LOG_STD) {
+            tensor.values.fill(settings.log_std);
+        }
+    }
+    let step_size = |tensor: &NamedTensor| NamedTensor {
+        name: format!("rate/{}", tensor.name),
+        shape: vec![],
+        values: vec![rate],
+    };
+    Learned {
+        step_sizes: parameters.iter().map(step_size).collect(),
+        parameters,
+        step_scales: vec![1.0; steps],
+    }
+}
+
+fn inner_rate(recipe: &Recipe) -> f32 {
+    match &recipe.algorithm {
+        Algorithm::Maml(settings) => settings.inner_rate,
+        Algorithm::MamlPolicyGradient(settings) => settings.inner_rate,
+    }
+}
+
+/// Who knows the task, where the family says how to act on that.
+fn oracle(tasks: &Tasks, options: EvalOptions) -> Option<Baseline> {
+    let baseline = |scores: &[f64], env_steps| Baseline {
+        name: "oracle (is told the task)".to_owned(),
+        tasks: scores.len() as u64,
+        adaptation: vec![AdaptationStep::over_tasks(0, scores, options.seed)],
+        env_steps,
+    };
+    match tasks {
+        Tasks::Supervised(family) => {
+            let error = family.oracle_error()?;
+            Some(baseline(&vec![error; options.tasks as usize], 0))
+        }
+        Tasks::Control { family, .. } => {
+            let mut env_steps = 0;
+            let scores: Option<Vec<f64>> = (0..options.tasks)
+                .map(|index| oracle_return(family.as_ref(), options.seed, index, &mut env_steps))
+                .collect();
+            Some(baseline(&scores?, env_steps))
+        }
+    }
+}
+
+fn oracle_return(family: &dyn ControlFamily, seed: u64, index: u64, env_steps: &mut u64) -> Option<f64> {
+    let mut oracle = family.oracle(seed, Split::Test, index)?;
+    let mut environment = family.environment(seed, Split::Test, index, 1);
+    let mut observation = vec![0.0; environment.observation_width()];
+    let mut action = vec![0.0; environment.action_width()];
+    let (mut reward, mut end, mut total) = ([0.0], [End::Continue], 0.0);
+    environment.reset(&mut stream(seed, "oracle", &[index]));
+    while !end[0].is_last() {
+        environment.observe(&mut observation);
+        oracle(&observation, &mut action);
+        environment.step(&action, &mut reward, &mut end);
+        total += f64::from(reward[0]);
+        *env_steps += 1;
+    }
+    Some(total)
+}

@@ -1,0 +1,172 @@
+//! `run.json`: what a run is and how far it came.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::log::{rfc3339, seconds_since_1970};
+use super::{MetricsLine, RunDirectory, RunError, read_metrics};
+use crate::checkpoint::write_atomically;
+
+/// How the last sitting ended, as its process wrote it down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It had not ended when this was written.
+    Unfinished,
+    /// Trained as far as was asked, exported and evaluated.
+    Finished,
+    /// Stopped by the user, or by an error.
+    Stopped,
+}
+
+/// What a run is and how far it came.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// The recipe's name.
+    pub name: String,
+    /// The task family.
+    pub family: String,
+    /// The algorithm.
+    pub algorithm: String,
+    /// The seed.
+    pub seed: u64,
+    /// The version of pliant of the last sitting.
+    pub version: String,
+    /// The engine of the last sitting.
+    pub engine: String,
+    /// Worker threads of the last sitting.
+    pub threads: usize,
+    /// The command of the last sitting.
+    pub command: String,
+    /// When the first sitting began, UTC.
+    pub started: String,
+    /// When this was last written, UTC.
+    pub updated: String,
+    /// Meta-iterations of the recipe.
+    pub iterations: u64,
+    /// Meta-iterations done.
+    pub completed: u64,
+    /// Environment steps simulated.
+    pub environment_steps: u64,
+    /// Seconds trained, over all sittings.
+    pub seconds: f64,
+    /// How the last sitting ended.
+    pub outcome: Outcome,
+    /// The error that ended it, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// What a run is doing now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    /// A process holds its directory.
+    Running,
+    /// Done.
+    Finished,
+    /// Stopped, killed or failed: `--resume` goes on.
+    Interrupted,
+}
+
+impl Status {
+    /// The word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Finished => "finished",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+impl RunRecord {
+    const FILE: &str = "run.json";
+
+    /// The time now, as records have it.
+    pub fn now() -> String {
+        rfc3339(seconds_since_1970())
+    }
+
+    /// Reads the record of the run in the directory `path`.
+    ///
+    /// # Errors
+    /// [`RunError::NotARun`] or [`RunError::Unreadable`].
+    pub fn read(path: &Path) -> Result<Self, RunError> {
+        let file = path.join(Self::FILE);
+        if !file.exists() {
+            return Err(RunError::NotARun {
+                path: path.to_owned(),
+                missing: Self::FILE,
+            });
+        }
+        let unreadable = |reason: String| RunError::Unreadable {
+            path: file.clone(),
+            reason,
+        };
+        let text = fs::read_to_string(&file).map_err(|error| unreadable(error.to_string()))?;
+        serde_json::from_str(&text).map_err(|error| unreadable(error.to_string()))
+    }
+
+    /// Writes it into the directory, in one step.
+    ///
+    /// # Errors
+    /// [`RunError::Write`].
+    pub fn write(&mut self, directory: &RunDirectory) -> Result<(), RunError> {
+        self.updated = Self::now();
+        let text = serde_json::to_string_pretty(self).expect("a record of strings and numbers is always JSON");
+        let path = directory.join(Self::FILE);
+        write_atomically(&path, text.as_bytes()).map_err(|source| RunError::Write { path, source })
+    }
+
+    /// What the run in the directory `path`, whose record this is, is doing now.
+    pub fn status(&self, path: &Path) -> Status {
+        match self.outcome {
+            _ if RunDirectory::is_claimed(path) => Status::Running,
+            Outcome::Finished => Status::Finished,
+            Outcome::Unfinished | Outcome::Stopped => Status::Interrupted,
+        }
+    }
+
+    /// The newest line of the metrics of the run in the directory `path`; none before the first.
+    ///
+    /// # Errors
+    /// [`RunError::Unreadable`].
+    pub fn metrics(path: &Path) -> Result<Vec<MetricsLine>, RunError> {
+        let path = path.join("metrics.jsonl");
+        match read_metrics(&path) {
+            Ok(lines) => Ok(lines),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(RunError::Unreadable {
+                path,
+                reason: error.to_string(),
+            }),
+        }
+    }
+}
+
+/// The run directories in `root` and in folders in it, to a depth of three, in order of their paths; those whose record
+/// cannot be read with the reason.
+pub fn find_runs(root: &Path) -> Vec<(PathBuf, Result<RunRecord, RunError>)> {
+    let mut found = Vec::new();
+    search(root, 3, &mut found);
+    found
+}
+
+fn search(path: &Path, depth: usize, found: &mut Vec<(PathBuf, Result<RunRecord, RunError>)>) {
+    if path.join(RunRecord::FILE).is_file() {
+        found.push((path.to_owned(), RunRecord::read(path)));
+        return;
+    }
+    if depth == 0 {
+        return;
+    }
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    let mut folders: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
+    folders.sort();
+    for folder in folders {
+        search(&folder, depth - 1, found);
+    }
+}
