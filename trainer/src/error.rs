@@ -48,6 +48,27 @@ pub enum TrainError {
         /// What is not finite.
         what: String,
     },
+    /// A batch of another size than the learner was made for.
+    #[error("{what}: {expected} numbers are needed for this learner's tasks and rows, got {found}")]
+    BatchShape {
+        /// Which part of the batch.
+        what: &'static str,
+        /// Numbers it must have.
+        expected: usize,
+        /// Numbers it has.
+        found: usize,
+    },
+    /// A batch with rows of a task that the learner does not know.
+    #[error("task {task} is not one of this learner's {tasks}")]
+    NoSuchTask {
+        /// The task asked for.
+        task: usize,
+        /// How many there are.
+        tasks: usize,
+    },
+    /// Predicting needs a policy, and this learner knows a loss only.
+    #[error("this learner was made from a loss, not from a policy: it has nothing to predict with")]
+    NoPolicy,
     /// The algorithm samples actions and the policy has none to sample.
     #[error("the policy has no standard deviation to sample actions with, which this algorithm needs")]
     Deterministic,

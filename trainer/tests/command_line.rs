@@ -299,7 +299,7 @@ fn ctrl_c_saves_and_says_how_to_go_on() {
     let resumed = Command::new("sh")
         .args([
             "-c",
-            &format!("exec \"$0\" {command} --engine plan --tasks 20 --iterations 1"),
+            &format!("exec \"$0\" {command} --engine plan --iterations 1"),
             PLIANT,
         ])
         .output()

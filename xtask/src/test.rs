@@ -247,6 +247,14 @@ impl Run<'_> {
             }
             Err(error) => self.note(error, "the ONNX checker"),
         }
+        match provide::python::provide_tensorboard(self.workspace, self.install) {
+            Ok(folder) => environment.push(("PLIANT_TENSORBOARD", folder)),
+            Err(error) => self.note(error, "TensorBoard"),
+        }
+        match provide::browser::provide(self.install) {
+            Ok(()) => environment.push(("PLIANT_CHROMIUM", PathBuf::from(provide::browser::PROGRAM))),
+            Err(missing) => self.note(missing.into(), "Chromium"),
+        }
         self.environment = Some(environment.clone());
         environment
     }

@@ -2,9 +2,13 @@
 
 mod maml;
 pub mod maml_policy_gradient;
+mod multi_task;
 
-pub use maml::{Maml, Problem, fused_graph, gradient_graph, optimiser_graph};
+pub use maml::{
+    Maml, MetaLearner, MetaLosses, Problem, TaskBatch, TaskShape, fused_graph, gradient_graph, optimiser_graph,
+};
 pub use maml_policy_gradient::MamlPolicyGradient;
+pub use multi_task::{MultiTaskLearner, MultiTaskSettings};
 
 use std::sync::Arc;
 
@@ -47,6 +51,15 @@ pub struct TrainingState {
 }
 
 impl TrainingState {
+    /// The state after `completed` meta-iterations without an environment.
+    pub fn new(completed: u64, tensors: Vec<NamedTensor>) -> Self {
+        Self {
+            completed,
+            environment_steps: 0,
+            tensors,
+        }
+    }
+
     /// Refuses a state whose tensors are not these, in this order: names with shapes.
     ///
     /// # Errors
@@ -89,6 +102,22 @@ pub struct Learned {
     pub step_scales: Vec<f32>,
 }
 
+impl Learned {
+    /// Parameters that adapt by `steps` steps of one size.
+    pub fn with_rate(parameters: Vec<NamedTensor>, rate: f32, steps: usize) -> Self {
+        let step_size = |tensor: &NamedTensor| NamedTensor {
+            name: format!("rate/{}", tensor.name),
+            shape: vec![],
+            values: vec![rate],
+        };
+        Self {
+            step_sizes: parameters.iter().map(step_size).collect(),
+            parameters,
+            step_scales: vec![1.0; steps],
+        }
+    }
+}
+
 /// A training algorithm at work: stepped by the caller, who watches, saves and stops it.
 ///
 /// What depends on the machine alone (threads, time) must change no result, and [`state`](Self::state) must hold all
@@ -101,8 +130,10 @@ pub trait Algorithm {
     /// Meta-iterations done.
     fn completed(&self) -> u64;
 
-    /// Environment steps simulated so far.
-    fn environment_steps(&self) -> u64;
+    /// Environment steps simulated so far; 0 where the family has no environment.
+    fn environment_steps(&self) -> u64 {
+        0
+    }
 
     /// The engine that runs the graphs, as it describes itself.
     fn engine(&self) -> String;

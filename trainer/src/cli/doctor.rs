@@ -163,7 +163,7 @@ fn engine(name: &'static str) -> Result<Finding, CliError> {
     };
     Ok(Finding {
         group: "engines",
-        name: format!("{name}"),
+        name: name.to_owned(),
         here,
         detail,
         get,

@@ -18,7 +18,7 @@ use crate::engine::{ENGINE_NAMES, select};
 use crate::eval::{EvalOptions, Evaluation, evaluate};
 use crate::recipe::{Recipe, Source};
 use crate::report::{self, Baseline, DeviceCost, RESULTS_FILE, Results, TrainingCost, adaptation_table};
-use crate::run::{Outcome as Ending, RunDirectory, RunLog, RunRecord, Session, Watched};
+use crate::run::{Outcome as Ending, RunDirectory, RunLog, RunRecord, Session, Watched, shell_word};
 
 const CARD_FILE: &str = "card.md";
 
@@ -192,26 +192,10 @@ impl<'a> Run<'a> {
         } else if args.resume {
             say(&log, "the run was stopped before its first checkpoint: beginning again");
         }
-        let record = RunRecord {
-            name: recipe.name.clone(),
-            family: recipe.family.name().to_owned(),
-            algorithm: recipe.algorithm.name().to_owned(),
-            seed: recipe.seed,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            engine: learner.engine(),
-            threads,
-            command: command_line(),
-            started: before
-                .filter(|_| args.resume)
-                .map_or_else(RunRecord::now, |before| before.started),
-            updated: String::new(),
-            iterations: 0,
-            completed: 0,
-            environment_steps: 0,
-            seconds: 0.0,
-            outcome: Ending::Unfinished,
-            error: None,
-        };
+        let mut record = RunRecord::new(&recipe, &learner.engine(), threads);
+        if let Some(before) = before.filter(|_| args.resume) {
+            record.started = before.started;
+        }
         write(&out.join(RECIPE_FILE), source.text.as_bytes())?;
         let save_every = Duration::from_secs_f32(recipe.checkpoint.every_seconds);
         let resumed = saved.is_some();
@@ -371,7 +355,7 @@ impl<'a> Run<'a> {
                 .flat_map(|tasks| ["--tasks".to_owned(), tasks.to_string()]),
         );
         words.push("--resume".to_owned());
-        words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
+        words.iter().map(|word| shell_word(word)).collect::<Vec<_>>().join(" ")
     }
 }
 
@@ -401,23 +385,4 @@ fn load(out: &Path, recipe: &Recipe) -> Result<Option<(Checkpoint, Vec<impl std:
         return Err(CliError::OtherRecipe { path: out.to_owned() });
     }
     Ok(Some((saved, damaged)))
-}
-
-/// How this program was called, as a shell takes it.
-fn command_line() -> String {
-    let words = std::env::args().skip(1).map(|word| quoted(&word));
-    std::iter::once("pliant".to_owned())
-        .chain(words)
-        .collect::<Vec<_>>()
-        .join(" ")
-}
-
-/// A word for a POSIX shell.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:+".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
 }

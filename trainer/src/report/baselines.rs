@@ -5,8 +5,8 @@ use pliant_runtime::experience::End;
 use pliant_runtime::image::{AdaptationSpec, Image};
 
 use super::Baseline;
+use crate::algorithms::Learned;
 use crate::algorithms::maml_policy_gradient::LOG_STD;
-use crate::algorithms::{Learned, NamedTensor};
 use crate::bundle::{ExportError, device_image};
 use crate::deployment;
 use crate::engine::EngineError;
@@ -160,16 +160,7 @@ fn untrained(recipe: &Recipe, rate: f32, steps: usize) -> Learned {
             tensor.values.fill(settings.log_std);
         }
     }
-    let step_size = |tensor: &NamedTensor| NamedTensor {
-        name: format!("rate/{}", tensor.name),
-        shape: vec![],
-        values: vec![rate],
-    };
-    Learned {
-        step_sizes: parameters.iter().map(step_size).collect(),
-        parameters,
-        step_scales: vec![1.0; steps],
-    }
+    Learned::with_rate(parameters, rate, steps)
 }
 
 fn inner_rate(recipe: &Recipe) -> f32 {

@@ -205,7 +205,13 @@ impl Chart {
                 });
             if span[0] > span[1] { [0.0, 1.0] } else { span }
         };
-        let x = finite(&mut points().map(|point| point[0]));
+        let [first, last] = finite(&mut points().map(|point| point[0]));
+        // What begins close to zero begins there: the first of many iterations.
+        let x = if first > 0.0 && first < 0.1 * last {
+            [0.0, last]
+        } else {
+            [first, last]
+        };
         let [low, high] = finite(&mut points().map(|point| point[1]));
         let reach = 0.5 * (high - low);
         let bands = self

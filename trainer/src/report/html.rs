@@ -15,7 +15,7 @@ const PAGE_STYLE: &str = "\
 *{box-sizing:border-box}\
 body{margin:0 auto;max-width:1120px;padding:24px 20px 60px;background:var(--paper);color:var(--ink);\
 font:15px/1.5 system-ui,'Segoe UI',Helvetica,Arial,'DejaVu Sans',sans-serif}\
-h1{font-size:26px;margin:0}h2{font-size:19px;margin:34px 0 6px}p{margin:6px 0;max-width:75ch}.faint{color:var(--faint)}\
+h1{font-size:26px;margin:0}h2{font-size:19px;margin:34px 0 6px}p{margin:6px 0;max-width:75ch}.wide{max-width:none}.faint{color:var(--faint)}\
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:10px;margin:18px 0}\
 .tile{background:var(--card);border-radius:8px;padding:10px 14px}.tile b{display:block;font-size:21px}\
 .tile span{color:var(--faint);font-size:13px}\
@@ -57,7 +57,7 @@ pub fn page(page: &Page<'_>) -> String {
     // Writing to a String cannot fail.
     let _ = write!(
         body,
-        "<h1>{}</h1><p>{}.</p><p class=\"faint\">{} trained by {} &middot; seed {} &middot; engine {}, {} {} &middot; \
+        "<h1>{}</h1><p>{}.</p><p class=\"faint wide\">{} trained by {} &middot; seed {} &middot; engine {}, {} {} &middot; \
          pliant {} &middot; {}</p>",
         escape(&recipe.name),
         escape(recipe.description.trim_end_matches('.')),
@@ -68,7 +68,7 @@ pub fn page(page: &Page<'_>) -> String {
         record.threads,
         if record.threads == 1 { "thread" } else { "threads" },
         escape(&record.version),
-        escape(&record.started),
+        escape(&record.started.replace('T', " ").replace('Z', " UTC")),
     );
     body.push_str(&tiles(record, results));
 
@@ -80,8 +80,8 @@ pub fn page(page: &Page<'_>) -> String {
     body.push_str(&adaptation_curves(evaluation, &results.baselines).svg());
     let _ = write!(
         body,
-        "</div><p class=\"faint\">Left: means over neighbouring meta-iterations, each of a fresh meta-batch; the band is one \
-         standard deviation over them to each side. Right: {better} is better; the device image adapts through the device \
+        "</div><p class=\"faint\">Meta-training: means over neighbouring meta-iterations, each of a fresh meta-batch; the band is one \
+         standard deviation over them to each side. Held-out tasks: {better} is better; the device image adapts through the device \
          runtime on tasks never trained on; bars are 95 % bootstrap intervals of the mean over tasks. Dashed lines do not \
          adapt step by step.</p>"
     );

@@ -25,6 +25,7 @@ mod tensorboard;
 pub use directory::{RunDirectory, RunError};
 pub use log::RunLog;
 pub use metrics::{MetricsLine, MetricsLog, Named, Summary, Window, read_metrics};
+pub(crate) use record::shell_word;
 pub use record::{Outcome, RunRecord, Status, find_runs};
 pub use session::{Session, SessionError, Watched};
 pub use tensorboard::{Event, EventWriter, SessionLog, Summary as EventSummary, Value, What, read_events};

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::log::{rfc3339, seconds_since_1970};
 use super::{MetricsLine, RunDirectory, RunError, read_metrics};
 use crate::checkpoint::write_atomically;
+use crate::recipe::Recipe;
 
 /// How the last sitting ended, as its process wrote it down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,6 +86,28 @@ impl Status {
 impl RunRecord {
     const FILE: &str = "run.json";
 
+    /// The record of a run of this recipe that begins now, under the command of this process.
+    pub fn new(recipe: &Recipe, engine: &str, threads: usize) -> Self {
+        Self {
+            name: recipe.name.clone(),
+            family: recipe.family.name().to_owned(),
+            algorithm: recipe.algorithm.name().to_owned(),
+            seed: recipe.seed,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            engine: engine.to_owned(),
+            threads,
+            command: command_line(),
+            started: Self::now(),
+            updated: String::new(),
+            iterations: 0,
+            completed: 0,
+            environment_steps: 0,
+            seconds: 0.0,
+            outcome: Outcome::Unfinished,
+            error: None,
+        }
+    }
+
     /// The time now, as records have it.
     pub fn now() -> String {
         rfc3339(seconds_since_1970())
@@ -144,6 +167,30 @@ impl RunRecord {
                 reason: error.to_string(),
             }),
         }
+    }
+}
+
+/// How this program was called, as a shell takes it.
+fn command_line() -> String {
+    let mut arguments = std::env::args();
+    let program = arguments.next().unwrap_or_default();
+    let program = Path::new(&program)
+        .file_name()
+        .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let words: Vec<String> = std::iter::once(program)
+        .chain(arguments)
+        .map(|word| shell_word(&word))
+        .collect();
+    words.join(" ")
+}
+
+/// A word for a POSIX shell.
+pub(crate) fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
     }
 }
 

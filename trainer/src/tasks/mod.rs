@@ -8,7 +8,7 @@ mod supervised;
 pub use control::{ControlFamily, Oracle, Plane};
 pub use navigation::NavigationFamily;
 pub use sinusoid::{GRID, Sinusoid, SinusoidFamily};
-pub use supervised::{Rows, SupervisedFamily};
+pub use supervised::{Rows, SupervisedFamily, training_task};
 
 use crate::recipe::{Family, Recipe};
 

@@ -42,3 +42,21 @@ pub trait SupervisedFamily: Send + Sync {
         None
     }
 }
+
+/// The data of a training task: support inputs, support targets, query inputs, query targets, each `[rows, width]`.
+pub fn training_task(family: &dyn SupervisedFamily, seed: u64, index: u64) -> [Vec<f32>; 4] {
+    let (support, query) = (family.support_rows(), family.query_rows());
+    let (inputs, targets) = (family.input_width(), family.target_width());
+    let mut data = [support * inputs, support * targets, query * inputs, query * targets].map(|size| vec![0.0; size]);
+    let [support_x, support_y, query_x, query_y] = &mut data;
+    let support = Rows {
+        inputs: support_x,
+        targets: support_y,
+    };
+    let query = Rows {
+        inputs: query_x,
+        targets: query_y,
+    };
+    family.sample(seed, Split::Train, index, support, query);
+    data
+}

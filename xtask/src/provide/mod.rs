@@ -3,6 +3,7 @@
 //! Every function returns [`Missing`](crate::error::Missing) with the exact commands where it may not, or cannot, install.
 
 pub(crate) mod apt;
+pub(crate) mod browser;
 pub(crate) mod emulator;
 pub(crate) mod onnxruntime;
 pub(crate) mod python;

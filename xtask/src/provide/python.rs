@@ -41,13 +41,36 @@ pub(crate) fn pip(what: &str, arguments: &[&str], install: bool) -> Result<Proce
         .limit(900))
 }
 
+/// The release of TensorBoard, whose reader judges the event files of training runs.
+const TENSORBOARD_VERSION: &str = "2.21.0";
+
 /// Installs the ONNX package into the target folder, and returns the folder to put on `PYTHONPATH`.
 pub(crate) fn provide_onnx(workspace: &Workspace, install: bool) -> Result<PathBuf, Error> {
-    let folder = workspace.target().join("python").join(format!("onnx-{ONNX_VERSION}"));
-    if imports_onnx(&folder) {
+    let what = format!("the ONNX checker (Python package onnx {ONNX_VERSION})");
+    provide(workspace, &what, "onnx", ONNX_VERSION, "import onnx.checker", install)
+}
+
+/// Installs TensorBoard into the target folder, and returns the folder to put on `PYTHONPATH`.
+pub(crate) fn provide_tensorboard(workspace: &Workspace, install: bool) -> Result<PathBuf, Error> {
+    let what = format!("the reader of event files (Python package tensorboard {TENSORBOARD_VERSION})");
+    let import = "from tensorboard.backend.event_processing import event_accumulator";
+    provide(workspace, &what, "tensorboard", TENSORBOARD_VERSION, import, install)
+}
+
+/// Installs a package into a folder of its own, unless what is there can be imported.
+fn provide(
+    workspace: &Workspace,
+    what: &str,
+    name: &str,
+    version: &str,
+    import: &str,
+    install: bool,
+) -> Result<PathBuf, Error> {
+    let folder = workspace.target().join("python").join(format!("{name}-{version}"));
+    if imports(&folder, import) {
         return Ok(folder);
     }
-    let (place, package) = (folder.to_string_lossy().into_owned(), format!("onnx=={ONNX_VERSION}"));
+    let (place, package) = (folder.to_string_lossy().into_owned(), format!("{name}=={version}"));
     let arguments = [
         "install",
         "--quiet",
@@ -57,13 +80,12 @@ pub(crate) fn provide_onnx(workspace: &Workspace, install: bool) -> Result<PathB
         &place,
         &package,
     ];
-    let what = format!("the ONNX checker (Python package onnx {ONNX_VERSION})");
-    let pip = pip(&what, &arguments, install)?;
+    let pip = pip(what, &arguments, install)?;
     std::fs::create_dir_all(&folder).at(&folder)?;
     println!("fetching {what}");
     let command = pip.line();
     let done = pip.silent()?;
-    match imports_onnx(&folder) {
+    match imports(&folder, import) {
         true => Ok(folder),
         false => {
             let why = done
@@ -74,7 +96,7 @@ pub(crate) fn provide_onnx(workspace: &Workspace, install: bool) -> Result<PathB
                 .unwrap_or("pip failed")
                 .to_owned();
             Err(Missing {
-                what,
+                what: what.to_owned(),
                 why,
                 commands: vec![command],
             }
@@ -83,10 +105,10 @@ pub(crate) fn provide_onnx(workspace: &Workspace, install: bool) -> Result<PathB
     }
 }
 
-fn imports_onnx(folder: &Path) -> bool {
+fn imports(folder: &Path, statement: &str) -> bool {
     folder.is_dir()
         && Process::new(PYTHON)
-            .args(["-c", "import onnx.checker"])
+            .args(["-c", statement])
             .env("PYTHONPATH", folder)
             .silent()
             .is_ok_and(|python| python.status.success())

@@ -3,7 +3,7 @@
 use pliant_compiler::adaptation::gradient::{GradientRule, Order};
 use pliant_compiler::autodiff;
 use pliant_compiler::graph::{DType, Graph, GraphError, ValueId};
-use pliant_compiler::policy::broadcast_to_tasks;
+use pliant_compiler::policy::{PolicyDescription, broadcast_to_tasks};
 
 use crate::error::TrainError;
 use crate::optim::{self, AdamStep};
@@ -22,6 +22,8 @@ pub struct Problem {
     pub support_rows: usize,
     /// Rows of a query set.
     pub query_rows: usize,
+    /// What predicts, where the rule is that of a policy.
+    pub policy: Option<PolicyDescription>,
 }
 
 impl Problem {
@@ -33,6 +35,7 @@ impl Problem {
             target_width: family.target_width(),
             support_rows: family.support_rows(),
             query_rows: family.query_rows(),
+            policy: None,
         }
     }
 }
@@ -173,30 +176,12 @@ fn meta_gradient(
         data.push(graph.input(name, DType::F32, &shape)?);
     }
     let (support, query) = data.split_at(2);
-    let (shared, rates) = meta.split_at(problem.rule.parameters.len());
-
     // One copy of the parameters a task: the gradient of the summed loss is then each task's own gradient.
-    let mut adapted = broadcast_to_tasks(graph, &problem.rule.parameters, shared, tasks)?;
-    let fixed = graph.scalar(settings.inner_rate);
-    let step_sizes = if rates.is_empty() {
-        vec![fixed; shared.len()]
-    } else {
-        rates.to_vec()
-    };
-    let order = match settings.order {
-        recipe::Order::First => Order::First,
-        recipe::Order::Second => Order::Second,
-    };
-    let row_weights = graph.full(&[tasks, problem.support_rows], 1.0)?;
-    let step_scale = graph.full(&[1], 1.0)?;
-
-    let losses = (problem.rule.loss)(graph, &adapted, support)?;
+    let shared = &meta[..problem.rule.parameters.len()];
+    let start = broadcast_to_tasks(graph, &problem.rule.parameters, shared, tasks)?;
+    let losses = (problem.rule.loss)(graph, &start, support)?;
     let before = sum_of_task_means(graph, losses)?;
-    for _ in 0..settings.inner_steps {
-        adapted = problem
-            .rule
-            .inner_step(graph, &adapted, &step_sizes, support, row_weights, step_scale, order)?;
-    }
+    let adapted = inner_loop(graph, problem, settings, &meta, start, support)?;
     let losses = (problem.rule.loss)(graph, &adapted, query)?;
     let after = sum_of_task_means(graph, losses)?;
     let share = 1.0 / total_tasks as f32;
@@ -208,6 +193,58 @@ fn meta_gradient(
         gradients,
         losses: [before, after],
     })
+}
+
+/// The parameters of each task after the inner loop.
+fn inner_loop(
+    graph: &mut Graph,
+    problem: &Problem,
+    settings: &Maml,
+    meta: &[ValueId],
+    mut adapted: Vec<ValueId>,
+    support: &[ValueId],
+) -> Result<Vec<ValueId>, TrainError> {
+    let rates = &meta[problem.rule.parameters.len()..];
+    let fixed = graph.scalar(settings.inner_rate);
+    let step_sizes = if rates.is_empty() {
+        vec![fixed; adapted.len()]
+    } else {
+        rates.to_vec()
+    };
+    let order = match settings.order {
+        recipe::Order::First => Order::First,
+        recipe::Order::Second => Order::Second,
+    };
+    let tasks = graph.shape(support[0])[0];
+    let row_weights = graph.full(&[tasks, problem.support_rows], 1.0)?;
+    let step_scale = graph.full(&[1], 1.0)?;
+    for _ in 0..settings.inner_steps {
+        adapted = problem
+            .rule
+            .inner_step(graph, &adapted, &step_sizes, support, row_weights, step_scale, order)?;
+    }
+    Ok(adapted)
+}
+
+/// Meta-parameters, one task's support inputs and targets, and `rows` inputs, to the predictions at these after adapting.
+///
+/// # Errors
+/// [`TrainError::NoPolicy`] where the rule is not that of a policy; as the graph's operators.
+pub(super) fn adapted_prediction(problem: &Problem, settings: &Maml, rows: usize) -> Result<Graph, TrainError> {
+    let policy = problem.policy.as_ref().ok_or(TrainError::NoPolicy)?;
+    let mut graph = Graph::new();
+    let meta = inputs(&mut graph, "", &meta_parameters(problem, settings))?;
+    let support = [
+        graph.input(DATA[0], DType::F32, &[1, problem.support_rows, problem.input_width])?,
+        graph.input(DATA[1], DType::F32, &[1, problem.support_rows, problem.target_width])?,
+    ];
+    let at = graph.input("inputs", DType::F32, &[1, rows, problem.input_width])?;
+    let shared = &meta[..problem.rule.parameters.len()];
+    let start = broadcast_to_tasks(&mut graph, &problem.rule.parameters, shared, 1)?;
+    let adapted = inner_loop(&mut graph, problem, settings, &meta, start, &support)?;
+    let prediction = policy.distribution(&mut graph, &adapted, at, None)?.mean;
+    graph.output("prediction", prediction)?;
+    Ok(graph)
 }
 
 /// Row losses `[tasks, rows, 1]` to the sum over tasks of the mean over rows.

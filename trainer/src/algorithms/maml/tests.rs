@@ -6,10 +6,12 @@ use std::time::Duration;
 use pliant_compiler::adaptation::loss::RowField;
 use pliant_compiler::reference::{Tensor64, evaluate};
 
+use super::learner::Chunk;
 use super::*;
-use crate::engine::{EngineError, Port, Statistics};
+use crate::engine::{EngineError, Port, Program, Statistics};
 use crate::recipe::{Adam, Order, Schedule};
 use pliant_compiler::graph::{GraphError, ValueId};
+use pliant_compiler::policy::Parameter;
 use pliant_runtime::image::FieldKind;
 
 /// Runs graphs by the f64 reference.
@@ -212,7 +214,7 @@ fn the_meta_gradient_is_the_one_by_hand() {
     let w = 0.1f64;
     for order in [Order::First, Order::Second] {
         let settings = recipe::Maml { order, ..settings() };
-        let problem = maml(&settings, 1).problem;
+        let problem = maml(&settings, 1).learner.problem;
         let graph = gradient_graph(&problem, &settings, 5, 5).unwrap();
         let mut chunk = Chunk::new(
             0,
@@ -224,7 +226,7 @@ fn the_meta_gradient_is_the_one_by_hand() {
             &graph::meta_parameters(&problem, &settings),
         );
         chunk.program.set(0, &[w as f32]).unwrap();
-        chunk.load(&Lines, 0, 0, 1).unwrap();
+        chunk.load(&|tasks, data| draw(&Lines, 0, 0, tasks, data), 1).unwrap();
         chunk.program.run().unwrap();
         let mut gradient = [0.0];
         chunk.program.get(0, &mut gradient).unwrap();
@@ -265,7 +267,7 @@ fn the_gradient_of_learned_rates_agrees_with_finite_differences() {
         learn_inner_rate: true,
         ..settings()
     };
-    let problem = maml(&settings, 1).problem;
+    let problem = maml(&settings, 1).learner.problem;
     let graph = gradient_graph(&problem, &settings, 5, 5).unwrap();
     let mut data = Chunk::new(
         0,
