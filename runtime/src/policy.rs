@@ -241,6 +241,7 @@ impl<'m> Policy<'m> {
                     spec,
                     objective,
                     layout: rows,
+                    choices: image.choices(),
                     begin: plan(PlanKind::Begin, 0)?,
                     accumulate: plan(PlanKind::Accumulate, spec.chunk_len())?,
                     apply: plan(PlanKind::Apply, 1)?,

@@ -3,6 +3,9 @@
 use std::fs;
 use std::path::Path;
 
+#[path = "../examples/choose_how_to_adapt.rs"]
+#[allow(dead_code)]
+mod choose_how_to_adapt;
 #[path = "../examples/own_algorithm.rs"]
 #[allow(dead_code)]
 mod own_algorithm;
@@ -26,6 +29,20 @@ fn lines_of(file: &str, starts: &[&str]) -> usize {
             .count()
     };
     starts.iter().map(item).sum()
+}
+
+/// With three seeds, the table takes something off the error of the best fixed choice, and the interval says so.
+#[test]
+fn a_tree_that_chooses_how_to_adapt_gains() {
+    for seed in 0..3 {
+        let gain = choose_how_to_adapt::run(seed, 600, 1000, 1000).unwrap();
+        println!(
+            "seed {seed}: {:.3} fixed, {:.3} chosen, gain {:?}",
+            gain.fixed, gain.chosen, gain.gain
+        );
+        assert!(gain.gain.ci95[0] > 0.0, "seed {seed}: {:?}", gain.gain);
+        assert!(gain.bytes <= 31 * 16, "{} bytes", gain.bytes);
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! itself is `pliant_runtime::image`, specified in `docs/device-image.md`.
 
 mod aligned;
+mod choices;
 mod constants;
 mod golden;
 mod inspect;
@@ -13,6 +14,7 @@ mod policy;
 mod writer;
 
 pub use aligned::AlignedBytes;
+pub use choices::with_choices;
 pub use constants::ConstantPool;
 pub use inspect::{AdaptationReport, ImageReport, InspectError, PlanReport, inspect};
 pub use lower::{Bindings, LowerError, LowerOptions, LoweredPlan, Place, PlanStatistics, Slot, lower, lower_with};

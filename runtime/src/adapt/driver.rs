@@ -3,8 +3,8 @@
 use super::estimate::Estimate;
 use super::fold::{Fold, Selection, Workshop};
 use super::report::{AdaptReport, Figures, Progress, Reason};
-use crate::experience::support::{RowLayout, Support};
-use crate::image::{AdaptationSpec, Objective};
+use crate::experience::support::{RowLayout, Span, Support};
+use crate::image::{AdaptationSpec, Choice, Choices, Objective, SupportStatistics};
 use crate::plan::{AdaptedRef, Plan, PlanError};
 use crate::publish::Writer;
 
@@ -16,6 +16,8 @@ pub(crate) struct Parts<'m> {
     pub(crate) spec: &'m AdaptationSpec,
     pub(crate) objective: Objective,
     pub(crate) layout: RowLayout,
+    /// What chooses how to adapt; without it every adaptation is the spec's.
+    pub(crate) choices: Option<Choices<'m>>,
     pub(crate) begin: Plan<'m>,
     pub(crate) accumulate: Plan<'m>,
     pub(crate) apply: Plan<'m>,
@@ -40,6 +42,8 @@ pub(crate) struct Driver<'m> {
 struct Job {
     phase: Phase,
     rows: usize,
+    /// Supervised: steps to take, and the factor on their size.
+    choice: Choice,
     /// Gradient steps done in this job.
     done: u32,
     figures: Figures,
@@ -186,7 +190,8 @@ impl<'m> Driver<'m> {
         if training == 0 {
             return Err(Reason::EmptySupport);
         }
-        let steps = if on_policy { self.steps + 1 } else { spec.steps };
+        let choice = parts.choose(rows);
+        let steps = if on_policy { self.steps + 1 } else { choice.steps };
         let figures = Figures {
             rows: rows as u32,
             held_out: (rows - training) as u32,
@@ -196,6 +201,7 @@ impl<'m> Driver<'m> {
         Ok(Job {
             phase: Phase::Claim,
             rows,
+            choice,
             done: 0,
             figures,
         })
@@ -296,7 +302,7 @@ impl<'m> Driver<'m> {
                 } else {
                     self.steps
                 };
-                let scale = spec.step_scales.get(step as usize).copied().unwrap_or(0.0);
+                let scale = spec.step_scales.get(step as usize).copied().unwrap_or(0.0) * job.choice.scale;
                 if let Some(input) = parts.workshop.input.first_mut() {
                     *input = scale;
                 }
@@ -310,7 +316,7 @@ impl<'m> Driver<'m> {
                     }
                     None => {
                         job.done += 1;
-                        let again = parts.objective == Objective::Supervised && job.done < spec.steps;
+                        let again = parts.objective == Objective::Supervised && job.done < job.choice.steps;
                         job.phase = if again {
                             Phase::Begin { record: 0 }
                         } else {
@@ -382,6 +388,20 @@ impl<'m> Driver<'m> {
 }
 
 impl Parts<'_> {
+    /// How to adapt to the first `rows` rows of the support set. Reads each value twice, which no limit on the work counts:
+    /// only supervised support sets have a tree, and they are small.
+    fn choose(&self, rows: usize) -> Choice {
+        let always = Choice {
+            steps: self.spec.steps,
+            scale: 1.0,
+        };
+        self.choices.map_or(always, |choices| {
+            let values = |span: Span| (0..rows).flat_map(move |row| span.of(self.support.row(row)).iter().copied());
+            let (inputs, targets) = (values(self.layout.observation), values(self.layout.action));
+            choices.choose(&SupportStatistics::of(rows, inputs, targets))
+        })
+    }
+
     /// Which rows score the result, if any do.
     fn scored(&self, figures: &Figures) -> Option<Selection> {
         match self.objective {

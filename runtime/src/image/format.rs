@@ -176,6 +176,8 @@ pub enum SectionKind {
     Card = 9,
     /// A [`SignatureSection`].
     Signature = 10,
+    /// [`ChoiceNode`](super::ChoiceNode) each: a tree that chooses how to adapt.
+    Choice = 11,
 }
 
 impl SectionKind {
@@ -192,14 +194,15 @@ impl SectionKind {
             8 => Self::Golden,
             9 => Self::Card,
             10 => Self::Signature,
+            11 => Self::Choice,
             _ => return None,
         })
     }
 
     /// Whether a writer flags the section as required: all but golden vectors, card and signature, which
-    /// change nothing about what the image does.
+    /// change nothing about what the image does, and the choice, without which the device adapts as the spec says.
     pub const fn required(self) -> bool {
-        !matches!(self, Self::Golden | Self::Card | Self::Signature)
+        !matches!(self, Self::Golden | Self::Card | Self::Signature | Self::Choice)
     }
 }
 

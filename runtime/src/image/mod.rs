@@ -4,6 +4,7 @@
 //! [`AdaptationSpec`], ...). The specification is `docs/device-image.md`.
 
 mod adaptation_spec;
+mod choice;
 mod crc;
 mod error;
 mod format;
@@ -13,6 +14,7 @@ mod self_test;
 mod view;
 
 pub use adaptation_spec::{AdaptationRule, AdaptationSpec, AdaptationSpecError, Field, FieldKind, Objective};
+pub use choice::{Choice, ChoiceNode, Choices, Statistic, SupportStatistics};
 #[cfg(feature = "store")]
 pub(crate) use crc::Crc32;
 pub use crc::crc32;

@@ -5,8 +5,9 @@ use bytemuck::AnyBitPattern;
 use super::crc::{FNV_START, fnv1a};
 use super::record::{Record, Space};
 use super::{
-    AdaptationSpec, BankHeader, CRC_START, FORMAT_VERSION, GoldenSteps, Header, ImageError, MAGIC, PlanHeader,
-    PlanKind, SECTION_ALIGNMENT, SectionEntry, SectionKind, SignatureSection, StateEntry, Workspace, crc32,
+    AdaptationSpec, BankHeader, CRC_START, ChoiceNode, Choices, FORMAT_VERSION, GoldenSteps, Header, ImageError, MAGIC,
+    Objective, PlanHeader, PlanKind, SECTION_ALIGNMENT, SectionEntry, SectionKind, SignatureSection, StateEntry,
+    Workspace, crc32,
 };
 use crate::plan::{Plan, SpaceSizes};
 
@@ -23,6 +24,7 @@ pub struct Image<'a> {
     states: &'a [StateEntry],
     adaptation: Option<&'a AdaptationSpec>,
     bank: Bank<'a>,
+    choice: Option<&'a [ChoiceNode]>,
     golden: &'a [u8],
     card: Option<&'a str>,
     signature: Option<(u32, &'a SignatureSection)>,
@@ -102,6 +104,7 @@ impl<'a> Image<'a> {
             states: &[],
             adaptation: None,
             bank: Bank::default(),
+            choice: None,
             golden: &[],
             card: None,
             signature: None,
@@ -110,6 +113,7 @@ impl<'a> Image<'a> {
         image.read_sections()?;
         image.read_plans()?;
         image.check_states()?;
+        image.check_choice()?;
         image.check_golden()?;
         image.check_complete()?;
         ensure(image.workspace_of_sections() == header.workspace, ImageError::Workspace)?;
@@ -178,6 +182,7 @@ impl<'a> Image<'a> {
                     self.adaptation = Some(spec);
                 }
                 SectionKind::Bank => self.bank = Self::read_bank(bytes).ok_or(malformed)?,
+                SectionKind::Choice => self.choice = Some(values(bytes).ok_or(malformed)?),
                 SectionKind::Golden => self.golden = bytes,
                 SectionKind::Card => self.card = Some(core::str::from_utf8(bytes).map_err(|_| malformed)?),
                 SectionKind::Signature => {
@@ -277,6 +282,16 @@ impl<'a> Image<'a> {
             )?;
         }
         ensure(end == self.header.workspace.state, ImageError::Workspace)
+    }
+
+    /// A tree needs an adaptation to choose, and only a supervised one has steps to choose.
+    fn check_choice(&self) -> Result<(), ImageError> {
+        let spec = self.adaptation;
+        let supervised = spec.is_some_and(|spec| spec.objective() == Some(Objective::Supervised));
+        ensure(
+            self.choice.is_none() || (supervised && self.choices().is_some()),
+            ImageError::Contents(SectionKind::Choice),
+        )
     }
 
     fn check_golden(&self) -> Result<(), ImageError> {
@@ -395,6 +410,11 @@ impl<'a> Image<'a> {
     /// Per-task heads and embeddings; empty without a bank.
     pub fn bank(&self) -> Bank<'a> {
         self.bank
+    }
+
+    /// The tree that chooses how to adapt; `None` for an image that always adapts as its spec says.
+    pub fn choices(&self) -> Option<Choices<'a>> {
+        Choices::new_checked(self.choice?, self.adaptation?)
     }
 
     /// Golden steps, in the order in which they run.

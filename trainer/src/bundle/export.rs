@@ -4,7 +4,8 @@ use pliant_compiler::adaptation::gradient::StepSizes;
 use pliant_compiler::graph::Tensor;
 use pliant_compiler::image::{AdaptationDescription, AlignedBytes, ImageBuildError, ImageOptions, compile_policy};
 use pliant_compiler::onnx::OnnxError;
-use pliant_runtime::contract::ContractError;
+use pliant_compiler::policy::PolicyDescription;
+use pliant_runtime::contract::{Contract, ContractError};
 use pliant_runtime::image::{AdaptationSpec, Image, ImageError};
 
 use super::{IMAGE_FILE, onnx};
@@ -84,22 +85,37 @@ pub fn export(recipe: &Recipe, learned: &Learned, threads: usize) -> Result<Expo
 /// # Errors
 /// As [`export`].
 pub fn device_image(recipe: &Recipe, learned: &Learned, spec: AdaptationSpec) -> Result<Vec<u8>, ExportError> {
+    let card = format!("{}: {}", recipe.name, recipe.description);
+    let (policy, contract) = (deployment::policy(recipe), deployment::contract(recipe)?);
+    policy_image(&policy, learned, spec, &contract, Some(card))
+}
+
+/// The device image of a policy that was trained without a recipe.
+///
+/// # Errors
+/// As [`export`]: a contract with other channels than the policy has, for instance.
+pub fn policy_image(
+    policy: &PolicyDescription,
+    learned: &Learned,
+    spec: AdaptationSpec,
+    contract: &Contract,
+    card: Option<String>,
+) -> Result<Vec<u8>, ExportError> {
     let parameters: Vec<Tensor> = learned.parameters.iter().map(tensor).collect();
     let options = ImageOptions {
         max_macs_per_record: Some(MAX_MACS_PER_RECORD),
-        card: Some(format!("{}: {}", recipe.name, recipe.description)),
+        card,
     };
     let adaptation = AdaptationDescription {
         spec,
         adapts: None,
         step_sizes: step_sizes(learned),
     };
-    let (policy, contract) = (deployment::policy(recipe), deployment::contract(recipe)?);
     Ok(compile_policy(
-        &policy,
+        policy,
         &parameters,
         Some(&adaptation),
-        &contract,
+        contract,
         &options,
     )?)
 }

@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 use pliant_compiler::image::{AlignedBytes, InspectError};
 use pliant_runtime::image::{Image, ImageError};
 
-pub use export::{ExportError, Exported, device_image, export};
+pub use export::{ExportError, Exported, device_image, export, policy_image};
 
 use crate::recipe::{self, Recipe, RecipeError};
 

@@ -122,7 +122,7 @@ fn overrides_that_lead_nowhere_are_refused() {
     // A section that only has defaults may be missing.
     let mut source = sinusoid();
     source.set("checkpoint.every_seconds=7").unwrap();
-    assert_eq!(source.parse().unwrap().checkpoint.every_seconds, 7);
+    assert_eq!(source.parse().unwrap().checkpoint.every_seconds, 7.0);
 }
 
 #[test]

@@ -299,7 +299,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("metrics.jsonl");
         let mut whole = MetricsLog::open(&path, 2 * LINES, 0, Window::default()).unwrap();
-        let mut record = |log: &mut MetricsLog, range: core::ops::RangeInclusive<u16>| {
+        let record = |log: &mut MetricsLog, range: core::ops::RangeInclusive<u16>| {
             for iteration in range {
                 log.record(
                     u64::from(iteration),

@@ -111,7 +111,7 @@ pub(super) struct Chunk {
     tasks: usize,
     pub(super) program: Box<dyn Program>,
     /// Support inputs, support targets, query inputs, query targets, `[tasks, rows, width]`.
-    data: [Vec<f32>; 4],
+    pub(super) data: [Vec<f32>; 4],
     /// Gradients of the meta-parameters; empty where the program is fused.
     pub(super) gradients: Vec<Vec<f32>>,
     /// Loss before and after the inner loop.
@@ -208,7 +208,7 @@ impl MetaLearner {
         Ok(learner)
     }
 
-    fn set_parameters(&mut self, values: &[Vec<f32>]) -> Result<(), TrainError> {
+    pub(super) fn set_parameters(&mut self, values: &[Vec<f32>]) -> Result<(), TrainError> {
         let program = self.runner.variables();
         for (input, values) in values.iter().enumerate() {
             program.set(input, values)?;
