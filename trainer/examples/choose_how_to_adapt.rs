@@ -84,6 +84,7 @@ fn meta_train(seed: u64, iterations: u64) -> Result<Vec<u8>, Failure> {
         tasks: 16,
         inner_steps: 1,
         inner_rate: 0.01,
+        gradient_clip: None,
         order: Order::Second,
         learn_inner_rate: false,
         chunks: 1,

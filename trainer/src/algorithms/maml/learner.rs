@@ -54,7 +54,7 @@ pub struct TaskShape {
 /// // Lines through the origin: a task is a slope. 4 tasks, 3 rows each to adapt to, 3 to score.
 /// let settings = Maml {
 ///     iterations: 300, tasks: 4, inner_steps: 1, inner_rate: 0.1, order: Order::Second,
-///     learn_inner_rate: true, chunks: 1, optimizer: Adam::new(0.01),
+///     gradient_clip: None, learn_inner_rate: true, chunks: 1, optimizer: Adam::new(0.01),
 /// };
 /// let policy = PolicyDescription::deterministic(Mlp::new(&[1, 8, 1], Activation::Tanh));
 /// let shape = TaskShape { support_rows: 3, query_rows: 3 };
@@ -138,7 +138,7 @@ impl MetaLearner {
         engine: &dyn Engine,
         threads: usize,
     ) -> Result<Self, TrainError> {
-        let rule = GradientRule::for_policy(policy, Objective::Supervised);
+        let rule = GradientRule::for_policy(policy, Objective::Supervised).with_gradient_clip(settings.gradient_clip);
         let initial = nn::initialise(&rule.parameters, initialiser, seed);
         let problem = Problem {
             rule,

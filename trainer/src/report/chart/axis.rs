@@ -118,7 +118,7 @@ mod tests {
         );
         assert_eq!(labels([0.0, 0.35], 4, false), ["0", "0.1", "0.2", "0.3"]);
         assert_eq!(labels([0.0, 2.6e6], 3, false), ["0", "1M", "2M"]);
-        assert_eq!(labels([0.0, 2000.0], 4, true), ["0", "0.5k", "1k", "1.5k", "2k"]);
+        assert_eq!(labels([0.0, 2000.0], 4, true), ["0", "500", "1k", "1.5k", "2k"]);
     }
 
     #[test]
