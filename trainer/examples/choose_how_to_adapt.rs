@@ -259,6 +259,8 @@ pub struct Gain {
     pub chosen: f64,
     /// What the table takes off the error, task by task, with a 95 % interval over tasks.
     pub gain: Estimate,
+    /// The same for each held-out task.
+    pub gains: Vec<f64>,
     /// Bytes of the table in the image.
     pub bytes: usize,
 }
@@ -289,6 +291,7 @@ pub fn run(seed: u64, iterations: u64, validation: u64, held_out: u64) -> Result
         choice: CANDIDATES[fixed],
         chosen: mean(with.into_iter()),
         gain: bootstrap_mean(&gains, seed),
+        gains,
         bytes: size_of_val(&nodes[..]),
     })
 }
@@ -305,6 +308,7 @@ fn main() -> Result<(), Failure> {
                 ci95: [low, high],
             },
             bytes,
+            ..
         } = run(seed, 4000, 4000, 4000)?;
         println!(
             "{seed:4}  {steps} steps x {scale:3}  {fixed:10.3}  {chosen:14.3}  {mean:.3} ({low:.3} to {high:.3})  {bytes} bytes"

@@ -95,7 +95,7 @@ fn describe(report: &ImageReport) -> String {
         };
         let _ = writeln!(
             text,
-            "guards     trust region {region}, divergence {divergence}, gradient clip {clip}, {held_out} held out"
+            "guards     trust region {region}, divergence {divergence}, gradient clip {clip}\n           {held_out} held out"
         );
     }
     let contract = &report.contract;

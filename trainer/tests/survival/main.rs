@@ -29,7 +29,7 @@ input = [-5.0, 5.0]
 hidden = [12]
 activation = "tanh"
 [algorithm.maml]
-iterations = 2500
+iterations = 1200
 tasks = 8
 inner_steps = 1
 inner_rate = 0.01
@@ -177,7 +177,8 @@ fn survives(recipe: &str) {
                 break;
             }
             kills += 1;
-            assert!(["interrupted", "none"].contains(&victim.status().as_str()));
+            // Killed before its record was written, on the way, or between the last record and the end of the process.
+            assert!(["none", "interrupted", "finished"].contains(&victim.status().as_str()));
         }
         victim.finish();
         assert!(
