@@ -1,11 +1,11 @@
 //! What a recipe deploys: the policy, the rule it adapts by, and the contract with the machine it runs on.
 
 use pliant_compiler::adaptation::gradient::GradientRule;
-use pliant_compiler::policy::{self, Gaussian, Mlp, PolicyDescription};
-use pliant_runtime::contract::{Channel, Contract, ContractError};
+use pliant_compiler::policy::{self, Gaussian, Gru, Mlp, Network, PolicyDescription};
+use pliant_runtime::contract::{Channel, Contract, ContractError, Source};
 use pliant_runtime::image::{AdaptationSpec, Objective};
 
-use crate::envs::{MAX_STEP, Navigation};
+use crate::envs::{MAX_STEP, Navigation, Quadrotor};
 use crate::recipe::{Activation, Algorithm, Family, Recipe};
 
 /// Most rows that the device folds in at a time: more need more scratch, fewer repeat the fixed work more often.
@@ -18,16 +18,20 @@ pub fn policy(recipe: &Recipe) -> PolicyDescription {
         Family::Navigation(_) => {
             let floor = match &recipe.algorithm {
                 Algorithm::MamlPolicyGradient(settings) => settings.log_std_floor,
-                Algorithm::Maml(_) => f32::NEG_INFINITY,
+                _ => f32::NEG_INFINITY,
             };
             PolicyDescription::stochastic(network(recipe, 2, 2), Gaussian { floor })
         }
+        Family::Quadrotor(_) => PolicyDescription::bounded(network(recipe, Quadrotor::OBSERVATION, 4)),
     }
 }
 
 /// The rule by which the policy adapts: in meta-training, on the device and in the exported graphs.
+///
+/// A policy that only acts is given the supervised rule; nothing exports it.
 pub fn rule(recipe: &Recipe) -> GradientRule<'static> {
-    GradientRule::for_policy(&policy(recipe), objective(recipe)).with_gradient_clip(gradient_clip(recipe))
+    let objective = objective(recipe).unwrap_or(Objective::Supervised);
+    GradientRule::for_policy(&policy(recipe), objective).with_gradient_clip(gradient_clip(recipe))
 }
 
 /// The clip of the inner gradient, if there is one.
@@ -35,24 +39,28 @@ fn gradient_clip(recipe: &Recipe) -> Option<f32> {
     match &recipe.algorithm {
         Algorithm::Maml(settings) => settings.gradient_clip,
         Algorithm::MamlPolicyGradient(settings) => settings.gradient_clip,
+        Algorithm::AnalyticPolicyGradient(_) => None,
     }
 }
 
-/// What adaptation minimises.
-pub fn objective(recipe: &Recipe) -> Objective {
+/// What adaptation minimises; none for a policy that only acts, and adapts by its memory if it has one.
+pub fn objective(recipe: &Recipe) -> Option<Objective> {
     match &recipe.family {
-        Family::Sinusoid(_) => Objective::Supervised,
-        Family::Navigation(_) => Objective::PolicyGradient,
+        Family::Sinusoid(_) => Some(Objective::Supervised),
+        Family::Navigation(_) => Some(Objective::PolicyGradient),
+        Family::Quadrotor(_) => None,
     }
 }
 
 /// How the device adapts: rows, steps and estimator. Guards are open.
-pub fn adaptation_spec(recipe: &Recipe, step_scales: &[f32]) -> AdaptationSpec {
+///
+/// None for a policy that only acts.
+pub fn adaptation_spec(recipe: &Recipe, step_scales: &[f32]) -> Option<AdaptationSpec> {
     let spec = AdaptationSpec {
         gradient_clip: gradient_clip(recipe).unwrap_or(0.0),
-        ..AdaptationSpec::new(objective(recipe)).with_step_scales(step_scales)
+        ..AdaptationSpec::new(objective(recipe)?).with_step_scales(step_scales)
     };
-    match (&recipe.family, &recipe.algorithm) {
+    Some(match (&recipe.family, &recipe.algorithm) {
         (Family::Navigation(family), Algorithm::MamlPolicyGradient(settings)) => {
             let horizon = Navigation::HORIZON as u32;
             let trajectories = family.evaluation_trajectories as u32;
@@ -70,8 +78,8 @@ pub fn adaptation_spec(recipe: &Recipe, step_scales: &[f32]) -> AdaptationSpec {
             let shots = family.shots as u32;
             spec.with_rows(shots, shots.min(CHUNK_ROWS))
         }
-        (Family::Navigation(_), Algorithm::Maml(_)) => spec,
-    }
+        _ => spec,
+    })
 }
 
 /// Names, units and ranges of what the policy sees and does.
@@ -104,16 +112,60 @@ pub fn contract(recipe: &Recipe) -> Result<Contract, ContractError> {
             }
             Ok(contract)
         }
+        Family::Quadrotor(_) => quadrotor_contract(),
     }
 }
 
+/// Frame: forward, left, up, with the setpoint as the origin; rotations turn body into world; angular velocity in the
+/// body frame; rotors front right, back right, back left, front left. The network sees raw values.
+fn quadrotor_contract() -> Result<Contract, ContractError> {
+    let mut contract = Contract::new(Quadrotor::RATE_HZ);
+    let axes = ["x", "y", "z"];
+    for axis in axes {
+        contract.observe(Channel::observation(&format!("position {axis}"), "m"))?;
+    }
+    for row in axes {
+        for column in axes {
+            contract.observe(Channel::observation(&format!("rotation {row}{column}"), ""))?;
+        }
+    }
+    for axis in axes {
+        contract.observe(Channel::observation(&format!("velocity {axis}"), "m/s"))?;
+    }
+    for axis in axes {
+        contract.observe(Channel::observation(&format!("angular velocity {axis}"), "rad/s"))?;
+    }
+    let rotors = ["front right", "back right", "back left", "front left"];
+    for rotor in rotors {
+        let channel = Channel::observation(&format!("previous {rotor}"), "").with_range(-1.0, 1.0);
+        contract.observe(Channel {
+            source: Source::PreviousAction,
+            ..channel
+        })?;
+    }
+    for rotor in rotors {
+        // Of a rotor's speed: -1 at rest, 1 at full speed. What is refused stops the rotors.
+        contract.actuate(Channel::action(rotor, "").with_range(-1.0, 1.0).with_safe(-1.0))?;
+    }
+    Ok(contract)
+}
+
 /// The recipe's network.
-fn network(recipe: &Recipe, inputs: usize, outputs: usize) -> Mlp {
-    let hidden = recipe.policy.hidden.iter().copied();
-    let sizes: Vec<usize> = core::iter::once(inputs).chain(hidden).chain([outputs]).collect();
+fn network(recipe: &Recipe, inputs: usize, outputs: usize) -> Network {
     let activation = match recipe.policy.activation {
         Activation::Relu => policy::Activation::Relu,
         Activation::Tanh => policy::Activation::Tanh,
     };
-    Mlp::new(&sizes, activation)
+    if let (memory @ 1.., [encoder]) = (recipe.policy.memory, &recipe.policy.hidden[..]) {
+        return Network::Gru(Gru {
+            observations: inputs,
+            encoder: *encoder,
+            activation,
+            hidden: memory,
+            outputs,
+        });
+    }
+    let hidden = recipe.policy.hidden.iter().copied();
+    let sizes: Vec<usize> = core::iter::once(inputs).chain(hidden).chain([outputs]).collect();
+    Mlp::new(&sizes, activation).into()
 }

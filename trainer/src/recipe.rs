@@ -18,17 +18,21 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+mod analytic_policy_gradient;
 mod check;
 mod maml;
 mod maml_policy_gradient;
 mod navigation;
+mod quadrotor;
 mod sections;
 mod sinusoid;
 
+pub use analytic_policy_gradient::{AnalyticPolicyGradient, Cycle};
 pub use check::{Checker, OutOfRange};
 pub use maml::{Maml, Order};
 pub use maml_policy_gradient::{MamlPolicyGradient, Phase};
 pub use navigation::Navigation;
+pub use quadrotor::Quadrotor;
 pub use sections::{Activation, Adam, Checkpoint, Evaluation, Initialiser, Policy, Schedule};
 pub use sinusoid::Sinusoid;
 
@@ -38,6 +42,7 @@ pub const EMBEDDED: &[(&str, &str)] = &[
         "point-navigation",
         include_str!("../../models/point-navigation/recipe.toml"),
     ),
+    ("quadrotor", include_str!("../../models/quadrotor/recipe.toml")),
     ("sinusoid", include_str!("../../models/sinusoid/recipe.toml")),
 ];
 
@@ -71,6 +76,8 @@ pub struct Recipe {
 pub enum Family {
     /// `[family.navigation]`
     Navigation(Navigation),
+    /// `[family.quadrotor]`
+    Quadrotor(Quadrotor),
     /// `[family.sinusoid]`
     Sinusoid(Sinusoid),
 }
@@ -80,6 +87,7 @@ impl Family {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Navigation(_) => "navigation",
+            Self::Quadrotor(_) => "quadrotor",
             Self::Sinusoid(_) => "sinusoid",
         }
     }
@@ -89,6 +97,8 @@ impl Family {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Algorithm {
+    /// `[algorithm.analytic-policy-gradient]`
+    AnalyticPolicyGradient(AnalyticPolicyGradient),
     /// `[algorithm.maml]`
     Maml(Maml),
     /// `[algorithm.maml-policy-gradient]`
@@ -99,6 +109,7 @@ impl Algorithm {
     /// The algorithm's name as written in recipes and reports.
     pub const fn name(&self) -> &'static str {
         match self {
+            Self::AnalyticPolicyGradient(_) => "analytic-policy-gradient",
             Self::Maml(_) => "maml",
             Self::MamlPolicyGradient(_) => "maml-policy-gradient",
         }
@@ -304,12 +315,14 @@ impl Recipe {
         checker.section("family", |checker| {
             checker.section(self.family.name(), |checker| match &self.family {
                 Family::Navigation(family) => family.check(checker),
+                Family::Quadrotor(family) => family.check(checker),
                 Family::Sinusoid(family) => family.check(checker),
             });
         });
         checker.section("policy", |checker| self.policy.check(checker));
         checker.section("algorithm", |checker| {
             checker.section(self.algorithm.name(), |checker| match &self.algorithm {
+                Algorithm::AnalyticPolicyGradient(algorithm) => algorithm.check(checker),
                 Algorithm::Maml(algorithm) => algorithm.check(checker),
                 Algorithm::MamlPolicyGradient(algorithm) => algorithm.check(checker),
             });
@@ -323,6 +336,7 @@ impl Recipe {
     const fn family_algorithm(&self) -> &'static str {
         match self.family {
             Family::Navigation(_) => "maml-policy-gradient",
+            Family::Quadrotor(_) => "analytic-policy-gradient",
             Family::Sinusoid(_) => "maml",
         }
     }

@@ -17,7 +17,7 @@ fn recipe() -> Recipe {
 
 /// Parameters that were never trained, with a step size of their own for every element.
 fn learned(recipe: &Recipe) -> Learned {
-    let parameters = nn::initialise(&deployment::rule(recipe).parameters, recipe.policy.initialiser, 5);
+    let parameters = nn::initialise(&deployment::policy(recipe).parameters(), recipe.policy.initialiser, 5);
     let step_sizes = parameters
         .iter()
         .map(|tensor| NamedTensor {

@@ -1,9 +1,11 @@
 //! Training algorithms, one a file, behind one trait so that the command line drives them alike.
 
+pub mod analytic_policy_gradient;
 mod maml;
 pub mod maml_policy_gradient;
 mod multi_task;
 
+pub use analytic_policy_gradient::AnalyticPolicyGradient;
 pub use maml::{
     Maml, MetaLearner, MetaLosses, Problem, TaskBatch, TaskShape, fused_graph, gradient_graph, optimiser_graph,
 };
@@ -19,7 +21,7 @@ use crate::engine::{CompileOptions, Engine};
 use crate::error::TrainError;
 use crate::nn;
 use crate::recipe::{self, Family, Recipe};
-use crate::tasks::{NavigationFamily, SinusoidFamily};
+use crate::tasks::{self, NavigationFamily, SinusoidFamily};
 
 /// A tensor with its name: parameters, optimiser moments, step sizes.
 #[derive(Debug, Clone, PartialEq)]
@@ -183,8 +185,23 @@ pub fn learner(recipe: &Recipe, engine: &Arc<dyn Engine>, threads: usize) -> Res
                 threads,
             )?))
         }
+        (family, recipe::Algorithm::AnalyticPolicyGradient(settings)) => {
+            let problem = simulated(recipe).ok_or_else(|| mismatch(family, &recipe.algorithm))?;
+            let initialiser = recipe.policy.initialiser;
+            let learner =
+                AnalyticPolicyGradient::new(settings, recipe.seed, &problem, initialiser, engine.as_ref(), threads)?;
+            Ok(Box::new(learner))
+        }
         (family, algorithm) => Err(mismatch(family, algorithm)),
     }
+}
+
+/// The policy and the simulator of a recipe whose family has one.
+fn simulated(recipe: &Recipe) -> Option<analytic_policy_gradient::Problem> {
+    Some(analytic_policy_gradient::Problem {
+        policy: deployment::policy(recipe),
+        simulator: tasks::simulator(recipe)?,
+    })
 }
 
 /// The graph that a recipe's training spends its time in, with its options: for choosing an engine by measuring.
@@ -202,6 +219,10 @@ pub fn probe(recipe: &Recipe) -> Result<(Graph, CompileOptions), TrainError> {
             let problem = maml_policy_gradient::Problem::new(deployment::policy(recipe), &tasks, family.trajectories)
                 .with_gradient_clip(settings.gradient_clip);
             maml_policy_gradient::probe(&problem, settings)
+        }
+        (family, recipe::Algorithm::AnalyticPolicyGradient(settings)) => {
+            let problem = simulated(recipe).ok_or_else(|| mismatch(family, &recipe.algorithm))?;
+            analytic_policy_gradient::probe(&problem, settings)
         }
         (family, algorithm) => Err(mismatch(family, algorithm)),
     }

@@ -67,8 +67,18 @@ pub struct Exported {
 /// # Errors
 /// [`ExportError`]; for parameters that are not finite, for instance.
 pub fn export(recipe: &Recipe, learned: &Learned, threads: usize) -> Result<Exported, ExportError> {
+    let Some(spec) = deployment::adaptation_spec(recipe, &learned.step_scales) else {
+        let contract = deployment::contract(recipe)?;
+        let parameters: Vec<Tensor> = learned.parameters.iter().map(tensor).collect();
+        let options = image_options(recipe);
+        let image = compile_policy(&deployment::policy(recipe), &parameters, None, &contract, &options)?;
+        let model = onnx::policy_model(recipe, &contract, &learned.parameters)?;
+        return Ok(Exported {
+            files: vec![model, (IMAGE_FILE, image)],
+            env_steps: 0,
+        });
+    };
     let build = |spec| device_image(recipe, learned, spec);
-    let spec = deployment::adaptation_spec(recipe, &learned.step_scales);
     let (spec, env_steps) = calibrate(recipe, spec, build, threads)?;
     let image = build(spec)?;
     let contract = deployment::contract(recipe)?;
@@ -78,6 +88,14 @@ pub fn export(recipe: &Recipe, learned: &Learned, threads: usize) -> Result<Expo
         files: models.into_iter().chain([(IMAGE_FILE, image)]).collect(),
         env_steps,
     })
+}
+
+/// How every image of a recipe is written.
+fn image_options(recipe: &Recipe) -> ImageOptions {
+    ImageOptions {
+        max_macs_per_record: Some(MAX_MACS_PER_RECORD),
+        card: Some(format!("{}: {}", recipe.name, recipe.description)),
+    }
 }
 
 /// The device image of these parameters, adapting as `spec` says.
@@ -166,6 +184,7 @@ fn calibrate(
                 env_steps,
             ))
         }
+        Family::Quadrotor(_) => Ok((spec, 0)),
     }
 }
 

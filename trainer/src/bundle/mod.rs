@@ -13,6 +13,7 @@
 //! | model | inputs | outputs |
 //! |---|---|---|
 //! | `policy.onnx` | `observation` `[batch, n]` | `action` `[batch, m]`; `action_log_std` `[m]` where actions are sampled |
+//! | | `memory` `[batch, k]` where the policy is recurrent, zero at the start of an episode | `next.memory` |
 //! | `adapt.onnx` | the row fields `[rows, width]`, `row_weight` `[rows]`, `step_scale` `[1]` | `next.NAME` for each parameter |
 //! | `score.onnx` | the row fields, `row_weight` | `score` `[1]` |
 //!

@@ -12,6 +12,36 @@ use crate::algorithms::NamedTensor;
 use crate::deployment;
 use crate::recipe::Recipe;
 
+/// Name, text and metadata of one model.
+fn options(recipe: &Recipe, contract: &Contract, step_scales: Option<&[f32]>, name: &str) -> ExportOptions {
+    let json = |value: Result<String, serde_json::Error>| value.expect("finite numbers and strings are JSON");
+    let contract = json(serde_json::to_string(contract));
+    let scales = step_scales.map(|scales| json(serde_json::to_string(scales)));
+    ExportOptions {
+        name: format!("{}.{name}", recipe.name),
+        doc: recipe.description.clone(),
+        metadata: [
+            Some(("pliant.family".to_owned(), recipe.family.name().to_owned())),
+            Some(("pliant.contract".to_owned(), contract)),
+            scales.map(|scales| ("pliant.step_scales".to_owned(), scales)),
+        ]
+        .into_iter()
+        .flatten()
+        .collect(),
+    }
+}
+
+/// The model of a policy that only acts.
+pub(super) fn policy_model(
+    recipe: &Recipe,
+    contract: &Contract,
+    parameters: &[NamedTensor],
+) -> Result<(&'static str, Vec<u8>), ExportError> {
+    let options = options(recipe, contract, None, "policy");
+    let policy = export_symbolic("batch", &options, |batch| policy_graph(recipe, batch))?;
+    Ok(("policy.onnx", with_defaults(&policy, parameters)?))
+}
+
 /// The three models, by file name.
 pub(super) fn models(
     recipe: &Recipe,
@@ -20,19 +50,7 @@ pub(super) fn models(
     step_sizes: &StepSizes,
     step_scales: &[f32],
 ) -> Result<[(&'static str, Vec<u8>); 3], ExportError> {
-    let json = |value: Result<String, serde_json::Error>| value.expect("finite numbers and strings are JSON");
-    let options = |name: &str| ExportOptions {
-        name: format!("{}.{name}", recipe.name),
-        doc: recipe.description.clone(),
-        metadata: vec![
-            ("pliant.family".to_owned(), recipe.family.name().to_owned()),
-            ("pliant.contract".to_owned(), json(serde_json::to_string(contract))),
-            (
-                "pliant.step_scales".to_owned(),
-                json(serde_json::to_string(step_scales)),
-            ),
-        ],
-    };
+    let options = |name: &str| options(recipe, contract, Some(step_scales), name);
     let rule = deployment::rule(recipe);
     let policy = export_symbolic("batch", &options("policy"), |batch| policy_graph(recipe, batch))?;
     let adapt = export_symbolic("rows", &options("adapt"), |rows| {
@@ -57,8 +75,15 @@ fn policy_graph(recipe: &Recipe, batch: usize) -> Result<Graph, ExportError> {
         .iter()
         .map(|parameter| graph.input(&parameter.name, DType::F32, &parameter.shape))
         .collect::<Result<_, _>>()?;
-    let distribution = policy.distribution(&mut graph, &parameters, observation, None)?;
+    let memory = match policy.network.state() {
+        0 => None,
+        width => Some(graph.input("memory", DType::F32, &[batch, width])?),
+    };
+    let distribution = policy.distribution(&mut graph, &parameters, observation, memory)?;
     graph.output("action", distribution.mean)?;
+    if let Some(next) = distribution.next_state {
+        graph.output("next.memory", next)?;
+    }
     if let Some(value) = distribution.log_std {
         // The parameter of this name is an input; where no floor applies the two would be one value.
         graph.output("action_log_std", value)?;

@@ -6,10 +6,12 @@ use pliant_runtime::policy::{ObserveError, PolicyError, Status};
 use serde::{Deserialize, Serialize};
 
 mod control;
+mod flight;
 mod statistics;
 mod supervised;
 
 pub use control::{ControlOutcome, Episode, adapt_to_environments, trace_environment};
+pub use flight::{Flight, fly};
 pub use statistics::{Estimate, bootstrap_mean};
 pub use supervised::{TaskOutcome, TaskRange, adapt_to_tasks};
 
@@ -81,6 +83,7 @@ pub fn evaluate(recipe: &Recipe, image: &[u8], options: EvalOptions) -> Result<E
     match &recipe.family {
         Family::Sinusoid(settings) => evaluate_sinusoid(&image, &SinusoidFamily::new(settings), options),
         Family::Navigation(settings) => evaluate_navigation(&image, settings, options),
+        Family::Quadrotor(settings) => flight::evaluate(&image, settings, options),
     }
 }
 
@@ -101,10 +104,11 @@ fn check_family(recipe: &Recipe, image: &Image<'_>) -> Result<(), EvalError> {
         Ok(found) => return refuse(format!("{found:?} observations and actions, not {wanted:?}")),
         Err(error) => return refuse(format!("its contract is refused ({error})")),
     }
-    match image.adaptation().and_then(|spec| spec.objective()) {
-        Some(objective) if objective == deployment::objective(recipe) => Ok(()),
-        Some(objective) => refuse(format!("it adapts by {objective:?}")),
-        None => refuse("it does not adapt".to_owned()),
+    let found = image.adaptation().and_then(|spec| spec.objective());
+    match (found, deployment::objective(recipe)) {
+        (found, wanted) if found == wanted => Ok(()),
+        (Some(objective), _) => refuse(format!("it adapts by {objective:?}")),
+        (None, _) => refuse("it does not adapt".to_owned()),
     }
 }
 

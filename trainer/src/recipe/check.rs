@@ -87,6 +87,17 @@ impl Checker {
         );
     }
 
+    /// `value` must be `[low, high]` with `low <= high`, inside `[least, greatest]`.
+    pub fn range(&mut self, field: &str, value: [f32; 2], least: f32, greatest: f32) {
+        let fine = value[0] <= value[1] && value[0] >= least && value[1] <= greatest;
+        self.require(
+            fine,
+            field,
+            format_args!("[{}, {}]", value[0], value[1]),
+            format_args!("[low, high] with low <= high, inside [{least}, {greatest}]"),
+        );
+    }
+
     /// `value` must be an interval `[low, high]` with `low < high`, inside `[least, greatest]`.
     pub fn interval(&mut self, field: &str, value: [f32; 2], least: f32, greatest: f32) {
         let fine = value[0] < value[1] && value[0] >= least && value[1] <= greatest;

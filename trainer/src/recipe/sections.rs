@@ -12,9 +12,18 @@ pub struct Policy {
     pub hidden: Vec<usize>,
     /// The activation after each hidden layer.
     pub activation: Activation,
+    /// Units of a gated recurrent unit between the hidden layer, of which there must be one, and the output. 0 to 1024;
+    /// default 0: no memory.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub memory: usize,
     /// How weights and biases start. Default `glorot`.
     #[serde(default)]
     pub initialiser: Initialiser,
+}
+
+/// For leaving out what is not used.
+fn is_zero(value: &usize) -> bool {
+    *value == 0
 }
 
 impl Policy {
@@ -24,6 +33,13 @@ impl Policy {
             "hidden",
             format_args!("{:?}", self.hidden),
             "0 to 8 layers of 1 to 4096 units",
+        );
+        checker.count("memory", self.memory as u64, 0, 1024);
+        checker.require(
+            self.memory == 0 || self.hidden.len() == 1,
+            "hidden",
+            format_args!("{:?}", self.hidden),
+            "one layer, where `memory` is above 0",
         );
     }
 }

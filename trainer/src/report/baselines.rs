@@ -55,6 +55,9 @@ pub fn baselines(
     options: EvalOptions,
 ) -> Result<Vec<Baseline>, BaselineError> {
     let mut found = Vec::new();
+    let Some(tasks) = Tasks::of(recipe) else {
+        return Ok(found);
+    };
     // Without adaptation the policy scores what it scores at step 0, whatever comes after.
     found.extend(evaluation.adaptation.first().map(|&step| Baseline {
         name: "no adaptation".to_owned(),
@@ -63,11 +66,10 @@ pub fn baselines(
         env_steps: 0,
     }));
     let steps = evaluation.adaptation.last().map_or(1, |step| step.step as usize).max(1);
-    found.push(from_scratch(recipe, steps, "trained from scratch", options)?);
-    let tasks = Tasks::of(recipe);
+    found.push(from_scratch(recipe, &tasks, steps, "trained from scratch", options)?);
     if let (Tasks::Supervised(_), true) = (&tasks, steps < MOST_STEPS) {
         let name = format!("from scratch, {MOST_STEPS} steps");
-        let mut longer = from_scratch(recipe, MOST_STEPS, &name, options)?;
+        let mut longer = from_scratch(recipe, &tasks, MOST_STEPS, &name, options)?;
         longer.adaptation.drain(..longer.adaptation.len() - 1);
         found.push(longer);
     }
@@ -76,8 +78,13 @@ pub fn baselines(
 }
 
 /// The device runtime adapting from random parameters, with the step size that does best on validation tasks.
-fn from_scratch(recipe: &Recipe, steps: usize, name: &str, options: EvalOptions) -> Result<Baseline, BaselineError> {
-    let tasks = Tasks::of(recipe);
+fn from_scratch(
+    recipe: &Recipe,
+    tasks: &Tasks,
+    steps: usize,
+    name: &str,
+    options: EvalOptions,
+) -> Result<Baseline, BaselineError> {
     let (most, choice) = match tasks {
         Tasks::Supervised(_) => (SUPERVISED_TASKS, SUPERVISED_CHOICE),
         Tasks::Control { .. } => (CONTROL_TASKS, CONTROL_CHOICE),
@@ -91,7 +98,7 @@ fn from_scratch(recipe: &Recipe, steps: usize, name: &str, options: EvalOptions)
             seed: recipe.seed,
             tasks: choice,
         };
-        let (scores, cost) = scores(recipe, &tasks, &untrained(recipe, rate, steps), range, options.threads)?;
+        let (scores, cost) = scores(recipe, tasks, &untrained(recipe, rate, steps), range, options.threads)?;
         env_steps += cost;
         let last = scores
             .last()
@@ -107,7 +114,7 @@ fn from_scratch(recipe: &Recipe, steps: usize, name: &str, options: EvalOptions)
         seed: options.seed,
         tasks: options.tasks.min(most),
     };
-    let (scores, cost) = scores(recipe, &tasks, &untrained(recipe, rate, steps), range, options.threads)?;
+    let (scores, cost) = scores(recipe, tasks, &untrained(recipe, rate, steps), range, options.threads)?;
     let step = |(step, scores): (u32, &Vec<f64>)| AdaptationStep::over_tasks(step, scores, options.seed);
     let numbers: Vec<u32> = match tasks {
         Tasks::Supervised(_) => vec![0, steps as u32],
@@ -129,7 +136,9 @@ fn scores(
     range: TaskRange,
     threads: usize,
 ) -> Result<(Vec<Vec<f64>>, u64), BaselineError> {
-    let spec = deployment::adaptation_spec(recipe, &learned.step_scales);
+    let Some(spec) = deployment::adaptation_spec(recipe, &learned.step_scales) else {
+        return Ok((Vec::new(), 0));
+    };
     let spec = AdaptationSpec {
         trust_region: f32::INFINITY,
         kl_limit: f32::INFINITY,
@@ -167,6 +176,7 @@ fn inner_rate(recipe: &Recipe) -> f32 {
     match &recipe.algorithm {
         Algorithm::Maml(settings) => settings.inner_rate,
         Algorithm::MamlPolicyGradient(settings) => settings.inner_rate,
+        Algorithm::AnalyticPolicyGradient(_) => 0.0,
     }
 }
 

@@ -30,7 +30,10 @@ pub(super) mod colour {
 pub fn samples(recipe: &Recipe, image: &[u8], options: EvalOptions) -> Result<Vec<Chart>, EvalError> {
     let image = Image::new_checked(image)?;
     let indices = 0..SAMPLES.min(options.tasks);
-    match Tasks::of(recipe) {
+    let Some(tasks) = Tasks::of(recipe) else {
+        return Ok(Vec::new());
+    };
+    match tasks {
         Tasks::Supervised(family) => indices
             .map(|index| fit(&image, family.as_ref(), options.seed, index))
             .collect(),

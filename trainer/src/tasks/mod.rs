@@ -2,11 +2,13 @@
 
 mod control;
 mod navigation;
+mod simulated;
 mod sinusoid;
 mod supervised;
 
 pub use control::{ControlFamily, Oracle, Plane};
 pub use navigation::NavigationFamily;
+pub use simulated::{fly_streams, simulator};
 pub use sinusoid::{GRID, Sinusoid, SinusoidFamily};
 pub use supervised::{Rows, SupervisedFamily, training_task};
 
@@ -27,14 +29,17 @@ pub enum Tasks {
 
 impl Tasks {
     /// The tasks of a recipe.
-    pub fn of(recipe: &Recipe) -> Self {
-        match &recipe.family {
+    ///
+    /// None where nothing is adapted by a rule: a policy that only acts.
+    pub fn of(recipe: &Recipe) -> Option<Self> {
+        Some(match &recipe.family {
+            Family::Quadrotor(_) => return None,
             Family::Sinusoid(settings) => Self::Supervised(Box::new(SinusoidFamily::new(settings))),
             Family::Navigation(settings) => Self::Control {
                 family: Box::new(NavigationFamily::new(settings)),
                 trajectories: settings.evaluation_trajectories,
             },
-        }
+        })
     }
 }
 

@@ -10,7 +10,7 @@ pub use vehicle::Vehicle;
 
 use super::simulation::{Number, Outcome, System, Widths};
 use crate::random::{Stream, fill_standard_normal, uniform};
-use vehicle::GRAVITY;
+use vehicle::{GRAVITY, LEAST_AGILE};
 
 /// Control period, s.
 const PERIOD: f32 = 0.01;
@@ -123,6 +123,7 @@ impl Variation {
 pub struct Quadrotor {
     variation: Variation,
     varied: bool,
+    sluggish: f32,
 }
 
 impl Quadrotor {
@@ -138,6 +139,16 @@ impl Quadrotor {
         Self {
             variation,
             varied: variation != Variation::NONE,
+            sluggish: 0.0,
+        }
+    }
+
+    /// With this share of the vehicles drawn from the least agile tenth, on top of those that are drawn from it anyway.
+    #[must_use]
+    pub fn with_sluggish(self, share: f32) -> Self {
+        Self {
+            sluggish: share,
+            ..self
         }
     }
 
@@ -159,6 +170,9 @@ impl Quadrotor {
         parameters[row::DEVIATION] = vehicle.disturbance / vehicle.mass;
         if let Some(wear) = parameters.get_mut(row::WEAR..row::WEAR + 4) {
             wear.fill(1.0);
+        }
+        if let Some(ratio) = parameters.get_mut(row::DROP_RATIO) {
+            *ratio = 1.0;
         }
     }
 
@@ -240,7 +254,12 @@ impl System for Quadrotor {
     }
 
     fn draw(&self, random: &mut Stream, parameters: &mut [f32]) {
-        Self::describe(&Vehicle::draw(random), parameters);
+        let vehicle = if self.sluggish > 0.0 && uniform(random, 0.0, 1.0) < self.sluggish {
+            Vehicle::draw_with_agility(random, LEAST_AGILE)
+        } else {
+            Vehicle::draw(random)
+        };
+        Self::describe(&vehicle, parameters);
     }
 
     fn start(&self, random: &mut Stream, parameters: &mut [f32], state: &mut [f32]) {
@@ -279,6 +298,10 @@ impl System for Quadrotor {
         if self.varied {
             self.vary(random, parameters);
         }
+    }
+
+    fn evolves(&self) -> bool {
+        self.varied
     }
 
     fn evolve(&self, age: usize, parameters: &mut [f32]) -> bool {

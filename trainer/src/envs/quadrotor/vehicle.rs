@@ -12,6 +12,10 @@ const NOMINAL_MASS: f32 = 0.0306;
 const NOMINAL_ARM: f32 = 0.028;
 /// Its thrust per rotor for a normalised speed w: the coefficients of 1, w and w^2, N.
 const NOMINAL_THRUST: [f32; 3] = [0.003_525_26, 0.014_373_13, 0.092_230_48];
+/// Range of the torque-to-inertia ratio, 1/s^2.
+const AGILITY: [f32; 2] = [40.0, 1200.0];
+/// Its lowest tenth.
+pub(super) const LEAST_AGILE: [f32; 2] = [40.0, 156.0];
 /// Its moments of inertia relative to the first.
 const INERTIA_RATIOS: [f32; 3] = [1.0, 9.6445 / 9.416_557, 17.460 / 9.416_557];
 
@@ -39,6 +43,11 @@ pub struct Vehicle {
 impl Vehicle {
     /// Draws from the distribution on which RAPTOR was trained (Eschmann et al. 2025, arXiv 2509.11481).
     pub fn draw(random: &mut Stream) -> Self {
+        Self::draw_with_agility(random, AGILITY)
+    }
+
+    /// As [`draw`](Self::draw), with the torque-to-inertia ratio uniform in another range, 1/s^2.
+    pub fn draw_with_agility(random: &mut Stream, agility: [f32; 2]) -> Self {
         let thrust_to_weight = uniform(random, 1.5, 5.0);
         let size = uniform(random, libm::cbrtf(0.02), libm::cbrtf(5.0));
         let mass = size * size * size;
@@ -53,7 +62,7 @@ impl Vehicle {
         let arm = NOMINAL_ARM * libm::cbrtf(mass / NOMINAL_MASS) * factor;
         let rotor_thrust = thrust_to_weight * mass * GRAVITY / 4.0;
         let scale = rotor_thrust / NOMINAL_THRUST.iter().sum::<f32>();
-        let torque_to_inertia = uniform(random, 40.0, 1200.0);
+        let torque_to_inertia = uniform(random, agility[0], agility[1]);
         let about_x = SQRT_2 * arm * rotor_thrust / torque_to_inertia;
         let rising = uniform(random, 0.03, 0.10);
         let falling = uniform(random, 0.03, 0.30);

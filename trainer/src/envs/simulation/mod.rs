@@ -57,6 +57,11 @@ pub trait System: Clone + Send + Sync + 'static {
     /// Draws what belongs to an episode: the start, and parameters such as a constant disturbance.
     fn start(&self, random: &mut Stream, parameters: &mut [f32], state: &mut [f32]);
 
+    /// Whether [`evolve`](Self::evolve) does anything.
+    fn evolves(&self) -> bool {
+        false
+    }
+
     /// Changes parameters in the course of an episode, before its step number `age` (from 0): a payload that drops.
     /// Whether anything changed.
     fn evolve(&self, age: usize, parameters: &mut [f32]) -> bool {
@@ -98,6 +103,9 @@ pub trait Simulator: Send + Sync {
 
     /// As [`System::start`].
     fn start(&self, random: &mut Stream, parameters: &mut [f32], state: &mut [f32]);
+
+    /// As [`System::evolves`].
+    fn evolves(&self) -> bool;
 
     /// As [`System::evolve`].
     fn evolve(&self, age: usize, parameters: &mut [f32]) -> bool;
@@ -158,6 +166,10 @@ impl<S: System> Simulator for S {
 
     fn start(&self, random: &mut Stream, parameters: &mut [f32], state: &mut [f32]) {
         System::start(self, random, parameters, state);
+    }
+
+    fn evolves(&self) -> bool {
+        System::evolves(self)
     }
 
     fn evolve(&self, age: usize, parameters: &mut [f32]) -> bool {
