@@ -189,7 +189,7 @@ fn alignment_magic_version_and_checksum() {
         memory
     };
     assert_eq!(changed(0, b'p').check().unwrap_err(), ImageError::Magic);
-    assert_eq!(changed(8, 1).check().unwrap_err(), ImageError::Version(1));
+    assert_eq!(changed(8, 2).check().unwrap_err(), ImageError::Version(2));
     assert_eq!(changed(12, 1).check().unwrap_err(), ImageError::Length);
     for at in [16, 24, 40, 127, 200, bytes.len() - 1] {
         assert_eq!(changed(at, bytes[at] ^ 4).check().unwrap_err(), ImageError::Crc, "{at}");

@@ -11,7 +11,7 @@ compile_error!("device images are read in place and are little-endian; this targ
 pub const MAGIC: [u8; 8] = *b"PLIANT\x1a\n";
 
 /// The format version this crate reads and writes.
-pub const FORMAT_VERSION: u32 = 0;
+pub const FORMAT_VERSION: u32 = 1;
 
 /// Sections start at multiples of this many bytes: a cache line of most cores, and the widest vector register.
 pub const SECTION_ALIGNMENT: usize = 64;

@@ -51,6 +51,21 @@ impl<const READ: usize, const WRITE: usize, const ERASE: usize> Flash<READ, WRIT
         }
     }
 
+    /// With these contents, written.
+    pub(crate) fn with_bytes(bytes: &[u8]) -> Self {
+        Self {
+            bytes: bytes.to_vec(),
+            words: bytes
+                .chunks(WRITE)
+                .map(|word| match word.iter().all(|&byte| byte == 0xff) {
+                    true => Word::Erased,
+                    false => Word::Written,
+                })
+                .collect(),
+            ..Self::new(0, 0)
+        }
+    }
+
     /// Steps done so far.
     pub(crate) fn steps(&self) -> u64 {
         self.steps
