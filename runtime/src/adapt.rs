@@ -27,5 +27,5 @@ mod fold;
 mod report;
 
 pub(crate) use driver::{Driver, Parts};
-pub(crate) use fold::Workshop;
+pub(crate) use fold::{Stage, Workshop};
 pub use report::{AdaptReport, Figures, Progress, Reason};

@@ -29,7 +29,8 @@
 //!
 //! `kernels` (default) has every kernel; take single `kernel-*` features to save flash, and an image that needs another
 //! is refused by name. `store` keeps adapted parameters and images in flash, `signatures` verifies who made them. `std`
-//! looks for wider vector instructions on x86-64: same bits, faster.
+//! looks for wider vector instructions on x86-64: same bits, faster. `onnx` (with `std`, and an allocator) loads the ONNX
+//! models of a bundle in place of its image, for Linux boards: `edge`.
 //!
 //! # Example
 //!
@@ -41,6 +42,8 @@ extern crate std;
 
 pub mod adapt;
 pub mod contract;
+#[cfg(feature = "onnx")]
+pub mod edge;
 pub mod experience;
 pub mod health;
 pub mod image;

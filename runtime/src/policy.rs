@@ -88,17 +88,19 @@ mod watch;
 use core::fmt;
 
 pub use actor::{Actor, Counts, ResetKind, Status, Step};
+#[cfg(feature = "onnx")]
+pub(crate) use layout::workspace_of;
 pub use layout::{act_workspace_len, workspace_len};
 pub use learner::{Learner, ObserveError, Reverted};
 pub use restore::RestoreError;
 
-use crate::adapt::{Driver, Parts};
+use crate::adapt::{Driver, Parts, Stage};
 use crate::contract::{ActionScaling, ContractError, ContractView, Interface, ObservationScales, ObservationScaling};
 use crate::experience::support::{RowLayout, Support};
 use crate::image::record::Space;
-use crate::image::{Image, Objective, PlanKind};
+use crate::image::{AdaptationSpec, Choices, Image, Objective, PlanKind, StateEntry, Workspace};
 use crate::publish::Exchange;
-use actor::ActorCore;
+use actor::{ActorCore, Forward};
 use layout::{Layout, take};
 use learner::LearnerCore;
 
@@ -141,6 +143,43 @@ impl<'m> Policy<'m> {
         Self::load(image, wired, memory, false)
     }
 
+    /// Loads the models of a bundle as [`new`](Self::new) loads an image, in [`Models::workspace_len`] values of memory.
+    ///
+    /// [`Models::workspace_len`]: crate::edge::Models::workspace_len
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    #[cfg(feature = "onnx")]
+    pub fn from_models(
+        models: &'m mut crate::edge::Models,
+        wired: Option<&Interface<'_>>,
+        memory: &'m mut [f32],
+    ) -> Result<Self, PolicyError> {
+        let parts = models.parts();
+        let source = Source {
+            contract: checked_contract(parts.contract, wired)?,
+            sizes: parts.sizes,
+            act_input: parts.sizes.act_input as usize,
+            act_output: parts.sizes.act_output as usize,
+            forward: Forward::Model(parts.act),
+            adapted: parts.parameters,
+            constants: &[],
+            bank: &[],
+            states: &[],
+            spec: parts.spec,
+            choices: None,
+        };
+        Self::assemble(source, memory, |_| {
+            let [begin, accumulate, apply, score] = parts.stages.map(Stage::Model);
+            Ok(Stages {
+                begin,
+                accumulate,
+                apply,
+                score,
+            })
+        })
+    }
+
     /// The handle that acts and the handle that learns. Both can be sent to another thread.
     pub fn split(&mut self) -> (Actor<'_, 'm>, Learner<'_, 'm>) {
         let (reader, writer) = self.exchange.split();
@@ -156,24 +195,51 @@ impl<'m> Policy<'m> {
         memory: &'m mut [f32],
         learning: bool,
     ) -> Result<Self, PolicyError> {
-        let contract = ContractView::new_checked(image.contract_bytes()).map_err(PolicyError::Contract)?;
-        if let Some(wired) = wired {
-            contract.check(wired).map_err(PolicyError::Contract)?;
-        }
+        let contract = checked_contract(image.contract_bytes(), wired)?;
         let act = image.plan(PlanKind::Act).ok_or(PolicyError::Plan(PlanKind::Act))?;
+        let source = Source {
+            contract,
+            sizes: *image.workspace(),
+            act_input: act.sizes().get(Space::Input) as usize,
+            act_output: act.sizes().get(Space::Output) as usize,
+            forward: Forward::Plan(act),
+            adapted: image.adapted_initial(),
+            constants: image.constants(),
+            bank: image.bank().task(0).unwrap_or(&[]),
+            states: image.states(),
+            spec: image.adaptation().filter(|_| learning),
+            choices: image.choices(),
+        };
+        Self::assemble(source, memory, |spec| {
+            let plan = |kind: PlanKind, input: u32| {
+                let plan = image.plan(kind).filter(|plan| plan.sizes().get(Space::Input) == input);
+                plan.map(Stage::Plan).ok_or(PolicyError::Plan(kind))
+            };
+            Ok(Stages {
+                begin: plan(PlanKind::Begin, 0)?,
+                accumulate: plan(PlanKind::Accumulate, spec.chunk_len())?,
+                apply: plan(PlanKind::Apply, 1)?,
+                score: plan(PlanKind::Score, spec.chunk_len())?,
+            })
+        })
+    }
+
+    /// Divides the memory among the parts. `stages` gives the learner's steps, if there is a learner.
+    fn assemble(
+        source: Source<'m>,
+        memory: &'m mut [f32],
+        stages: impl FnOnce(&'m AdaptationSpec) -> Result<Stages<'m>, PolicyError>,
+    ) -> Result<Self, PolicyError> {
+        let contract = source.contract;
         let (observations, actions) = (contract.observations().len(), contract.actions().len());
-        let (input, output) = (
-            act.sizes().get(Space::Input) as usize,
-            act.sizes().get(Space::Output) as usize,
-        );
-        let stochastic = output == 2 * actions;
-        if input != observations || (output != actions && !stochastic) {
+        let stochastic = source.act_output == 2 * actions;
+        if source.act_input != observations || (source.act_output != actions && !stochastic) {
             return Err(PolicyError::Plan(PlanKind::Act));
         }
 
-        let spec = image.adaptation().filter(|_| learning);
+        let spec = source.spec;
         let objective = spec.and_then(|spec| spec.objective());
-        let layout = Layout::new(image.workspace(), objective);
+        let layout = Layout::new(&source.sizes, objective);
         let short = PolicyError::Memory {
             needed: layout.total(),
             given: memory.len(),
@@ -194,21 +260,20 @@ impl<'m> Policy<'m> {
             actions: action_scales.get(..actions).ok_or(short)?,
         };
 
-        let adapted = image.adapted_initial();
+        let adapted = source.adapted;
         let (first, second) = (carve(layout.buffer)?, carve(layout.buffer)?);
         let exchange = if objective.is_some() {
             Exchange::new(adapted, first, second).ok_or(short)?
         } else {
             Exchange::fixed(adapted)
         };
-        let bank = image.bank().task(0).unwrap_or(&[]);
         let mut actor = ActorCore {
-            plan: act,
+            forward: source.forward,
             scales,
             stochastic,
-            constants: image.constants(),
-            states: image.states(),
-            bank,
+            constants: source.constants,
+            states: source.states,
+            bank: source.bank,
             input: carve(layout.act_input)?,
             arena: carve(layout.act_arena)?,
             state: carve(layout.state)?,
@@ -230,29 +295,27 @@ impl<'m> Policy<'m> {
                     return Err(PolicyError::Adaptation);
                 }
                 let rows = RowLayout::new(spec, observations, actions).ok_or(PolicyError::Adaptation)?;
-                let plan = |kind: PlanKind, input: u32| {
-                    let plan = image.plan(kind).filter(|plan| plan.sizes().get(Space::Input) == input);
-                    plan.ok_or(PolicyError::Plan(kind))
-                };
-                if image.workspace().accumulator < 2 {
+                if source.sizes.accumulator < 2 {
                     return Err(PolicyError::Plan(PlanKind::Score));
                 }
+                let stages = stages(spec)?;
                 let parts = Parts {
                     spec,
                     objective,
                     layout: rows,
-                    choices: image.choices(),
-                    begin: plan(PlanKind::Begin, 0)?,
-                    accumulate: plan(PlanKind::Accumulate, spec.chunk_len())?,
-                    apply: plan(PlanKind::Apply, 1)?,
-                    score: plan(PlanKind::Score, spec.chunk_len())?,
+                    choices: source.choices,
+                    begin: stages.begin,
+                    accumulate: stages.accumulate,
+                    apply: stages.apply,
+                    score: stages.score,
                     workshop: crate::adapt::Workshop {
-                        constants: image.constants(),
-                        bank,
+                        constants: source.constants,
+                        bank: source.bank,
                         arena: carve(layout.learn_arena)?,
                         input: carve(layout.learn_input)?,
                         output: carve(layout.learn_output)?,
                         accumulator: carve(layout.accumulator)?,
+                        step_scale: 0.0,
                     },
                     support: Support::new(carve(layout.support)?, rows.stride),
                     scratch: carve(layout.scratch)?,
@@ -266,6 +329,40 @@ impl<'m> Policy<'m> {
             learner,
         })
     }
+}
+
+/// Checks a contract, and compares it with what the firmware is wired to.
+fn checked_contract<'m>(bytes: &'m [u8], wired: Option<&Interface<'_>>) -> Result<ContractView<'m>, PolicyError> {
+    let contract = ContractView::new_checked(bytes).map_err(PolicyError::Contract)?;
+    if let Some(wired) = wired {
+        contract.check(wired).map_err(PolicyError::Contract)?;
+    }
+    Ok(contract)
+}
+
+/// What a policy is made of: out of an image, or out of models.
+struct Source<'m> {
+    contract: ContractView<'m>,
+    sizes: Workspace,
+    act_input: usize,
+    act_output: usize,
+    forward: Forward<'m>,
+    adapted: &'m [f32],
+    constants: &'m [f32],
+    bank: &'m [f32],
+    states: &'m [StateEntry],
+    /// How it adapts, if it is to.
+    spec: Option<&'m AdaptationSpec>,
+    /// What chooses how, if anything does.
+    choices: Option<Choices<'m>>,
+}
+
+/// The learner's steps.
+struct Stages<'m> {
+    begin: Stage<'m>,
+    accumulate: Stage<'m>,
+    apply: Stage<'m>,
+    score: Stage<'m>,
 }
 
 /// Views memory as scalings; both are `f32`s, so neither length nor alignment can be wrong.

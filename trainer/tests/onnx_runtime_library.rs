@@ -85,7 +85,9 @@ fn a_missing_foreign_or_old_library_says_what_to_do() {
     assert!(auto.reason.contains("cargo xtask onnxruntime"), "{}", auto.reason);
     let unknown = select("tensorflow", None, &graph, &CompileOptions::default()).unwrap_err();
     assert!(
-        unknown.to_string().contains("auto, plan, plan-exact, ort, ort-cuda"),
+        unknown
+            .to_string()
+            .contains("auto, plan, plan-exact, ort, ort-cuda, tract"),
         "{unknown}"
     );
 }

@@ -15,7 +15,7 @@ Usage: cargo xtask <CHORE> [OPTIONS]
 
 Chores:
   test [STEP...]   Bring what the tests need, then run every check, cheapest first, and count.
-                   Steps, in order: format, clippy, docs, unit, conformance, firmware, map (default: all)
+                   Steps, in order: format, clippy, docs, unit, conformance, firmware, board, map (default: all)
       --no-install   install and download nothing: skip what is missing, and name the commands
   onnxruntime      Fetch ONNX Runtime's library into the target folder and print its path
   firmware         Build the firmware example, check the ELF, run it under the emulator, compare with the host
@@ -23,6 +23,12 @@ Chores:
                    (default: untrained 16-64-64-4 and 22-16-gru16-4)
   firmware size    Bytes of code in flash, of a firmware that acts and of one that also adapts
       --toolchain <rustup|debian|auto>   who compiles for the bare-metal target (default: auto)
+      --no-install                       as above
+  board            Build the navigation example for an aarch64 Linux board, run it there with the device image and with the
+                   ONNX models over tract, emulated
+      --no-install                       as above
+  peers [WORK...]  The same work on Pliant's engines, ONNX Runtime, tract, JAX and PyTorch, one thread each; writes the table
+                   of docs/engines.md (works: maml, gru, policy, act-mlp, act-gru, adapt; default: all)
       --no-install                       as above
   measure [PART...]  Measure what the README states into docs/figures.json: sinusoid, navigation, speed, firmware
                    (default: all; about half an hour on two cores)
@@ -48,6 +54,10 @@ pub(crate) enum Chore {
         install: bool,
         task: FirmwareTask,
     },
+    /// Build and run the example of the Linux board.
+    Board { install: bool },
+    /// Compare with the peers; an empty list of works means all of them.
+    Peers { works: Vec<String>, install: bool },
     /// Measure what the README states; an empty list of parts means all of them.
     Measure { parts: Vec<String> },
     /// Write or check the README's figures.
@@ -112,6 +122,18 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Chore, Er
                 install,
                 task,
             })
+        }
+        "board" | "peers" => {
+            let (names, options): (Vec<String>, Vec<String>) = rest.partition(|word| !word.starts_with('-'));
+            if let Some(other) = options.iter().find(|option| *option != "--no-install") {
+                return Err(Error::Usage(format!("{chore} does not know `{other}`")));
+            }
+            let install = options.is_empty();
+            match (chore.as_str(), names.first()) {
+                ("peers", _) => Ok(Chore::Peers { works: names, install }),
+                (_, None) => Ok(Chore::Board { install }),
+                (_, Some(other)) => Err(Error::Usage(format!("board does not know `{other}`"))),
+            }
         }
         "measure" => {
             let parts: Vec<String> = rest.collect();

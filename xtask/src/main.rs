@@ -5,13 +5,17 @@
 //! | [`mod@test`] | `cargo xtask test`: every check of the project, cheapest first, with counts |
 //! | [`provide`] | brings what the tests need: ONNX Runtime, the ONNX checker, an emulator, a bare-metal Rust target |
 //! | [`firmware`] | builds the firmware example, looks into the linked ELF, runs it under the emulator |
+//! | [`board`] | the example on an emulated aarch64 Linux board |
+//! | [`peers`] | the same work on Pliant and on its peers |
 //! | [`docs`] | compares `ARCHITECTURE.md` with the tree; writes measured figures into the README |
 //! | [`process`], [`workspace`], [`tally`], [`error`] | child processes, paths, counts, and what may go wrong |
 
 mod arguments;
+mod board;
 mod docs;
 mod error;
 mod firmware;
+mod peers;
 mod process;
 mod provide;
 mod tally;
@@ -54,6 +58,8 @@ fn run() -> Result<ExitCode, Error> {
             FirmwareTask::Count(images) => firmware::measure::count(&workspace, &images, toolchain, install)?,
             FirmwareTask::Size => firmware::measure::size(&workspace, toolchain, install)?,
         },
+        Chore::Board { install } => board::build_and_run(&workspace, install)?,
+        Chore::Peers { works, install } => peers::run(&workspace, &works, install)?,
         Chore::Measure { parts } => docs::measure::run(&workspace, &parts)?,
         Chore::Docs { check } => docs::figures::run(&workspace, check)?,
         Chore::Deny => process::cargo(&workspace)

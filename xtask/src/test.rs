@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use crate::board;
 use crate::docs;
 use crate::error::{AtPath, Error, Missing};
 use crate::firmware;
@@ -31,19 +32,22 @@ pub(crate) enum Step {
     Conformance,
     /// The firmware example: linked without a reachable panic, run under the emulator, same bits as the host.
     Firmware,
+    /// The example of the Linux board, emulated.
+    Board,
     /// ARCHITECTURE.md against the tree, the README's figures against their source.
     Map,
 }
 
 impl Step {
     /// All steps in the order in which they run.
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Format,
         Self::Clippy,
         Self::Docs,
         Self::Unit,
         Self::Conformance,
         Self::Firmware,
+        Self::Board,
         Self::Map,
     ];
 
@@ -56,6 +60,7 @@ impl Step {
             Self::Unit => "unit",
             Self::Conformance => "conformance",
             Self::Firmware => "firmware",
+            Self::Board => "board",
             Self::Map => "map",
         }
     }
@@ -172,6 +177,7 @@ impl Run<'_> {
                 self.libtest(
                     cargo(self.workspace)
                         .args(["test", "--workspace", "--locked", "--no-fail-fast"])
+                        .args(["--features", "pliant-trainer/tract"])
                         .args(suites),
                 )
             }
@@ -179,6 +185,11 @@ impl Run<'_> {
                 let checked = firmware::check(self.workspace, Choice::Auto, self.install)?;
                 self.missing.extend(checked.missing);
                 Ok(checked.tally)
+            }
+            Step::Board => {
+                let (tally, missing) = board::check(self.workspace, self.install);
+                self.missing.extend(missing);
+                Ok(tally)
             }
             Step::Map => Ok(verdict("ARCHITECTURE.md", docs::map::check(self.workspace))
                 + verdict("README.md", docs::figures::run(self.workspace, true))),

@@ -19,7 +19,7 @@ impl Operator for Reshape {
 
     fn infer(&self, inputs: &[&ValueType]) -> Result<ValueType, TypeError> {
         let [a] = arity(inputs)?;
-        if a.elements() != self.shape.iter().product() {
+        if a.elements() != self.shape.iter().product::<usize>() {
             return Err(TypeError::Shape { shape: self.shape.to_vec() });
         }
         Ok(ValueType { dtype: a.dtype, shape: self.shape.clone() })

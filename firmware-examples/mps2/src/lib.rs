@@ -12,4 +12,5 @@
 pub mod counter;
 pub mod memory;
 mod panic;
-pub mod semihosting;
+
+pub use semihosting_console as semihosting;

@@ -3,7 +3,7 @@
 use pliant_runtime::adapt::{AdaptReport, Progress};
 use pliant_runtime::contract::{Interface, Port};
 use pliant_runtime::experience;
-use pliant_runtime::image::{Image, PlanKind, TestBench};
+use pliant_runtime::image::{AdaptationSpec, Image, PlanKind, TestBench};
 use pliant_runtime::noise::Noise;
 use pliant_runtime::policy::{Actor, Learner, Policy, ResetKind};
 
@@ -98,6 +98,14 @@ fn try_run<B: Board>(bytes: &[u8], memory: &mut [f32], board: &mut B) -> Result<
     count_plans(&image, memory, board)?;
 
     let mut policy = Policy::new(&image, Some(&WIRED), memory).map_err(|_| Failure::Policy)?;
+    learn(&mut policy, spec, board)
+}
+
+/// Explores, adapts, and goes to the goal, with a policy from wherever it was loaded.
+///
+/// # Errors
+/// The first thing that went wrong.
+pub fn learn<B: Board>(policy: &mut Policy<'_>, spec: &AdaptationSpec, board: &mut B) -> Result<(), Failure> {
     let (mut actor, mut learner) = policy.split();
     actor.seed(NOISE_SEED);
     let mut goal = Noise::seeded(GOAL_SEED);

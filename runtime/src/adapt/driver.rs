@@ -1,11 +1,11 @@
 //! The transaction: which phase follows which, and when the result is published.
 
 use super::estimate::Estimate;
-use super::fold::{Fold, Selection, Workshop};
+use super::fold::{Fold, Selection, Stage, Workshop};
 use super::report::{AdaptReport, Figures, Progress, Reason};
 use crate::experience::support::{RowLayout, Span, Support};
 use crate::image::{AdaptationSpec, Choice, Choices, Objective, SupportStatistics};
-use crate::plan::{AdaptedRef, Plan, PlanError};
+use crate::plan::{AdaptedRef, PlanError};
 use crate::publish::Writer;
 
 /// Values that the copy and the guard handle at a time.
@@ -18,10 +18,10 @@ pub(crate) struct Parts<'m> {
     pub(crate) layout: RowLayout,
     /// What chooses how to adapt; without it every adaptation is the spec's.
     pub(crate) choices: Option<Choices<'m>>,
-    pub(crate) begin: Plan<'m>,
-    pub(crate) accumulate: Plan<'m>,
-    pub(crate) apply: Plan<'m>,
-    pub(crate) score: Plan<'m>,
+    pub(crate) begin: Stage<'m>,
+    pub(crate) accumulate: Stage<'m>,
+    pub(crate) apply: Stage<'m>,
+    pub(crate) score: Stage<'m>,
     pub(crate) workshop: Workshop<'m>,
     pub(crate) support: Support<'m>,
     /// For the baseline.
@@ -238,6 +238,11 @@ impl<'m> Driver<'m> {
         let Some((shadow, current)) = writer.shadow() else {
             return Ok(Unit::Reject(Reason::Busy));
         };
+        let step = match parts.objective {
+            Objective::Supervised => job.done,
+            Objective::PolicyGradient => self.steps,
+        };
+        parts.workshop.step_scale = spec.step_scales.get(step as usize).copied().unwrap_or(0.0) * job.choice.scale;
         let cost = match &mut job.phase {
             Phase::Claim => 0,
             Phase::Estimate(estimate) => match estimate.unit(spec, &parts.layout, &mut parts.support, parts.scratch) {
@@ -248,7 +253,7 @@ impl<'m> Driver<'m> {
                 }
             },
             Phase::ScoreBefore(fold) => {
-                match fold.unit(&parts.score, spec, &parts.support, &mut parts.workshop, current)? {
+                match fold.unit(&mut parts.score, spec, &parts.support, &mut parts.workshop, current)? {
                     Some(cost) => cost,
                     None => {
                         job.figures.score_before = Some(parts.workshop.score());
@@ -275,7 +280,7 @@ impl<'m> Driver<'m> {
             Phase::Begin { record } => {
                 match parts
                     .workshop
-                    .run_record(&parts.begin, *record, AdaptedRef::Shared(shadow))?
+                    .run_record(&mut parts.begin, *record, AdaptedRef::Shared(shadow))?
                 {
                     Some(cost) => {
                         *record += 1;
@@ -288,7 +293,7 @@ impl<'m> Driver<'m> {
                 }
             }
             Phase::Accumulate(fold) => {
-                match fold.unit(&parts.accumulate, spec, &parts.support, &mut parts.workshop, shadow)? {
+                match fold.unit(&mut parts.accumulate, spec, &parts.support, &mut parts.workshop, shadow)? {
                     Some(cost) => cost,
                     None => {
                         job.phase = Phase::Apply { record: 0 };
@@ -297,18 +302,12 @@ impl<'m> Driver<'m> {
                 }
             }
             Phase::Apply { record } => {
-                let step = if parts.objective == Objective::Supervised {
-                    job.done
-                } else {
-                    self.steps
-                };
-                let scale = spec.step_scales.get(step as usize).copied().unwrap_or(0.0) * job.choice.scale;
                 if let Some(input) = parts.workshop.input.first_mut() {
-                    *input = scale;
+                    *input = parts.workshop.step_scale;
                 }
                 match parts
                     .workshop
-                    .run_record(&parts.apply, *record, AdaptedRef::Exclusive(shadow))?
+                    .run_record(&mut parts.apply, *record, AdaptedRef::Exclusive(shadow))?
                 {
                     Some(cost) => {
                         *record += 1;
@@ -350,7 +349,7 @@ impl<'m> Driver<'m> {
                 BLOCK as u64
             }
             Phase::ScoreAfter(fold) => {
-                match fold.unit(&parts.score, spec, &parts.support, &mut parts.workshop, shadow)? {
+                match fold.unit(&mut parts.score, spec, &parts.support, &mut parts.workshop, shadow)? {
                     Some(cost) => cost,
                     None => {
                         job.figures.score_after = Some(parts.workshop.score());

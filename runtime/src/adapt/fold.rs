@@ -4,6 +4,13 @@ use crate::experience::support::{Support, set};
 use crate::image::AdaptationSpec;
 use crate::plan::{AdaptedRef, Exact, Plan, PlanError, Spaces};
 
+/// One of the learner's steps: the records of a plan, or a model that runs in one go.
+pub(crate) enum Stage<'m> {
+    Plan(Plan<'m>),
+    #[cfg(feature = "onnx")]
+    Model(crate::edge::Stage<'m>),
+}
+
 /// The memory the learner's plans work in.
 pub(crate) struct Workshop<'m> {
     pub(crate) constants: &'m [f32],
@@ -12,16 +19,28 @@ pub(crate) struct Workshop<'m> {
     pub(crate) input: &'m mut [f32],
     pub(crate) output: &'m mut [f32],
     pub(crate) accumulator: &'m mut [f32],
+    /// Factor on the learned step sizes in the current step. A plan finds it in its input; a model takes it from here.
+    pub(crate) step_scale: f32,
 }
 
 impl Workshop<'_> {
     /// Runs one record and gives its cost; past the last record nothing runs and there is no cost.
     pub(crate) fn run_record(
         &mut self,
-        plan: &Plan<'_>,
+        stage: &mut Stage<'_>,
         record: usize,
         adapted: AdaptedRef<'_>,
     ) -> Result<Option<u64>, PlanError> {
+        let plan = match stage {
+            Stage::Plan(plan) => plan,
+            #[cfg(feature = "onnx")]
+            Stage::Model(model) => {
+                return Ok(match record {
+                    0 => model.run(self.input, adapted, self.step_scale, self.accumulator),
+                    _ => None,
+                });
+            }
+        };
         let Some(cost) = plan.records().get(record).map(|record| record.macs()) else {
             return Ok(None);
         };
@@ -111,14 +130,14 @@ impl Fold {
     /// Gathers a chunk or runs one record. Gives the cost, or `None` when all chunks are through.
     pub(crate) fn unit(
         &mut self,
-        plan: &Plan<'_>,
+        stage: &mut Stage<'_>,
         spec: &AdaptationSpec,
         support: &Support<'_>,
         workshop: &mut Workshop<'_>,
         parameters: &[f32],
     ) -> Result<Option<u64>, PlanError> {
         if let Some(record) = self.record {
-            if let Some(cost) = workshop.run_record(plan, record, AdaptedRef::Shared(parameters))? {
+            if let Some(cost) = workshop.run_record(stage, record, AdaptedRef::Shared(parameters))? {
                 self.record = Some(record + 1);
                 return Ok(Some(cost));
             }

@@ -142,9 +142,16 @@ impl Step {
     }
 }
 
+/// What computes the policy's output: a plan of the image, or a model.
+pub(crate) enum Forward<'m> {
+    Plan(Plan<'m>),
+    #[cfg(feature = "onnx")]
+    Model(&'m mut crate::edge::Network),
+}
+
 /// What an actor works with; outlives the handle.
 pub(super) struct ActorCore<'m> {
-    pub(super) plan: Plan<'m>,
+    pub(super) forward: Forward<'m>,
     pub(super) scales: Scales<'m>,
     pub(super) stochastic: bool,
     pub(super) constants: &'m [f32],
@@ -244,18 +251,24 @@ impl ActorCore<'_> {
 
     /// Runs the policy; the output is finite when there is no error.
     fn infer(&mut self, parameters: &[f32]) -> Result<(), Status> {
-        let mut spaces = Spaces {
-            constants: self.constants,
-            input: self.input,
-            bank: self.bank,
-            adapted: AdaptedRef::Shared(parameters),
-            arena: self.arena,
-            state: self.state,
-            output: self.output,
-            accumulator: &mut [],
+        let ran = match &mut self.forward {
+            Forward::Plan(plan) => {
+                let mut spaces = Spaces {
+                    constants: self.constants,
+                    input: self.input,
+                    bank: self.bank,
+                    adapted: AdaptedRef::Shared(parameters),
+                    arena: self.arena,
+                    state: self.state,
+                    output: self.output,
+                    accumulator: &mut [],
+                };
+                plan.run::<Exact>(&mut spaces).is_ok()
+            }
+            #[cfg(feature = "onnx")]
+            Forward::Model(model) => model.run(self.input, parameters, 1.0, self.output).is_some(),
         };
-        let ran = self.plan.run::<Exact>(&mut spaces);
-        if ran.is_ok() && all_finite(self.output) && all_finite(self.state) {
+        if ran && all_finite(self.output) && all_finite(self.state) {
             return Ok(());
         }
         let (episode, index) = (self.episode, self.index);

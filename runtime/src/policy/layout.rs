@@ -114,6 +114,12 @@ pub const fn workspace_len(image: &[u8]) -> usize {
     }
 }
 
+/// As [`workspace_len`], for models in place of an image.
+#[cfg(feature = "onnx")]
+pub(crate) const fn workspace_of(sizes: &Workspace, objective: Option<Objective>) -> usize {
+    Layout::new(sizes, objective).total()
+}
+
 /// As [`workspace_len`], for [`Policy::act_only`](super::Policy::act_only).
 pub const fn act_workspace_len(image: &[u8]) -> usize {
     match Workspace::of_image(image) {

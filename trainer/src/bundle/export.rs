@@ -83,7 +83,7 @@ pub fn export(recipe: &Recipe, learned: &Learned, threads: usize) -> Result<Expo
     let image = build(spec)?;
     let contract = deployment::contract(recipe)?;
     let (parameters, step_sizes) = (&learned.parameters, step_sizes(learned));
-    let models = onnx::models(recipe, &contract, parameters, &step_sizes, &learned.step_scales)?;
+    let models = onnx::models(recipe, &contract, parameters, &step_sizes, &spec)?;
     Ok(Exported {
         files: models.into_iter().chain([(IMAGE_FILE, image)]).collect(),
         env_steps,

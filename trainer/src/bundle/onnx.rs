@@ -5,6 +5,7 @@ use pliant_compiler::graph::{DType, Graph, ValueId};
 use pliant_compiler::onnx::proto::{ElementType, ModelProto, TensorProto};
 use pliant_compiler::onnx::{ExportOptions, export_symbolic};
 use pliant_runtime::contract::Contract;
+use pliant_runtime::image::{AdaptationSpec, FieldKind, Objective};
 use prost::Message;
 
 use super::ExportError;
@@ -13,10 +14,10 @@ use crate::deployment;
 use crate::recipe::Recipe;
 
 /// Name, text and metadata of one model.
-fn options(recipe: &Recipe, contract: &Contract, step_scales: Option<&[f32]>, name: &str) -> ExportOptions {
+fn options(recipe: &Recipe, contract: &Contract, spec: Option<&AdaptationSpec>, name: &str) -> ExportOptions {
     let json = |value: Result<String, serde_json::Error>| value.expect("finite numbers and strings are JSON");
     let contract = json(serde_json::to_string(contract));
-    let scales = step_scales.map(|scales| json(serde_json::to_string(scales)));
+    let scales = spec.map(|spec| json(serde_json::to_string(spec.step_scales())));
     ExportOptions {
         name: format!("{}.{name}", recipe.name),
         doc: recipe.description.clone(),
@@ -24,6 +25,7 @@ fn options(recipe: &Recipe, contract: &Contract, step_scales: Option<&[f32]>, na
             Some(("pliant.family".to_owned(), recipe.family.name().to_owned())),
             Some(("pliant.contract".to_owned(), contract)),
             scales.map(|scales| ("pliant.step_scales".to_owned(), scales)),
+            spec.map(|spec| ("pliant.adaptation".to_owned(), adaptation(spec).to_string())),
         ]
         .into_iter()
         .flatten()
@@ -48,9 +50,9 @@ pub(super) fn models(
     contract: &Contract,
     parameters: &[NamedTensor],
     step_sizes: &StepSizes,
-    step_scales: &[f32],
+    spec: &AdaptationSpec,
 ) -> Result<[(&'static str, Vec<u8>); 3], ExportError> {
-    let options = |name: &str| options(recipe, contract, Some(step_scales), name);
+    let options = |name: &str| options(recipe, contract, Some(spec), name);
     let rule = deployment::rule(recipe);
     let policy = export_symbolic("batch", &options("policy"), |batch| policy_graph(recipe, batch))?;
     let adapt = export_symbolic("rows", &options("adapt"), |rows| {
@@ -64,6 +66,41 @@ pub(super) fn models(
         ("adapt.onnx", with_defaults(&adapt, parameters)?),
         ("score.onnx", with_defaults(&score, parameters)?),
     ])
+}
+
+/// How the policy adapts, as the edge runtime reads it; a guard that is open is null.
+fn adaptation(spec: &AdaptationSpec) -> serde_json::Value {
+    let name = |kind| match kind {
+        FieldKind::Input => "x",
+        FieldKind::Target => "y",
+        FieldKind::Observation => "observation",
+        FieldKind::Action => "action",
+        FieldKind::LogProbability => "log_probability",
+        FieldKind::Advantage => "advantage",
+    };
+    let fields: Vec<(&str, u32)> = spec
+        .fields()
+        .iter()
+        .filter_map(|field| Some((name(field.field_kind()?), field.width)))
+        .collect();
+    let guard = |limit: f32| limit.is_finite().then_some(limit);
+    serde_json::json!({
+        "objective": match spec.objective() {
+            Some(Objective::PolicyGradient) => "policy_gradient",
+            _ => "supervised",
+        },
+        "capacity": spec.capacity,
+        "fields": fields,
+        "holdout_every": spec.holdout_every,
+        "trajectories": spec.trajectories,
+        "horizon": spec.horizon,
+        "baseline_features": spec.baseline_features,
+        "trust_region": guard(spec.trust_region),
+        "kl_limit": guard(spec.kl_limit),
+        "gamma": spec.gamma,
+        "lambda": spec.lambda,
+        "baseline_ridge": spec.baseline_ridge,
+    })
 }
 
 fn policy_graph(recipe: &Recipe, batch: usize) -> Result<Graph, ExportError> {

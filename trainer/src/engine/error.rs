@@ -58,6 +58,9 @@ pub enum EngineError {
         /// What ONNX Runtime said.
         reason: String,
     },
+    /// This build has no tract.
+    #[error("this build has no engine `tract`; build with `--features tract`, or choose `--engine plan`")]
+    TractMissing,
     /// A resident pair names an input or output that the graph does not have, or one named before.
     #[error("resident pair ({input}, {output}): {problem}")]
     Resident {
@@ -97,6 +100,14 @@ pub enum EngineError {
     /// The plan executor refused the plan: a bug in the lowering.
     #[error("the plan executor refused its plan: {0:?}")]
     Plan(pliant_runtime::plan::PlanError),
+    /// tract failed.
+    #[error("tract failed while {doing}: {message}")]
+    Tract {
+        /// What was being done.
+        doing: &'static str,
+        /// What it said.
+        message: String,
+    },
     /// ONNX Runtime failed.
     #[error("ONNX Runtime failed while {doing}: {message}")]
     OnnxRuntime {
@@ -116,6 +127,7 @@ impl EngineError {
                 | Self::LibraryUnusable { .. }
                 | Self::LibraryTooOld { .. }
                 | Self::CudaUnavailable { .. }
+                | Self::TractMissing
         )
     }
 }

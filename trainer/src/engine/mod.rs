@@ -1,12 +1,13 @@
 //! What runs graphs on the workstation.
 //!
-//! An [`Engine`] compiles a [`Graph`] into a [`Program`]; a program is set, run and read, over and over. Two
+//! An [`Engine`] compiles a [`Graph`] into a [`Program`]; a program is set, run and read, over and over. Three
 //! implementations stand behind the trait:
 //!
 //! | engine | name | needs | for |
 //! |---|---|---|---|
 //! | [`PlanEngine`] | `plan`, `plan-exact` | nothing: it is the device's own plan executor | set-up free training, parity with the device |
 //! | [`OrtEngine`] | `ort`, `ort-cuda` | the ONNX Runtime shared library | the CPU and CUDA execution providers |
+//! | `TractEngine` | `tract` | the cargo feature `tract` | what Linux boards run, in pure Rust |
 //!
 //! A program runs on one thread. Training is data-parallel: one program per worker thread over chunks of tasks, which
 //! beats threads inside an operator for graphs of this size.
@@ -45,12 +46,16 @@ mod ort;
 mod plan;
 mod ports;
 mod select;
+#[cfg(feature = "tract")]
+mod tract;
 
 pub use error::EngineError;
 pub use library::{ONNX_RUNTIME_VERSION, find_onnx_runtime};
 pub use ort::{OrtEngine, Provider};
 pub use plan::{PlanArithmetic, PlanEngine};
 pub use select::{ENGINE_NAMES, EngineChoice, Timing, select};
+#[cfg(feature = "tract")]
+pub use tract::TractEngine;
 
 /// Something that runs graphs.
 pub trait Engine: Send + Sync {

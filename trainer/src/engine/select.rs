@@ -12,7 +12,8 @@ use pliant_compiler::graph::Graph;
 use super::{CompileOptions, Engine, EngineError, OrtEngine, PlanEngine, Provider};
 
 /// Names [`select`] knows. `auto` measures; `plan` may fuse and reassociate, `plan-exact` gives the device's bits.
-pub const ENGINE_NAMES: [&str; 5] = ["auto", "plan", "plan-exact", "ort", "ort-cuda"];
+/// `tract` is there in builds with the cargo feature of that name.
+pub const ENGINE_NAMES: [&str; 6] = ["auto", "plan", "plan-exact", "ort", "ort-cuda", "tract"];
 
 /// How long `auto` measures each engine, besides compiling.
 const PROBE_TIME: Duration = Duration::from_millis(60);
@@ -80,22 +81,32 @@ pub fn select(
         "plan-exact" => by_name(Arc::new(PlanEngine::exact())),
         "ort" => by_name(Arc::new(OrtEngine::new(library, Provider::Cpu)?)),
         "ort-cuda" => by_name(Arc::new(OrtEngine::new(library, Provider::Cuda { device: 0 })?)),
+        "tract" => by_name(tract()?),
         "auto" => fastest(library, probe, options),
         _ => Err(EngineError::UnknownEngine { name: name.to_owned() }),
     }
 }
 
+/// The tract engine, where this build has it.
+fn tract() -> Result<Arc<dyn Engine>, EngineError> {
+    #[cfg(feature = "tract")]
+    return Ok(Arc::new(super::TractEngine::new()));
+    #[cfg(not(feature = "tract"))]
+    Err(EngineError::TractMissing)
+}
+
 fn fastest(library: Option<&Path>, probe: &Graph, options: &CompileOptions) -> Result<EngineChoice, EngineError> {
-    let candidates: [Result<Arc<dyn Engine>, EngineError>; 3] = [
+    let candidates: [Result<Arc<dyn Engine>, EngineError>; 4] = [
         Ok(Arc::new(PlanEngine::fast())),
         OrtEngine::new(library, Provider::Cpu).map(|engine| Arc::new(engine) as Arc<dyn Engine>),
         OrtEngine::new(library, Provider::Cuda { device: 0 }).map(|engine| Arc::new(engine) as Arc<dyn Engine>),
+        tract(),
     ];
     let mut best: Option<(Arc<dyn Engine>, Duration)> = None;
     let mut timings = Vec::new();
     let mut without = String::new();
     let mut first_error = None;
-    for (candidate, name) in candidates.into_iter().zip(["plan", "ort", "ort-cuda"]) {
+    for (candidate, name) in candidates.into_iter().zip(["plan", "ort", "ort-cuda", "tract"]) {
         let measured = candidate.and_then(|engine| Ok((time(&*engine, probe, options)?, engine)));
         match measured {
             Ok((timing, engine)) => {
@@ -105,6 +116,10 @@ fn fastest(library: Option<&Path>, probe: &Graph, options: &CompileOptions) -> R
                 timings.push(timing);
             }
             Err(error) => {
+                // A build without it was made so on purpose.
+                if matches!(error, EngineError::TractMissing) {
+                    continue;
+                }
                 // Why CUDA cannot be used interests only those who have it: say so in two words.
                 let why = match &error {
                     EngineError::LibraryMissing { .. } => {

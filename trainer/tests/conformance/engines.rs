@@ -19,8 +19,19 @@ fn engine(name: &str) -> Result<Box<dyn Engine>, EngineError> {
         "plan-exact" => Box::new(PlanEngine::exact()),
         "ort" => Box::new(OrtEngine::new(None, Provider::Cpu)?),
         "ort-cuda" => Box::new(OrtEngine::new(None, Provider::Cuda { device: 0 })?),
+        "tract" => return tract(),
         _ => return Err(EngineError::UnknownEngine { name: name.to_owned() }),
     })
+}
+
+#[cfg(feature = "tract")]
+fn tract() -> Result<Box<dyn Engine>, EngineError> {
+    Ok(Box::new(pliant_trainer::engine::TractEngine::new()))
+}
+
+#[cfg(not(feature = "tract"))]
+fn tract() -> Result<Box<dyn Engine>, EngineError> {
+    Err(EngineError::TractMissing)
 }
 
 /// Says so, and adds a line to the file that `cargo xtask test` counts.

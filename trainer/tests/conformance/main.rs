@@ -232,6 +232,7 @@ on_every_engine! {
     plan_exact "plan-exact";
     ort_cpu "ort";
     ort_cuda "ort-cuda";
+    tract "tract";
 }
 
 #[test]

@@ -9,15 +9,18 @@ use std::path::{Path, PathBuf};
 
 use object::{Object, ObjectSection, SectionKind};
 
+use super::boards::{BOARDS, Board};
 use super::run;
 use super::toolchain::{self, Choice, Toolchain};
 use crate::error::{AtPath, Error};
 use crate::process::cargo;
-use crate::provide;
 use crate::workspace::Workspace;
 
 /// The package of the measuring program.
 pub(super) const PROGRAM: &str = "measure";
+
+/// The board it runs on.
+const BOARD: &Board = &BOARDS[0];
 
 /// Policies that are measured when no image is named: a plain network, and the quadrotor's recurrent one.
 const POLICIES: [&str; 2] = ["16-64-64-4", "22-16-gru16-4"];
@@ -27,8 +30,8 @@ const LEVELS: [&str; 2] = ["3", "s"];
 
 /// Prints the instructions of `act` of each image, whole and record by record.
 pub(crate) fn count(workspace: &Workspace, images: &[PathBuf], choice: Choice, install: bool) -> Result<(), Error> {
-    let toolchain = toolchain::provide(choice, install)?;
-    provide::emulator::provide(install)?;
+    let toolchain = toolchain::provide(BOARD.target, choice, install)?;
+    BOARD.provide_emulator(install)?;
     let images = match images {
         [] => POLICIES
             .iter()
@@ -42,7 +45,7 @@ pub(crate) fn count(workspace: &Workspace, images: &[PathBuf], choice: Choice, i
     for image in images {
         println!("== {}", image.display());
         let elf = link(workspace, &toolchain, &image, "records", "3")?;
-        let report = run::on_the_board(&elf)?;
+        let report = run::on_the_board(BOARD, &elf)?;
         println!(
             "instructions a multiply-accumulate: {:.2}",
             instructions_a_mac(&report)?
@@ -69,7 +72,7 @@ fn figure(report: &str, name: &str) -> Result<f64, Error> {
 
 /// Prints the bytes of code that a firmware needs, by what it can do.
 pub(crate) fn size(workspace: &Workspace, choice: Choice, install: bool) -> Result<(), Error> {
-    let toolchain = toolchain::provide(choice, install)?;
+    let toolchain = toolchain::provide(BOARD.target, choice, install)?;
     let variants = [
         ("inference", untrained(workspace, POLICIES[1], POLICIES[1], &[])?),
         (
@@ -185,12 +188,12 @@ fn link(
     features: &str,
     level: &str,
 ) -> Result<PathBuf, Error> {
-    super::board_cargo_of(workspace, toolchain, PROGRAM, "build")
+    super::board_cargo_of(workspace, BOARD, toolchain, PROGRAM, "build")
         .args(["--quiet", "--features", features])
         .env("PLIANT_IMAGE", image)
         .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", level)
         .run()?;
-    Ok(super::elf_of(workspace, toolchain, PROGRAM))
+    Ok(super::elf_of(workspace, BOARD, toolchain, PROGRAM))
 }
 
 #[cfg(test)]

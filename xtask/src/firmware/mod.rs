@@ -1,5 +1,6 @@
-//! The firmware example: builds it, looks into the ELF, runs it under the emulator, compares it with the host.
+//! The firmware example: builds it for each board, looks into the ELF, runs it under the emulator, compares it with the host.
 
+mod boards;
 mod elf;
 pub(crate) mod measure;
 mod run;
@@ -9,23 +10,21 @@ use std::path::PathBuf;
 
 use crate::error::{Error, Missing};
 use crate::process::{Process, cargo_path};
-use crate::provide;
 use crate::tally::Tally;
 use crate::workspace::Workspace;
+use boards::{BOARDS, Board};
+pub(crate) use run::same_as_host;
 use toolchain::{Choice, Toolchain};
 
 /// The application, and the program that runs it on the workstation.
 const APPLICATION: &str = "navigation-example";
 const HOST: &str = "navigation-host";
 
-/// The board's package, and the name of its ELF.
-const BOARD: &str = "cortex-m4-qemu";
-
-/// The program that acts in an interrupt while it adapts.
+/// The program that acts in an interrupt while it adapts; the first board's.
 const REAL_TIME: &str = "real-time";
 
-/// What the board's programs share.
-const BOARD_SUPPORT: &str = "mps2";
+/// What the boards' programs share.
+const SUPPORT: [&str; 2] = ["mps2", "semihosting-console"];
 
 /// The undefined symbol that the panic handler calls: linking fails, and names it, when a panic is reachable.
 const PANIC_SYMBOL: &str = "pliant_error_a_panic_is_reachable";
@@ -44,18 +43,15 @@ pub(crate) fn host_packages() -> [&'static str; 4] {
     ["--package", APPLICATION, "--package", HOST]
 }
 
-/// Cargo's words for the firmware packages that only build for the board.
-pub(crate) fn board_packages() -> [&'static str; 8] {
-    [
-        "--package",
-        BOARD,
-        "--package",
-        BOARD_SUPPORT,
-        "--package",
-        measure::PROGRAM,
-        "--package",
-        REAL_TIME,
-    ]
+/// Cargo's words for the packages of all boards.
+pub(crate) fn board_packages() -> impl Iterator<Item = &'static str> {
+    let programs = BOARDS
+        .iter()
+        .flat_map(|board| board.programs.iter().map(|(package, _)| *package));
+    let mut packages: Vec<&str> = programs.chain(SUPPORT).collect();
+    // A program with several sets of features is listed once for each.
+    packages.dedup();
+    packages.into_iter().flat_map(|package| ["--package", package])
 }
 
 /// The workstation's cargo in the firmware workspace.
@@ -65,7 +61,7 @@ pub(crate) fn cargo(workspace: &Workspace) -> Process {
         .env("CARGO_TARGET_DIR", target_folder(workspace))
 }
 
-/// `cargo xtask firmware`: all checks, with the board's report shown.
+/// `cargo xtask firmware`: all checks, with the boards' reports shown.
 pub(crate) fn build_and_run(workspace: &Workspace, choice: Choice, install: bool) -> Result<(), Error> {
     let checked = check(workspace, choice, install)?;
     println!("\n{}", checked.tally);
@@ -78,11 +74,12 @@ pub(crate) fn build_and_run(workspace: &Workspace, choice: Choice, install: bool
     }
 }
 
-/// Builds the firmware and runs it under the emulator: its report.
+/// Builds the firmware of the first board and runs it under the emulator: its report.
 pub(crate) fn report(workspace: &Workspace, choice: Choice, install: bool) -> Result<String, Error> {
-    let toolchain = toolchain::provide(choice, install)?;
-    provide::emulator::provide(install)?;
-    run::on_the_board(&build(workspace, &toolchain)?)
+    let board = &BOARDS[0];
+    let toolchain = toolchain::provide(board.target, choice, install)?;
+    board.provide_emulator(install)?;
+    run::on_the_board(board, &build(workspace, board, &toolchain)?)
 }
 
 /// Runs every check that this machine can run.
@@ -91,45 +88,60 @@ pub(crate) fn check(workspace: &Workspace, choice: Choice, install: bool) -> Res
         tally: Tally::default(),
         missing: Vec::new(),
     };
-    let toolchain = checks.provided(toolchain::provide(choice, install));
-    let emulator = checks.provided(provide::emulator::provide(install));
+    for board in &BOARDS {
+        println!("-- {}", board.package);
+        check_board(workspace, board, choice, install, &mut checks);
+    }
+    Ok(Checked {
+        tally: checks.tally,
+        missing: checks.missing,
+    })
+}
+
+fn check_board(workspace: &Workspace, board: &Board, choice: Choice, install: bool, checks: &mut Checks) {
+    let has_real_time = board.programs.iter().any(|(program, _)| *program == REAL_TIME);
+    let toolchain = checks.provided(toolchain::provide(board.target, choice, install));
+    let emulator = checks.provided(board.provide_emulator(install));
     let Some(toolchain) = toolchain else {
         checks.tally.skipped += Check::ALL.len();
-        return Ok(checks.done());
+        return;
     };
-    println!("bare-metal target: {toolchain}");
+    println!("{}: {toolchain}", board.target);
     match toolchain {
-        Toolchain::Rustup => drop(checks.verdict(Check::Clippy, clippy(workspace, &toolchain))),
+        Toolchain::Rustup => drop(checks.verdict(Check::Clippy, clippy(workspace, board, &toolchain))),
         // Debian's packages bring no clippy for a target without a prebuilt `core`.
         Toolchain::Debian { .. } => checks.tally += Tally::SKIP,
     }
-    checks.verdict(Check::Defmt, defmt(workspace, &toolchain));
+    checks.verdict(Check::Defmt, defmt(workspace, board, &toolchain));
     // First the one that must not link: the folder is left with the good ELF.
-    checks.verdict(Check::PlantedPanic, planted_panic(workspace, &toolchain));
-    let Some(elf) = checks.verdict(Check::Links, build(workspace, &toolchain)) else {
+    checks.verdict(Check::PlantedPanic, planted_panic(workspace, board, &toolchain));
+    let Some(elf) = checks.verdict(Check::Links, build(workspace, board, &toolchain)) else {
         // Nothing to look into or to run.
-        checks.tally.skipped += Check::ALL.len() - 4;
-        return Ok(checks.done());
+        checks.tally.skipped += if has_real_time {
+            Check::ALL.len() - 4
+        } else {
+            Check::ALL.len() - 5
+        };
+        return;
     };
     checks.verdict(Check::Symbols, elf::check(&elf));
-    let real_time = checks.verdict(Check::RealTimeLinks, build_real_time(workspace, &toolchain));
-    if emulator.is_none() {
-        checks.tally.skipped += 3;
-        return Ok(checks.done());
-    }
-    let board = checks.verdict(Check::Runs, run::on_the_board(&elf));
-    match board {
-        Some(board) => checks.verdict(Check::SameBits, run::same_as_host(workspace, &board)),
-        None => {
-            checks.tally.skipped += 1;
-            None
-        }
+    let real_time = if has_real_time {
+        checks.verdict(Check::RealTimeLinks, build_real_time(workspace, board, &toolchain))
+    } else {
+        None
     };
-    match real_time {
-        Some(elf) => drop(checks.verdict(Check::RealTime, run::in_real_time(&elf))),
+    if emulator.is_none() {
+        checks.tally.skipped += if has_real_time { 3 } else { 2 };
+        return;
+    }
+    match checks.verdict(Check::Runs, run::on_the_board(board, &elf)) {
+        Some(report) => drop(checks.verdict(Check::SameBits, run::same_as_host(workspace, &report))),
         None => checks.tally.skipped += 1,
     }
-    Ok(checks.done())
+    match real_time {
+        Some(elf) => drop(checks.verdict(Check::RealTime, run::in_real_time(board, &elf))),
+        None => checks.tally.skipped += usize::from(has_real_time),
+    }
 }
 
 /// The checks, in order.
@@ -200,13 +212,6 @@ impl Checks {
     fn provided<T>(&mut self, result: Result<T, Missing>) -> Option<T> {
         result.map_err(|missing| self.missing.push(missing)).ok()
     }
-
-    fn done(self) -> Checked {
-        Checked {
-            tally: self.tally,
-            missing: self.missing,
-        }
-    }
 }
 
 fn target_folder(workspace: &Workspace) -> PathBuf {
@@ -214,15 +219,21 @@ fn target_folder(workspace: &Workspace) -> PathBuf {
 }
 
 /// Cargo for the board, in its folder: the linker's arguments stand in the `.cargo/config.toml` there.
-fn board_cargo(workspace: &Workspace, toolchain: &Toolchain, command: &str) -> Process {
-    board_cargo_of(workspace, toolchain, BOARD, command)
+fn board_cargo(workspace: &Workspace, board: &Board, toolchain: &Toolchain, command: &str) -> Process {
+    board_cargo_of(workspace, board, toolchain, board.package, command)
 }
 
 /// Cargo for the board, in the folder of one of its programs.
-fn board_cargo_of(workspace: &Workspace, toolchain: &Toolchain, program: &str, command: &str) -> Process {
+fn board_cargo_of(
+    workspace: &Workspace,
+    board: &Board,
+    toolchain: &Toolchain,
+    program: &str,
+    command: &str,
+) -> Process {
     toolchain
         .cargo()
-        .args([command, "--release", "--locked", "--target", toolchain::TARGET])
+        .args([command, "--release", "--locked", "--target", board.target])
         .current_dir(&workspace.root().join("firmware-examples").join(program))
         .env("CARGO_TARGET_DIR", target_folder(workspace).join(toolchain.name()))
         // It would replace the linker's arguments.
@@ -230,14 +241,9 @@ fn board_cargo_of(workspace: &Workspace, toolchain: &Toolchain, program: &str, c
 }
 
 /// Lints the board's own code.
-fn clippy(workspace: &Workspace, toolchain: &Toolchain) -> Result<(), Error> {
-    for (program, features) in [
-        (BOARD, ""),
-        (measure::PROGRAM, "records"),
-        (measure::PROGRAM, "adaptation"),
-        (REAL_TIME, ""),
-    ] {
-        board_cargo_of(workspace, toolchain, program, "clippy")
+fn clippy(workspace: &Workspace, board: &Board, toolchain: &Toolchain) -> Result<(), Error> {
+    for (program, features) in board.programs {
+        board_cargo_of(workspace, board, toolchain, program, "clippy")
             .args(["--features", features, "--", "--deny", "warnings"])
             .run()?;
     }
@@ -245,21 +251,21 @@ fn clippy(workspace: &Workspace, toolchain: &Toolchain) -> Result<(), Error> {
 }
 
 /// Links the firmware and returns the ELF.
-fn build(workspace: &Workspace, toolchain: &Toolchain) -> Result<PathBuf, Error> {
-    board_cargo(workspace, toolchain, "build")
+fn build(workspace: &Workspace, board: &Board, toolchain: &Toolchain) -> Result<PathBuf, Error> {
+    board_cargo(workspace, board, toolchain, "build")
         .hint(format!(
             "when the linker names {PANIC_SYMBOL}, the functions it lists can panic"
         ))
         .run()?;
-    Ok(elf_of(workspace, toolchain, BOARD))
+    Ok(elf_of(workspace, board, toolchain, board.package))
 }
 
 /// Checks that the runtime builds for the board with `defmt`.
-fn defmt(workspace: &Workspace, toolchain: &Toolchain) -> Result<(), Error> {
+fn defmt(workspace: &Workspace, board: &Board, toolchain: &Toolchain) -> Result<(), Error> {
     toolchain
         .cargo()
         .args(["check", "--locked", "--package", "pliant-runtime"])
-        .args(["--features", "defmt", "--target", toolchain::TARGET])
+        .args(["--features", "defmt", "--target", board.target])
         .current_dir(workspace.root())
         .env("CARGO_TARGET_DIR", target_folder(workspace).join(toolchain.name()))
         .run()
@@ -267,27 +273,27 @@ fn defmt(workspace: &Workspace, toolchain: &Toolchain) -> Result<(), Error> {
 
 /// Links the real-time program with a policy of the benchmark's size, and returns the ELF. An adaptation of it takes about
 /// 50 ms of the emulated core.
-fn build_real_time(workspace: &Workspace, toolchain: &Toolchain) -> Result<PathBuf, Error> {
+fn build_real_time(workspace: &Workspace, board: &Board, toolchain: &Toolchain) -> Result<PathBuf, Error> {
     let options = ["--adapts", "96", "1", "--rate", "1000"];
     let image = measure::untrained(workspace, "16-64-64-4-real-time", "16-64-64-4", &options)?;
-    board_cargo_of(workspace, toolchain, REAL_TIME, "build")
+    board_cargo_of(workspace, board, toolchain, REAL_TIME, "build")
         .env("PLIANT_IMAGE", image)
         .run()?;
-    Ok(elf_of(workspace, toolchain, REAL_TIME))
+    Ok(elf_of(workspace, board, toolchain, REAL_TIME))
 }
 
 /// Where cargo puts the ELF of one of the board's programs.
-fn elf_of(workspace: &Workspace, toolchain: &Toolchain, program: &str) -> PathBuf {
+fn elf_of(workspace: &Workspace, board: &Board, toolchain: &Toolchain, program: &str) -> PathBuf {
     target_folder(workspace)
         .join(toolchain.name())
-        .join(toolchain::TARGET)
+        .join(board.target)
         .join("release")
         .join(program)
 }
 
 /// Links the firmware with a panic planted in it: that must fail, and name the symbol.
-fn planted_panic(workspace: &Workspace, toolchain: &Toolchain) -> Result<(), Error> {
-    let process = board_cargo(workspace, toolchain, "build").args(["--features", PLANTED_PANIC]);
+fn planted_panic(workspace: &Workspace, board: &Board, toolchain: &Toolchain) -> Result<(), Error> {
+    let process = board_cargo(workspace, board, toolchain, "build").args(["--features", PLANTED_PANIC]);
     let finished = process.silent()?;
     if finished.status.success() {
         return Err(Error::Check("it did".to_owned()));

@@ -2,30 +2,30 @@
 
 use std::path::Path;
 
+use super::boards::Board;
 use super::{HOST, cargo};
 use crate::error::Error;
 use crate::process::Process;
-use crate::provide::emulator;
 use crate::workspace::Workspace;
 
 /// A run takes half a minute on an idle machine; a firmware that hangs is stopped.
 const LIMIT_SECONDS: u64 = 600;
 
 /// Runs the ELF; returns its report when it ends with exit status 0. One instruction is one nanosecond of emulated time:
-/// SysTick, at 25 MHz, counts 40 instructions a tick.
-pub(crate) fn on_the_board(elf: &Path) -> Result<String, Error> {
-    emulate(elf, "shift=0")
+/// a SysTick of 25 MHz counts 40 instructions a tick.
+pub(crate) fn on_the_board(board: &Board, elf: &Path) -> Result<String, Error> {
+    emulate(board, elf, "shift=0")
 }
 
 /// As [`on_the_board`] at the speed of a real core: one instruction is 8 ns of emulated time, so that 125 000 fill a
 /// millisecond. Time asleep passes at once.
-pub(crate) fn in_real_time(elf: &Path) -> Result<String, Error> {
-    emulate(elf, "shift=3,sleep=off")
+pub(crate) fn in_real_time(board: &Board, elf: &Path) -> Result<String, Error> {
+    emulate(board, elf, "shift=3,sleep=off")
 }
 
-fn emulate(elf: &Path, clock: &str) -> Result<String, Error> {
-    let process = Process::new(emulator::PROGRAM)
-        .args(["-machine", "mps2-an386"])
+fn emulate(board: &Board, elf: &Path, clock: &str) -> Result<String, Error> {
+    let process = Process::new(board.emulator)
+        .args(board.machine)
         .args(["-icount", clock])
         .args(["-display", "none", "-monitor", "none", "-serial", "none"])
         .args(["-semihosting-config", "enable=on,target=native"])

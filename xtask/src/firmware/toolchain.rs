@@ -7,9 +7,6 @@ use crate::error::Missing;
 use crate::process::{Process, cargo_path};
 use crate::provide::{apt, has_program};
 
-/// Cortex-M4F and M7F, hard-float calls.
-pub(crate) const TARGET: &str = "thumbv7em-none-eabihf";
-
 /// Debian's newest Rust, with the sources of the standard library. It ships no bare-metal target, so `core` is compiled
 /// with the firmware.
 const DEBIAN_PACKAGES: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
@@ -37,7 +34,7 @@ impl Choice {
     }
 }
 
-/// A toolchain that can link for [`TARGET`].
+/// A toolchain that can link for a bare-metal target.
 #[derive(Debug)]
 pub(crate) enum Toolchain {
     /// The toolchain that runs this program, with the target's prebuilt `core`.
@@ -84,19 +81,19 @@ impl Toolchain {
 impl fmt::Display for Toolchain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Rustup => write!(f, "{TARGET} of the Rust that runs this"),
-            Self::Debian { rustc, .. } => write!(f, "{TARGET}, core built from source by {}", rustc.display()),
+            Self::Rustup => f.write_str("core of the Rust that runs this"),
+            Self::Debian { rustc, .. } => write!(f, "core built from source by {}", rustc.display()),
         }
     }
 }
 
-/// Finds or installs a toolchain.
-pub(crate) fn provide(choice: Choice, install: bool) -> Result<Toolchain, Missing> {
+/// Finds or installs a toolchain for `target`.
+pub(crate) fn provide(target: &str, choice: Choice, install: bool) -> Result<Toolchain, Missing> {
     match choice {
-        Choice::Rustup => rustup(install),
-        Choice::Debian => debian(install),
-        Choice::Auto => rustup(install).or_else(|first| {
-            debian(install).map_err(|second| Missing {
+        Choice::Rustup => rustup(target, install),
+        Choice::Debian => debian(target, install),
+        Choice::Auto => rustup(target, install).or_else(|first| {
+            debian(target, install).map_err(|second| Missing {
                 why: format!("{}; {}", first.why, second.why),
                 commands: first
                     .commands
@@ -110,13 +107,13 @@ pub(crate) fn provide(choice: Choice, install: bool) -> Result<Toolchain, Missin
     }
 }
 
-fn rustup(install: bool) -> Result<Toolchain, Missing> {
+pub(crate) fn rustup(target: &str, install: bool) -> Result<Toolchain, Missing> {
     let missing = |why: &str| Missing {
-        what: format!("the Rust target {TARGET}"),
+        what: format!("the Rust target {target}"),
         why: why.to_owned(),
-        commands: vec![format!("rustup target add {TARGET}")],
+        commands: vec![format!("rustup target add {target}")],
     };
-    if has_target() {
+    if has_target(target) {
         return Ok(Toolchain::Rustup);
     }
     if !install {
@@ -125,13 +122,13 @@ fn rustup(install: bool) -> Result<Toolchain, Missing> {
     if !has_program("rustup") {
         return Err(missing("no rustup here"));
     }
-    println!("rustup target add {TARGET}");
+    println!("rustup target add {target}");
     // Its own retries can take long where the network is closed.
     let added = Process::new("rustup")
-        .args(["target", "add", TARGET])
+        .args(["target", "add", target])
         .limit(180)
         .silent();
-    match has_target() {
+    match has_target(target) {
         true => Ok(Toolchain::Rustup),
         false => Err(missing(&match added {
             Ok(finished) => format!(
@@ -143,8 +140,8 @@ fn rustup(install: bool) -> Result<Toolchain, Missing> {
     }
 }
 
-fn debian(install: bool) -> Result<Toolchain, Missing> {
-    let what = format!("a Rust for {TARGET}");
+fn debian(target: &str, install: bool) -> Result<Toolchain, Missing> {
+    let what = format!("a Rust for {target}");
     apt::provide(&what, &DEBIAN_PACKAGES, install)?;
     let missing = |why: &str| Missing {
         what: what.clone(),
@@ -168,8 +165,8 @@ fn debian(install: bool) -> Result<Toolchain, Missing> {
 }
 
 /// Whether the compiler that runs this has the target's prebuilt `core`.
-fn has_target() -> bool {
-    rustc_prints(&["--print", "target-libdir", "--target", TARGET]).is_some_and(|folder| folder.is_dir())
+fn has_target(target: &str) -> bool {
+    rustc_prints(&["--print", "target-libdir", "--target", target]).is_some_and(|folder| folder.is_dir())
 }
 
 /// The folder of the `rust-lld` that comes with the compiler that runs this.

@@ -4,7 +4,6 @@
 
 pub(crate) mod apt;
 pub(crate) mod browser;
-pub(crate) mod emulator;
 pub(crate) mod onnxruntime;
 pub(crate) mod python;
 

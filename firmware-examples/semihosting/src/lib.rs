@@ -1,8 +1,12 @@
-//! Text out and the exit status, through the debugger's breakpoint interface (Arm, "Semihosting for AArch32 and AArch64").
+//! Text out and the exit status, through the debugger's breakpoint interface (Arm, "Semihosting for AArch32 and AArch64";
+//! RISC-V International, "RISC-V Semihosting", takes over its operations).
 //!
 //! Without `core::fmt`: formatting brings panics with it.
-
+#![no_std]
 #![allow(unsafe_code)]
+
+#[cfg(not(any(target_arch = "arm", target_arch = "riscv32")))]
+compile_error!("semihosting of this architecture is not known here: boards have another way to print");
 
 use core::arch::asm;
 
@@ -63,10 +67,11 @@ pub fn exit(status: u32) -> ! {
     call(EXIT_EXTENDED, &[APPLICATION_EXIT, status as usize]);
     loop {
         // A host without the call: nothing more to do.
-        cortex_m::asm::wfi();
+        core::hint::spin_loop();
     }
 }
 
+#[cfg(target_arch = "arm")]
 fn call<const N: usize>(operation: u32, block: &[usize; N]) -> u32 {
     let answer;
     // SAFETY: the host reads the block, and what its pointers name, for the length it states, while the core is halted; all
@@ -74,6 +79,28 @@ fn call<const N: usize>(operation: u32, block: &[usize; N]) -> u32 {
     // breakpoint is a fault: it stops the board, it corrupts nothing.
     unsafe {
         asm!("bkpt #0xab", inlateout("r0") operation => answer, in("r1") block.as_ptr(), options(nostack));
+    }
+    answer
+}
+
+#[cfg(target_arch = "riscv32")]
+fn call<const N: usize>(operation: u32, block: &[usize; N]) -> u32 {
+    let answer;
+    // SAFETY: as on Arm. The debugger knows the breakpoint by the two shifts of x0 around it, which do nothing; all three must
+    // be whole instructions, in one page.
+    unsafe {
+        asm!(
+            ".balign 16",
+            ".option push",
+            ".option norvc",
+            "slli x0, x0, 0x1f",
+            "ebreak",
+            "srai x0, x0, 7",
+            ".option pop",
+            inlateout("a0") operation => answer,
+            in("a1") block.as_ptr(),
+            options(nostack)
+        );
     }
     answer
 }
