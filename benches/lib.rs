@@ -1,6 +1,7 @@
 //! Shared pieces of the benchmarks: the hand-written reference, and the same work as graphs.
 
 pub mod hand_kernels;
+pub mod simulator;
 
 use pliant_compiler::adaptation::gradient::{GradientRule, Order};
 use pliant_compiler::graph::{DType, Graph};

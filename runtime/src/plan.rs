@@ -115,6 +115,18 @@ impl<'a> Plan<'a> {
         })
     }
 
+    /// Records that an earlier [`new_checked`](Self::new_checked) accepted for these sizes, for who keeps them and cannot
+    /// keep the plan. Of records that were not checked, a run leaves out or garbles some; nothing worse.
+    #[doc(hidden)]
+    pub fn checked_before(records: &'a [Record], sizes: SpaceSizes, macs: u64, writes_adapted: bool) -> Self {
+        Self {
+            records,
+            sizes,
+            macs,
+            writes_adapted,
+        }
+    }
+
     /// The records.
     pub fn records(&self) -> &'a [Record] {
         self.records

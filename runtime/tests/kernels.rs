@@ -2,7 +2,9 @@
 
 mod support;
 
-use pliant_runtime::image::record::{Binary, Opcode, Operand, Record, Reduce, Space, Ternary, Unary, flags};
+use pliant_runtime::image::record::{
+    Binary, ChainFunction, Opcode, Operand, Record, Reduce, Space, Ternary, Unary, flags,
+};
 use pliant_runtime::kernels::Level;
 use pliant_runtime::plan::{Exact, Plan};
 use support::{Memory, Random, operand, record, unary};
@@ -341,6 +343,60 @@ fn gathers_and_scatters_with_wild_indices() {
             inner as u32,
         ];
         check(record(opcode, 0, 0, &words), &memory, 0.0);
+    }
+}
+
+#[test]
+fn chains_of_every_function() {
+    let mut random = Random(8);
+    let mut memory = Memory::random(&mut random, 1000);
+    for space in &mut memory.0 {
+        space.iter_mut().step_by(3).for_each(|x| *x = 0.5);
+        space.iter_mut().step_by(7).for_each(|x| *x = 0.0);
+    }
+    for function in (0..=255).filter_map(ChainFunction::from_bits) {
+        for count in [1, 2, 15, 16, 17, 64, 100, 256, 300] {
+            // The second reads what the first writes.
+            let mut words = [0; 16];
+            words[0] = Opcode::Chain as u32 | 2 << 8;
+            let operands = [
+                operand(Space::State, 5),
+                operand(Space::Arena, 500),
+                operand(Space::Const, 3),
+            ];
+            for (index, instruction) in words[1..11].chunks_exact_mut(5).enumerate() {
+                instruction[0] = u32::from(function.bits()) | count << 8;
+                instruction[1] = operand(Space::Arena, 300 * index);
+                let first = if index == 0 {
+                    operand(Space::Arena, 600)
+                } else {
+                    operand(Space::Arena, 0)
+                };
+                instruction[2..].copy_from_slice(&[first, operands[1], operands[2]]);
+                let used = 2 + function.operands();
+                instruction[used..].fill(0);
+                if function.operands() > 1 {
+                    instruction[3] = operands[0];
+                }
+                if function.operands() > 2 {
+                    instruction[4] = operands[2];
+                }
+                for (word, parameter) in instruction[used..]
+                    .iter_mut()
+                    .zip([-0.5f32, 0.75])
+                    .take(function.parameters())
+                {
+                    *word = parameter.to_bits();
+                }
+            }
+            let slow = matches!(
+                function,
+                ChainFunction::Unary(
+                    Unary::Exp | Unary::Log | Unary::Sin | Unary::Cos | Unary::Tanh | Unary::Sigmoid | Unary::Softplus
+                ) | ChainFunction::Binary(Binary::Pow)
+            );
+            check(Record { words }, &memory, if slow { 2e-6 } else { 0.0 });
+        }
     }
 }
 

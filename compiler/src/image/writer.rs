@@ -113,7 +113,11 @@ impl ImageBuilder {
     pub fn new(contract: Contract) -> Self {
         Self {
             contract,
-            options: LowerOptions::default(),
+            // A device has one instance, and does without the code of one kernel more.
+            options: LowerOptions {
+                chain: false,
+                ..LowerOptions::default()
+            },
             constants: ConstantPool::aligned(SECTION_ALIGNMENT / 4),
             adapted: Vec::new(),
             accumulator: 0,

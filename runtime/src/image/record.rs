@@ -122,6 +122,8 @@ pub enum Opcode {
     ScatterAdd = 8,
     /// `out[i] = value`.
     Fill = 9,
+    /// Up to three [`Instruction`]s, each elementwise over contiguous values, one after the other.
+    Chain = 10,
 }
 
 impl Opcode {
@@ -137,6 +139,7 @@ impl Opcode {
             7 => Self::Gather,
             8 => Self::ScatterAdd,
             9 => Self::Fill,
+            10 => Self::Chain,
             _ => return None,
         })
     }
@@ -261,6 +264,116 @@ sub_codes! {
     }
 }
 
+sub_codes! {
+    /// Functions that only a [`Opcode::Chain`] has: of two values and a number.
+    Scaled {
+        /// `a + b * p`, two roundings.
+        AddScaled = 0,
+    }
+}
+
+/// What an [`Instruction`] computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ChainFunction {
+    /// A function of one value; Clip and Affine have two parameters. Numbers 0 to 31.
+    Unary(Unary),
+    /// A function of two values. Numbers from 32.
+    Binary(Binary),
+    /// A function of three values. Numbers from 64.
+    Ternary(Ternary),
+    /// A function of two values and a parameter. Numbers from 96.
+    Scaled(Scaled),
+}
+
+impl ChainFunction {
+    /// The function with this number, if there is one.
+    pub const fn from_bits(bits: u8) -> Option<Self> {
+        let low = bits & 31;
+        match bits >> 5 {
+            0 => match Unary::from_bits(low) {
+                Some(function) => Some(Self::Unary(function)),
+                None => None,
+            },
+            1 => match Binary::from_bits(low) {
+                Some(function) => Some(Self::Binary(function)),
+                None => None,
+            },
+            2 => match Ternary::from_bits(low) {
+                Some(function) => Some(Self::Ternary(function)),
+                None => None,
+            },
+            3 => match Scaled::from_bits(low) {
+                Some(function) => Some(Self::Scaled(function)),
+                None => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Its number.
+    pub const fn bits(self) -> u8 {
+        match self {
+            Self::Unary(function) => function as u8,
+            Self::Binary(function) => 32 | function as u8,
+            Self::Ternary(function) => 64 | function as u8,
+            Self::Scaled(function) => 96 | function as u8,
+        }
+    }
+
+    /// How many operands it has: 1 to 3.
+    pub const fn operands(self) -> usize {
+        match self {
+            Self::Unary(_) => 1,
+            Self::Binary(_) | Self::Scaled(_) => 2,
+            Self::Ternary(_) => 3,
+        }
+    }
+
+    /// How many parameters follow the operands: 0 to 2.
+    pub const fn parameters(self) -> usize {
+        match self {
+            Self::Unary(Unary::Clip | Unary::Affine) => 2,
+            Self::Scaled(_) => 1,
+            _ => 0,
+        }
+    }
+}
+
+/// One step of a [`Opcode::Chain`]: `out[i] = f(a[i], ..)` for `i` below a count, every operand contiguous and apart from
+/// the output.
+///
+/// | word | |
+/// |---|---|
+/// | 0 | function ([`ChainFunction`]) in bits 0 to 7, count in bits 8 to 31 |
+/// | 1 | out |
+/// | 2 to 4 | operands, then parameters (f32 bits), then 0 |
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Pod, Zeroable)]
+#[repr(transparent)]
+pub struct Instruction {
+    /// The words.
+    pub words: [u32; 5],
+}
+
+impl Instruction {
+    /// Greatest count.
+    pub const MAX_COUNT: u32 = (1 << 24) - 1;
+
+    /// What it computes, or `None` when this reader does not know it.
+    pub const fn function(&self) -> Option<ChainFunction> {
+        ChainFunction::from_bits(self.words[0] as u8)
+    }
+
+    /// Elements computed.
+    pub const fn count(&self) -> u32 {
+        self.words[0] >> 8
+    }
+
+    /// The output.
+    pub const fn out(&self) -> Operand {
+        Operand(self.words[1])
+    }
+}
+
 /// Bits 16 to 31 of word 0.
 pub mod flags {
     /// Matrix product: `a` is stored `[k][m]` (its transpose is multiplied).
@@ -294,6 +407,9 @@ pub mod flags {
 /// (a reader refuses others). The epilogue of a matrix product is `out = function(product, epilogue operand)`, the operand laid
 /// out like the output. An operand of Unary, Binary and Ternary may be the output itself (same offset, dense strides); any
 /// other overlap between the output and an operand is refused.
+///
+/// A Chain has the number of its [`Instruction`]s, 1 to 3, in bits 8 to 15 of word 0, and these one after the other from
+/// word 1 on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Pod, Zeroable)]
 #[repr(C)]
 pub struct Record {
@@ -325,6 +441,17 @@ impl Record {
         Operand(self.words[index])
     }
 
+    /// Most [`Instruction`]s of a Chain.
+    pub const INSTRUCTIONS: usize = 3;
+
+    /// The instructions of a Chain; of another record, nothing that means anything.
+    #[inline]
+    pub fn instructions(&self) -> &[Instruction] {
+        let (_, words) = self.words.split_at(1);
+        let all: &[Instruction] = bytemuck::cast_slice(words);
+        all.get(..usize::from(self.function())).unwrap_or(&[])
+    }
+
     /// Cost in multiply-accumulates: batch x m x k x n for a matrix product, otherwise one for each element written
     /// (a reduction or a scatter-add: read). Saturating; 0 for an unknown opcode.
     pub const fn macs(&self) -> u64 {
@@ -338,6 +465,15 @@ impl Record {
             Some(Opcode::Copy) => [words[3], words[4], words[5], words[6]],
             Some(Opcode::Gather | Opcode::ScatterAdd) => [words[4], words[6], words[7], 1],
             Some(Opcode::Fill) => [words[2], 1, 1, 1],
+            Some(Opcode::Chain) => {
+                let mut total = 0;
+                let mut index = 0;
+                while index < Self::INSTRUCTIONS && index < self.function() as usize {
+                    total += words[1 + 5 * index] >> 8;
+                    index += 1;
+                }
+                [total, 1, 1, 1]
+            }
             None => [0; 4],
         };
         (dims[0] as u64 * dims[1] as u64)

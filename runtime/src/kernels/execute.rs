@@ -17,7 +17,7 @@ pub(super) fn records<K: KernelSet>(records: &[Record], table: &mut Table<'_>) {
 }
 
 /// The spaces while one record runs: the output's is split around the output.
-struct Operands<'v> {
+pub(super) struct Operands<'v> {
     table: &'v Table<'v>,
     out: Operand,
     before: &'v [f32],
@@ -27,10 +27,31 @@ struct Operands<'v> {
 }
 
 impl<'v> Operands<'v> {
+    /// Splits the space of the output, `whole`, around `len` elements of output.
+    #[inline(always)]
+    pub(super) fn around(
+        table: &'v Table<'v>,
+        out: Operand,
+        len: usize,
+        whole: &'v mut [f32],
+    ) -> Option<(Self, &'v mut [f32])> {
+        let start = out.offset() as usize;
+        let (before, rest) = whole.split_at_mut_checked(start)?;
+        let (output, after) = rest.split_at_mut_checked(len)?;
+        let operands = Self {
+            table,
+            out,
+            before,
+            after,
+            end: start.wrapping_add(len),
+        };
+        Some((operands, output))
+    }
+
     /// `len` elements from `operand` on; not the output.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
-    fn slice(&self, operand: Operand, len: usize) -> Option<&'v [f32]> {
+    pub(super) fn slice(&self, operand: Operand, len: usize) -> Option<&'v [f32]> {
         let mut start = operand.offset() as usize;
         let values = if self.out.same_space(operand) {
             if start < self.end {
@@ -99,18 +120,7 @@ fn with_output(
     kernel: impl FnOnce(&Operands<'_>, &mut [f32]) -> Option<()>,
 ) -> Option<()> {
     let whole = table.take(out);
-    let start = out.offset() as usize;
-    let result = whole.split_at_mut_checked(start).and_then(|(before, rest)| {
-        let (output, after) = rest.split_at_mut_checked(len)?;
-        let operands = Operands {
-            table,
-            out,
-            before,
-            after,
-            end: start.wrapping_add(len),
-        };
-        kernel(&operands, output)
-    });
+    let result = Operands::around(table, out, len, whole).and_then(|(operands, output)| kernel(&operands, output));
     table.put_back(out, whole);
     result
 }
@@ -139,6 +149,11 @@ fn run<K: KernelSet>(record: &Record, table: &mut Table<'_>) -> Option<()> {
         Opcode::Gather => gather::<K>(record, table),
         #[cfg(feature = "kernel-scatter-add")]
         Opcode::ScatterAdd => scatter_add::<K>(record, table),
+        #[cfg(feature = "kernel-chain")]
+        Opcode::Chain => {
+            K::chain(record, table);
+            Some(())
+        }
         #[cfg(feature = "kernel-fill")]
         Opcode::Fill => {
             let [count, value] = words(record, 2);

@@ -8,6 +8,7 @@
 
 mod arch;
 mod arithmetic;
+mod chain;
 mod copy;
 mod elementwise;
 mod execute;
@@ -47,6 +48,7 @@ trait KernelSet {
     fn copy(dims: [usize; 4], out_strides: [usize; 4], a_strides: [usize; 4], a: &[f32], out: &mut [f32]);
     fn gather(p: &gather::Picked<'_>, data: &[f32], out: &mut [f32]);
     fn scatter_add(p: &gather::Picked<'_>, a: &[f32], out: &mut [f32]);
+    fn chain(record: &Record, table: &mut Table<'_>);
 }
 
 /// Whether this build has the function.

@@ -3,7 +3,7 @@
 #![cfg_attr(not(feature = "kernels"), allow(dead_code, unused_imports))]
 
 use super::{RecordProblem, SpaceSizes};
-use crate::image::record::{Binary, Opcode, Operand, Record, Reduce, Space, Ternary, Unary, flags};
+use crate::image::record::{Binary, ChainFunction, Opcode, Operand, Record, Reduce, Space, Ternary, Unary, flags};
 use crate::kernels;
 
 type Check = Result<(), RecordProblem>;
@@ -124,7 +124,11 @@ impl Checker<'_> {
     }
 
     fn output(&mut self, extent: u64) -> Check {
-        self.out = self.reach(1, extent)?;
+        self.output_in(1, extent)
+    }
+
+    fn output_in(&mut self, word: usize, extent: u64) -> Check {
+        self.out = self.reach(word, extent)?;
         ensure(self.out.space.writable(), RecordProblem::ReadOnly)
     }
 
@@ -285,6 +289,39 @@ impl Checker<'_> {
         self.not_empty(&[count])?;
         self.output(u64::from(count))
     }
+
+    fn chain(&mut self) -> Check {
+        self.flags(0)?;
+        let instructions = usize::from(self.record.function());
+        ensure(
+            (1..=Record::INSTRUCTIONS).contains(&instructions),
+            RecordProblem::Function(self.record.function()),
+        )?;
+        self.unused(1 + 5 * instructions)?;
+        (0..instructions).try_for_each(|index| self.instruction(1 + 5 * index))
+    }
+
+    /// The instruction that starts at a word.
+    fn instruction(&mut self, first: usize) -> Check {
+        let [head, _, _, b, c] = self.words(first);
+        let bits = head as u8;
+        let function = ChainFunction::from_bits(bits).ok_or(RecordProblem::Function(bits))?;
+        let built = match function {
+            ChainFunction::Unary(function) => kernels::has_unary(function),
+            ChainFunction::Binary(function) => kernels::has_binary(function),
+            ChainFunction::Ternary(_) | ChainFunction::Scaled(_) => true,
+        };
+        ensure(built, TRANSCENDENTAL)?;
+        let count = u64::from(head >> 8);
+        ensure(count >= 1, RecordProblem::Empty)?;
+        self.output_in(first + 1, count)?;
+        // Whoever looks for plans that write the parameters looks at word 1.
+        ensure(self.out.space != Space::Adapted, RecordProblem::ReadOnly)?;
+        (0..function.operands()).try_for_each(|operand| self.apart(first + 2 + operand, count))?;
+        let used = function.operands() + function.parameters();
+        ensure(used >= 2 || b == 0, RecordProblem::UnusedWord((first + 3) as u8))?;
+        ensure(used >= 3 || c == 0, RecordProblem::UnusedWord((first + 4) as u8))
+    }
 }
 
 /// Checks one record against the sizes of the spaces.
@@ -319,6 +356,8 @@ pub(super) fn record(record: &Record, sizes: &SpaceSizes) -> Check {
         Opcode::ScatterAdd => checker.gather(true),
         #[cfg(feature = "kernel-fill")]
         Opcode::Fill => checker.fill(),
+        #[cfg(feature = "kernel-chain")]
+        Opcode::Chain => checker.chain(),
         #[allow(unreachable_patterns)] // With every kernel enabled.
         missing => Err(RecordProblem::KernelMissing(missing)),
     }

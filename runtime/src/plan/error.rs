@@ -75,6 +75,7 @@ impl Opcode {
             Self::Gather => "kernel-gather",
             Self::ScatterAdd => "kernel-scatter-add",
             Self::Fill => "kernel-fill",
+            Self::Chain => "kernel-chain",
         }
     }
 }

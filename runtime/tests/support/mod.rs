@@ -2,7 +2,9 @@
 //! against.
 #![allow(dead_code, unreachable_pub)] // Every test crate uses its own part.
 
-use pliant_runtime::image::record::{Binary, Opcode, Operand, Record, Reduce, Space, Ternary, Unary, flags};
+use pliant_runtime::image::record::{
+    Binary, ChainFunction, Instruction, Opcode, Operand, Record, Reduce, Scaled, Space, Ternary, Unary, flags,
+};
 use pliant_runtime::plan::{AdaptedRef, SpaceSizes, Spaces};
 
 /// SplitMix64.
@@ -158,8 +160,62 @@ pub fn binary32(function: Binary, a: f32, b: f32) -> f32 {
     }
 }
 
+/// The instructions of a chain as records of their own.
+fn instructions(record: &Record) -> Vec<Record> {
+    let dense = |instruction: &Instruction, first: u32| {
+        let mut words = [0; 16];
+        words[0] = first;
+        words[1..4].copy_from_slice(&instruction.words[1..4]);
+        words
+    };
+    let each = record.instructions().iter().map(|instruction| {
+        let (count, [.., b, c]) = (instruction.count(), instruction.words);
+        let words = match instruction.function().unwrap() {
+            ChainFunction::Unary(function) => {
+                let mut words = dense(instruction, Opcode::Unary as u32 | u32::from(function as u8) << 8);
+                words[3..6].copy_from_slice(&[count, b, c]);
+                words
+            }
+            ChainFunction::Binary(function) => {
+                let mut words = dense(instruction, Opcode::Binary as u32 | u32::from(function as u8) << 8);
+                words[4..13].copy_from_slice(&[1, 1, count, 0, 0, 1, 0, 0, 1]);
+                words
+            }
+            ChainFunction::Ternary(function) => {
+                let mut words = dense(instruction, Opcode::Ternary as u32 | u32::from(function as u8) << 8);
+                words[4..13].copy_from_slice(&[c, 1, count, 0, 1, 0, 1, 0, 1]);
+                words
+            }
+            ChainFunction::Scaled(Scaled::AddScaled) => unreachable!("computed on its own"),
+        };
+        Record { words }
+    });
+    each.collect()
+}
+
 /// Runs one record as the specification says it, one element at a time, with indices that panic out of bounds.
 pub fn run(record: &Record, memory: &mut Memory) {
+    if record.opcode() == Some(Opcode::Chain) {
+        for instruction in record.instructions() {
+            let mut single = Record { words: [0; 16] };
+            single.words[0] = Opcode::Chain as u32 | 1 << 8;
+            single.words[1..6].copy_from_slice(&instruction.words);
+            if let Some(ChainFunction::Scaled(Scaled::AddScaled)) = instruction.function() {
+                let place = |word: usize| {
+                    let operand = Operand(instruction.words[word]);
+                    (operand.space().unwrap() as usize, operand.offset() as usize)
+                };
+                let ((to, out), (from_a, a), (from_b, b)) = (place(1), place(2), place(3));
+                for i in 0..instruction.count() as usize {
+                    let factor = f32::from_bits(instruction.words[4]);
+                    memory.0[to][out + i] = memory.0[from_a][a + i] + memory.0[from_b][b + i] * factor;
+                }
+            } else {
+                instructions(&single).iter().for_each(|record| run(record, memory));
+            }
+        }
+        return;
+    }
     let w = record.words.map(|word| word as usize);
     let at = |word: usize| {
         let operand = record.operand(word);
@@ -293,5 +349,6 @@ pub fn run(record: &Record, memory: &mut Memory) {
             }
         }
         Opcode::Fill => output[out..out + w[2]].fill(f32::from_bits(record.words[3])),
+        Opcode::Chain => unreachable!("run above"),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::chain::may_chain;
 use super::elide::Region;
 use super::program::{Home, Program};
 use super::view::BufferId;
@@ -55,6 +56,7 @@ impl Program<'_> {
                 };
                 let fits = whole
                     && in_place
+                    && !(self.chain && may_chain(&step.record))
                     && self.buffers[operand.index()].len == len
                     && lives[&operand].1 == position
                     && step.reads.iter().all(|other| {

@@ -4,9 +4,10 @@
 //! fused ([`fuse`]); each is then written as *steps* over buffers ([`program`], `elementwise`, `matmul`, `reduce`),
 //! where transposes, slices and broadcasts are only strided views ([`view`]); copies whose source can be produced in
 //! place disappear ([`elide`]); steps that free memory move forward ([`schedule`]); scratch is placed by liveness
-//! ([`arena`]); and steps become records ([`emit`]).
+//! ([`arena`]); and steps become records ([`emit`]), small elementwise ones several to a record ([`chain`]).
 
 mod arena;
+mod chain;
 mod elementwise;
 mod elide;
 mod emit;
@@ -105,6 +106,8 @@ pub struct LowerOptions {
     pub alignment: usize,
     /// Less scratch rather than the widest vectors: for devices. Same bits.
     pub compact: bool,
+    /// Small elementwise records as [`Opcode::Chain`]s: for many instances side by side. Same bits. Not where `compact`.
+    pub chain: bool,
     /// Records that cost more multiply-accumulates are split where the operation allows it.
     pub max_macs_per_record: Option<u64>,
 }
@@ -115,6 +118,7 @@ impl Default for LowerOptions {
             fuse: true,
             alignment: 1,
             compact: false,
+            chain: true,
             max_macs_per_record: None,
         }
     }
@@ -277,6 +281,7 @@ pub fn lower_with(
     }
 
     let mut program = Program::new(pool, options.compact);
+    program.chain = options.fuse && options.chain && !options.compact;
     let mut translator = Translator::new(&mut program, &items);
     for (port, slot) in graph.inputs().iter().zip(&inputs) {
         translator.bind(port.value.index(), slot);
@@ -288,7 +293,10 @@ pub fn lower_with(
     }
     program.schedule();
     let arena = program.place_scratch(options.alignment.max(1), options.fuse);
-    let records = program.records(&arena, options.max_macs_per_record)?;
+    let mut records = program.records(&arena, options.max_macs_per_record)?;
+    if program.chain {
+        records = program.chained(records, options.max_macs_per_record);
+    }
     let unshared = program.scratch_total();
 
     let mut sizes = bindings.minimum;
@@ -425,5 +433,6 @@ pub(crate) fn kernel_name(record: &Record) -> Option<&'static str> {
         Opcode::Gather => "gather",
         Opcode::ScatterAdd => "scatter-add",
         Opcode::Fill => "fill",
+        Opcode::Chain => "chain",
     })
 }

@@ -74,6 +74,8 @@ pub(crate) struct Program<'p> {
     pub(crate) constants: &'p mut ConstantPool,
     /// Scratch counts more than speed.
     pub(crate) compact: bool,
+    /// Small elementwise records become chains.
+    pub(super) chain: bool,
     /// Dense copies already made of strided views.
     pub(super) dense_copies: HashMap<View, View>,
     /// The buffer that stands for each placed constant, by offset and length.
@@ -87,6 +89,7 @@ impl<'p> Program<'p> {
             steps: Vec::new(),
             constants,
             compact,
+            chain: false,
             dense_copies: HashMap::new(),
             constant_buffers: HashMap::new(),
         }

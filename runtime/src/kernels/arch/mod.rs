@@ -73,9 +73,10 @@ macro_rules! kernel_set {
         pub(super) struct $set;
 
         const _: () = {
-            use crate::image::record::{Binary, Ternary, Unary};
+            use crate::image::record::{Binary, Record, Ternary, Unary};
             use crate::kernels::elementwise::{self, Source, Strided, UnaryFunction};
-            use crate::kernels::{copy, gather, matmul, reduce};
+            use crate::kernels::{chain, copy, gather, matmul, reduce};
+            use crate::plan::Table;
 
             $(#[$attribute])*
             fn matmul_row(product: &matmul::Product<'_>, activation: Unary, out: &mut [f32]) {
@@ -120,6 +121,10 @@ macro_rules! kernel_set {
             $(#[$attribute])*
             fn scatter_add(p: &gather::Picked<'_>, a: &[f32], out: &mut [f32]) {
                 gather::scatter_add(p, a, out);
+            }
+            $(#[$attribute])*
+            fn chain(record: &Record, table: &mut Table<'_>) {
+                chain::run::<$set>(record, table);
             }
 
             impl crate::kernels::KernelSet for $set {
@@ -172,6 +177,10 @@ macro_rules! kernel_set {
                 #[inline]
                 fn scatter_add(p: &gather::Picked<'_>, a: &[f32], out: &mut [f32]) {
                     $call!(scatter_add(p, a, out))
+                }
+                #[inline]
+                fn chain(record: &Record, table: &mut Table<'_>) {
+                    $call!(chain(record, table))
                 }
             }
         };
