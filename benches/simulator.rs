@@ -110,7 +110,8 @@ impl Step {
             .iter()
             .map(|(p, value)| like(&format!("sum.{}", p.name), *value))
             .collect();
-        let ones = graph.full(&graph.shape(self.cost).to_vec(), 1.0).expect("a constant");
+        let shape = graph.shape(self.cost).to_vec();
+        let ones = graph.full(&shape, 1.0).expect("a constant");
         let mut wrt = vec![self.state, self.hidden];
         wrt.extend(self.parameters.iter().map(|(_, value)| *value));
         let back = vector_jacobian(

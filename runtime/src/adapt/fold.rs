@@ -31,6 +31,7 @@ impl Workshop<'_> {
         record: usize,
         adapted: AdaptedRef<'_>,
     ) -> Result<Option<u64>, PlanError> {
+        #[cfg_attr(not(feature = "onnx"), allow(clippy::infallible_destructuring_match))]
         let plan = match stage {
             Stage::Plan(plan) => plan,
             #[cfg(feature = "onnx")]
