@@ -89,8 +89,7 @@
 //! ```
 //!
 //! Time: every call is bounded by the layout (the bytes of a slot, one erase for each page written); nothing waits,
-//! nothing is retried without end. Memory: a [`Store`] is about 200 bytes besides the flash driver, a call needs about
-//! 1 KiB of stack. The format of the flash, and the figures, are in `docs/store.md`.
+//! nothing is retried without end. The format of the flash, and the figures, are in `docs/store.md`.
 
 mod boot;
 mod delta;
