@@ -7,8 +7,13 @@ use pliant_compiler::image::{Bindings, LowerError, LowerOptions, LoweredPlan, Pl
 use pliant_runtime::image::record::{Binary, Opcode, Record, Space, Ternary, Unary, flags};
 use support::{Memory, Random};
 
+/// Without chains, which pack several of the records looked at here into one.
 fn lowered(graph: &Graph, bindings: &Bindings) -> LoweredPlan {
-    lower(graph, bindings, &LowerOptions::default()).unwrap()
+    let options = LowerOptions {
+        chain: false,
+        ..LowerOptions::default()
+    };
+    lower(graph, bindings, &options).unwrap()
 }
 
 fn kinds(plan: &LoweredPlan) -> Vec<(Opcode, u8)> {
