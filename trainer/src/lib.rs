@@ -13,6 +13,7 @@
 //! - [`checkpoint`], [`run`]: what is kept of a run, and the loop that survives.
 //! - [`report`]: what is shown of it.
 //! - [`telemetry`]: a device's log read, watched and replayed.
+//! - [`signing`]: keys, and signatures of images and deltas.
 //! - [`cli`]: the `pliant` command line.
 
 pub mod algorithms;
@@ -31,5 +32,6 @@ pub mod recipe;
 pub mod report;
 pub mod rollout;
 pub mod run;
+pub mod signing;
 pub mod tasks;
 pub mod telemetry;

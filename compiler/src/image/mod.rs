@@ -5,6 +5,7 @@
 //! itself is `pliant_runtime::image`, specified in `docs/device-image.md`.
 
 mod aligned;
+mod assemble;
 mod choices;
 mod constants;
 mod golden;
@@ -14,6 +15,7 @@ mod policy;
 mod writer;
 
 pub use aligned::AlignedBytes;
+pub use assemble::with_signature;
 pub use choices::with_choices;
 pub use constants::ConstantPool;
 pub use inspect::{AdaptationReport, ImageReport, InspectError, PlanReport, inspect};

@@ -4,13 +4,13 @@ use bytemuck::bytes_of;
 use pliant_runtime::contract::{Contract, ContractError};
 use pliant_runtime::image::record::Space;
 use pliant_runtime::image::{
-    AdaptationSpec, AdaptationSpecError, CRC_START, FORMAT_VERSION, GoldenHeader, Header, Image, ImageError, MAGIC,
-    PlanHeader, PlanKind, ResetRule, SECTION_ALIGNMENT, SectionEntry, SectionKind, SelfTestError, StateEntry,
-    TestBench, Workspace, crc32,
+    AdaptationSpec, AdaptationSpecError, GoldenHeader, Image, ImageError, PlanHeader, PlanKind, ResetRule,
+    SECTION_ALIGNMENT, SectionKind, SelfTestError, StateEntry, TestBench, Workspace,
 };
 use thiserror::Error;
 
 use super::aligned::AlignedBytes;
+use super::assemble::{Section, assemble};
 use super::lower::{Bindings, LowerError, LowerOptions, LoweredPlan, lower_with};
 use super::{ConstantPool, golden};
 use crate::adaptation::AdaptationError;
@@ -220,46 +220,11 @@ impl ImageBuilder {
         };
         add(SectionKind::Golden, golden);
         add(SectionKind::Card, self.card.as_deref().unwrap_or_default().as_bytes());
-        self.join(&sections)
-    }
-
-    /// Header, table and sections one after the other, with the checksum.
-    fn join(&self, sections: &[(SectionKind, u16, Vec<u8>)]) -> Result<Vec<u8>, ImageBuildError> {
-        let word = |value: usize| u32::try_from(value).map_err(|_| ImageBuildError::TooLarge);
-        let align = |bytes: &mut Vec<u8>| bytes.resize(bytes.len().next_multiple_of(SECTION_ALIGNMENT), 0);
-        let mut table = Vec::with_capacity(sections.len());
-        let mut body: Vec<u8> = Vec::new();
-        let start = (Header::BYTES + sections.len() * SectionEntry::BYTES).next_multiple_of(SECTION_ALIGNMENT);
-        for (kind, instance, bytes) in sections {
-            align(&mut body);
-            table.push(SectionEntry {
-                kind: *kind as u16,
-                instance: *instance,
-                flags: if kind.required() { SectionEntry::REQUIRED } else { 0 },
-                offset: word(start + body.len())?,
-                length: word(bytes.len())?,
-            });
-            body.extend_from_slice(bytes);
-        }
-        align(&mut body);
-        let mut header = Header {
-            magic: MAGIC,
-            version: FORMAT_VERSION,
-            length: word(start + body.len())?,
-            crc: 0,
-            section_count: word(sections.len())?,
-            reserved: [0; 2],
-            workspace: self.workspace(),
-            reserved_end: [0; 8],
-        };
-        let join = |header: &Header| {
-            let mut bytes = [bytes_of(header), bytemuck::cast_slice(&table)].concat();
-            bytes.resize(start, 0);
-            bytes.extend_from_slice(&body);
-            bytes
-        };
-        header.crc = crc32(&join(&header)[CRC_START..]);
-        Ok(join(&header))
+        let sections: Vec<Section<'_>> = sections
+            .iter()
+            .map(|(kind, instance, bytes)| Section::new(*kind, *instance, bytes))
+            .collect();
+        assemble(self.workspace(), &sections)
     }
 
     fn workspace(&self) -> Workspace {

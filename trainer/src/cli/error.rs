@@ -11,6 +11,7 @@ use crate::eval::EvalError;
 use crate::recipe::RecipeError;
 use crate::report::{BaselineError, ResultsError};
 use crate::run::{RunError, SessionError};
+use crate::signing::{PemError, SigningError};
 use crate::telemetry::ReplayError;
 
 /// Why a command did not finish.
@@ -54,6 +55,10 @@ pub(super) enum CliError {
     Source { path: PathBuf, source: std::io::Error },
     #[error("not everything was replayed with the same bits; the report says where it ended")]
     NotExact,
+    #[error("{path}: {source}")]
+    Signing { path: PathBuf, source: SigningError },
+    #[error("{path}: {source}")]
+    Key { path: PathBuf, source: PemError },
     #[error("cannot write the result: {0}")]
     Output(std::io::Error),
     #[error("cannot listen for Ctrl-C: {0}")]
@@ -101,6 +106,11 @@ impl CliError {
             | Self::NothingToCompare { .. }
             | Self::NotEvaluated { .. }
             | Self::Engine(EngineError::UnknownEngine { .. }) => 2,
+            Self::Signing {
+                source: SigningError::Image(_) | SigningError::Delta | SigningError::Signature(_),
+                ..
+            }
+            | Self::Key { .. } => 2,
             Self::Interrupted { .. } => 130,
             _ => 1,
         })

@@ -9,13 +9,16 @@ mod error;
 mod eval;
 mod inspect;
 mod interrupt;
+mod keygen;
 mod monitor;
 mod port;
 mod progress;
 mod replay;
 mod report;
 mod runs;
+mod sign;
 mod train;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -32,6 +35,7 @@ Examples:
   pliant compare runs/a runs/b          side by side, as a table and a page
   pliant eval models/sinusoid           adapt a device image on held-out tasks
   pliant inspect models/sinusoid        what a device image holds and costs
+  pliant sign models/sinusoid --key fleet.key --release 1  so that devices know whose it is
   pliant monitor /dev/ttyACM0           what a device learns, live
   pliant replay run.log --bundle models/point-navigation  the same again, bit for bit
   pliant doctor                         what is here, and how to get the rest
@@ -55,6 +59,12 @@ enum Command {
     Eval(eval::EvalArgs),
     /// Print what a device image holds and costs
     Inspect(inspect::InspectArgs),
+    /// Make a pair of keys to sign with
+    Keygen(keygen::KeygenArgs),
+    /// Sign a device image or a delta, so that devices know whose it is
+    Sign(sign::SignArgs),
+    /// Check the signature of a device image or a delta as a device does
+    Verify(verify::VerifyArgs),
     /// Show what a device learns, from its telemetry: live, or from a log
     Monitor(monitor::MonitorArgs),
     /// Repeat what a device learned from its telemetry, and compare every bit
@@ -78,6 +88,9 @@ pub fn main() -> ExitCode {
         Command::Train(args) => train::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Keygen(args) => keygen::run(&args),
+        Command::Sign(args) => sign::run(&args),
+        Command::Verify(args) => verify::run(&args),
         Command::Monitor(args) => monitor::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Runs(args) => runs::run(&args),
