@@ -140,7 +140,13 @@ impl Program for TractProgram {
             .collect();
         let outputs = self.state.run(inputs).map_err(failed("running the graph"))?;
         for (index, value) in outputs.into_iter().enumerate() {
-            let tensor = value.into_arc_tensor();
+            let mut tensor = value.into_arc_tensor();
+            // tract's optimiser turns some integers into its symbolic dimension type; what leaves has the graph's type.
+            let declared = datum_type(self.ports.outputs[index].dtype);
+            if tensor.datum_type() != declared {
+                let cast = tensor.cast_to_dt(declared).map_err(failed("converting an output"))?;
+                tensor = Arc::new(cast.into_owned());
+            }
             match self.ports.previous[index] {
                 Some(input) => self.inputs[input] = tensor,
                 None => self.outputs[index] = tensor,
