@@ -2,6 +2,7 @@
 
 pub mod hand_kernels;
 pub mod simulator;
+pub mod turns;
 
 use pliant_compiler::adaptation::gradient::{GradientRule, Order};
 use pliant_compiler::graph::{DType, Graph};

@@ -12,6 +12,7 @@ mod cases;
 mod maml;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use pliant_benches::turns::{Contender, compare};
 use pliant_trainer::engine::{CompileOptions, Engine, OrtEngine, PlanEngine, Program, Provider};
 
 /// The step, compiled, with inputs set.
@@ -49,23 +50,24 @@ fn maml_step(criterion: &mut Criterion) {
             Err(error) => println!("skipped {provider:?}: {error}"),
         }
     }
-    let mut group = criterion.benchmark_group("second-order MAML step");
+    let mut contenders = Vec::new();
     for engine in engines {
         let mut program = program(&*engine);
         let batches: Vec<usize> = (0..program.inputs().len())
             .filter(|&i| program.inputs()[i].shape.len() == 3)
             .collect();
         let rows: Vec<f32> = (0..250).map(|i| (i as f32 * 0.37).sin()).collect();
-        group.bench_function(engine.name(), |bencher| {
-            bencher.iter(|| {
-                // As in training: a new meta-batch each step.
-                for &input in &batches {
-                    program.set(input, &rows).expect("the rows fit");
-                }
-                program.run().expect("the step runs");
-            });
-        });
+        contenders.push(Contender::new(engine.name(), move || {
+            // As in training: a new meta-batch each step.
+            for &input in &batches {
+                program.set(input, &rows).expect("the rows fit");
+            }
+            program.run().expect("the step runs");
+        }));
     }
+    let title = "second-order MAML step";
+    let mut group = criterion.benchmark_group(title);
+    compare(&mut group, title, &mut contenders);
     group.finish();
 }
 

@@ -6,8 +6,9 @@
 
 use std::hint::black_box;
 
-use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main, measurement::WallTime};
+use criterion::{Criterion, criterion_group, criterion_main};
 use pliant_benches::hand_kernels::{self as hand, dispatched};
+use pliant_benches::turns::{Contender, compare};
 use pliant_benches::{mlp_64_tanh, sgd_step_graph};
 use pliant_compiler::graph::{DType, Graph, Tensor};
 use pliant_compiler::image::{AlignedBytes, ImageOptions, compile_policy};
@@ -44,18 +45,11 @@ fn parameters(mlp: &hand::Mlp<16, 64, 4>) -> [&[f32]; 6] {
 }
 
 fn act(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("act 16-64-64-4 tanh");
     let mlp = hand::Mlp::<16, 64, 4>::new(&mut hand::Rng(SEED));
-    let (mut x, mut y) = ([0.3f32; 16], [0.0f32; 4]);
-    group.bench_function("hand-written", |bencher| {
-        bencher.iter(|| {
-            dispatched::mlp_64_tanh(&mlp, &x, &mut y);
-            x[0] = 0.3 + 1e-3 * y[0];
-        });
-    });
-    black_box(y);
-    device_image(&mut group, &mlp);
-
+    let mut contenders = vec![
+        act_by_hand(hand::Mlp::new(&mut hand::Rng(SEED))),
+        act_by_device_image(&mlp),
+    ];
     let policy = mlp_64_tanh();
     let mut graph = Graph::new();
     let weights: Vec<_> = policy
@@ -72,20 +66,31 @@ fn act(criterion: &mut Criterion) {
     for (name, engine) in engines() {
         let mut program = engine.compile(&graph, &CompileOptions::default()).expect("it compiles");
         set_parameters(program.as_mut(), &mlp);
-        group.bench_function(name, |bencher| {
-            bencher.iter(|| {
-                program.set(6, &x).expect("sixteen values");
-                program.run().expect("it runs");
-                program.get(0, &mut y).expect("four values");
-                x[0] = 0.3 + 1e-3 * y[0];
-            });
-        });
+        let (mut x, mut y) = ([0.3f32; 16], [0.0f32; 4]);
+        contenders.push(Contender::new(name, move || {
+            program.set(6, &x).expect("sixteen values");
+            program.run().expect("it runs");
+            program.get(0, &mut y).expect("four values");
+            x[0] = 0.3 + 1e-3 * y[0];
+        }));
     }
+    let title = "act 16-64-64-4 tanh";
+    let mut group = criterion.benchmark_group(title);
+    compare(&mut group, title, &mut contenders);
     group.finish();
 }
 
+fn act_by_hand(mlp: Box<hand::Mlp<16, 64, 4>>) -> Contender {
+    let (mut x, mut y) = ([0.3f32; 16], [0.0f32; 4]);
+    Contender::new("hand-written", move || {
+        dispatched::mlp_64_tanh(&mlp, &x, &mut y);
+        x[0] = 0.3 + 1e-3 * y[0];
+        black_box(y);
+    })
+}
+
 /// What firmware calls: raw observation in, physical action out, through contract, checks and the image's plan.
-fn device_image(group: &mut BenchmarkGroup<'_, WallTime>, mlp: &hand::Mlp<16, 64, 4>) {
+fn act_by_device_image(mlp: &hand::Mlp<16, 64, 4>) -> Contender {
     let policy = mlp_64_tanh();
     let tensors: Vec<Tensor> = policy
         .parameters()
@@ -103,20 +108,19 @@ fn device_image(group: &mut BenchmarkGroup<'_, WallTime>, mlp: &hand::Mlp<16, 64
         contract.actuate(channel).expect("room for four");
     }
     let bytes = compile_policy(&policy, &tensors, None, &contract, &ImageOptions::default()).expect("it compiles");
-    let bytes = AlignedBytes::new(&bytes);
-    let image = Image::new_checked(&bytes).expect("a fresh image");
-    let mut memory = vec![0.0; act_workspace_len(&bytes)];
-    let mut loaded = Policy::act_only(&image, None, &mut memory).expect("enough memory");
+    // Leaked: a contender owns what it works with, and firmware's image and memory live as long as the program too.
+    let bytes: &'static AlignedBytes = Box::leak(Box::new(AlignedBytes::new(&bytes)));
+    let image: &'static Image = Box::leak(Box::new(Image::new_checked(bytes).expect("a fresh image")));
+    let memory = vec![0.0; act_workspace_len(bytes)].leak();
+    let loaded = Box::leak(Box::new(Policy::act_only(image, None, memory).expect("enough memory")));
     let (mut actor, _) = loaded.split();
     let (mut x, mut y) = ([0.3f32; 16], [0.0f32; 4]);
-    group.bench_function("device image", |bencher| {
-        bencher.iter(|| {
-            let status = actor.act(&x, &mut y);
-            debug_assert_eq!(status, Status::Acted);
-            x[0] = 0.3 + 1e-3 * y[0];
-        });
-    });
     assert_eq!(actor.act(&x, &mut y), Status::Acted, "not the safe action");
+    Contender::new("device image", move || {
+        let status = actor.act(&x, &mut y);
+        debug_assert_eq!(status, Status::Acted);
+        x[0] = 0.3 + 1e-3 * y[0];
+    })
 }
 
 fn set_parameters(program: &mut dyn Program, mlp: &hand::Mlp<16, 64, 4>) {
@@ -126,11 +130,12 @@ fn set_parameters(program: &mut dyn Program, mlp: &hand::Mlp<16, 64, 4>) {
 }
 
 fn sgd_step(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("sgd step 16-64-64-4 tanh, batch 32");
     let mut random = hand::Rng(SEED);
-    let mut mlp = hand::Mlp::<16, 64, 4>::new(&mut random);
+    let mlp = hand::Mlp::<16, 64, 4>::new(&mut random);
     let x = hand::fill::<32, 16>(&mut random, 1.0);
     let target = hand::fill::<32, 4>(&mut random, 1.0);
+    let by_hand = hand::Mlp::<16, 64, 4>::new(&mut hand::Rng(SEED));
+    let mut contenders = vec![sgd_step_by_hand(by_hand, x, target)];
     let (graph, resident) = sgd_step_graph(1e-3);
     for (name, engine) in engines() {
         let options = CompileOptions {
@@ -141,22 +146,19 @@ fn sgd_step(criterion: &mut Criterion) {
         set_parameters(program.as_mut(), &mlp);
         program.set(6, x.as_flattened()).expect("x");
         program.set(7, target.as_flattened()).expect("y");
-        group.bench_function(name, |bencher| bencher.iter(|| program.run().expect("it runs")));
+        contenders.push(Contender::new(name, move || program.run().expect("it runs")));
     }
-    hand_sgd_step(&mut group, &mut mlp, &x, &target);
+    let title = "sgd step 16-64-64-4 tanh, batch 32";
+    let mut group = criterion.benchmark_group(title);
+    compare(&mut group, title, &mut contenders);
     group.finish();
 }
 
-fn hand_sgd_step(
-    group: &mut BenchmarkGroup<'_, WallTime>,
-    mlp: &mut hand::Mlp<16, 64, 4>,
-    x: &[[f32; 16]; 32],
-    target: &[[f32; 4]; 32],
-) {
-    let mut scratch = hand::Scratch::new();
-    group.bench_function("hand-written", |bencher| {
-        bencher.iter(|| dispatched::sgd_step(mlp, &mut scratch, x, target, 1e-3));
-    });
+fn sgd_step_by_hand(mut mlp: Box<hand::Mlp<16, 64, 4>>, x: [[f32; 16]; 32], target: [[f32; 4]; 32]) -> Contender {
+    let mut scratch = Box::new(hand::Scratch::new());
+    Contender::new("hand-written", move || {
+        dispatched::sgd_step(&mut mlp, &mut scratch, &x, &target, 1e-3);
+    })
 }
 
 criterion_group!(benches, act, sgd_step);

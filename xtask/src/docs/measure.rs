@@ -140,78 +140,86 @@ fn rounded(value: f64) -> String {
     format!("{value:.*}", usize::try_from(2 - whole).unwrap_or(0))
 }
 
-/// The criterion benchmarks against peers, medians.
+/// The benchmarks against peers: medians of contenders measured by turns in one run, whose ratios a drifting clock cannot
+/// bend (criterion's own figures, one contender after the other, are printed beside them).
 fn speed(workspace: &Workspace) -> Result<Value, Error> {
     let library = provide::onnxruntime::provide(workspace, true)?;
+    let mut turns = Turns::default();
     for bench in ["peers", "maml_step"] {
-        cargo(workspace)
+        let finished = cargo(workspace)
             .args(["bench", "--package", "pliant-benches", "--bench", bench])
             .env("ORT_DYLIB_PATH", &library)
-            .run()?;
+            .shown()?;
+        if !finished.status.success() {
+            return Err(Error::Check(format!("the benchmark {bench} failed: see above")));
+        }
+        turns.read(&finished.output)?;
     }
-    let act = Group::new(workspace, "act 16-64-64-4 tanh");
-    let sgd = Group::new(workspace, "sgd step 16-64-64-4 tanh, batch 32");
-    let maml = Group::new(workspace, "second-order MAML step");
+    let act = |contender| turns.of("act 16-64-64-4 tanh", contender);
+    let sgd = |contender| turns.of("sgd step 16-64-64-4 tanh, batch 32", contender);
+    let maml = |contender| turns.of("second-order MAML step", contender);
+    let microseconds = |turn: &Turn| format!("{:.1}", turn.nanoseconds / 1e3);
+    let per_second = |turn: &Turn| format!("{:.0}", 1e9 / turn.nanoseconds);
     Ok(json!({
         "act": {
-            "hand_ns": act.nanoseconds("hand-written")?,
-            "device_ns": act.nanoseconds("device image")?,
-            "device_ratio": act.ratio("device image", "hand-written")?,
-            "ort_ns": act.nanoseconds("ONNX Runtime")?,
-            "ort_ratio": act.ratio("ONNX Runtime", "device image")?,
+            "hand_ns": format!("{:.0}", act("hand-written")?.nanoseconds),
+            "device_ns": format!("{:.0}", act("device image")?.nanoseconds),
+            "device_ratio": act("device image")?.ratio,
+            "ort_ns": format!("{:.0}", act("ONNX Runtime")?.nanoseconds),
+            "ort_ratio": format!("{:.1}", act("ONNX Runtime")?.nanoseconds / act("device image")?.nanoseconds),
         },
         "sgd": {
-            "hand_us": sgd.microseconds("hand-written")?,
-            "exact_us": sgd.microseconds("plan, exact")?,
-            "exact_ratio": sgd.ratio("plan, exact", "hand-written")?,
-            "fast_us": sgd.microseconds("plan, fast")?,
-            "fast_ratio": sgd.ratio("plan, fast", "hand-written")?,
-            "ort_us": sgd.microseconds("ONNX Runtime")?,
+            "hand_us": microseconds(sgd("hand-written")?),
+            "exact_us": microseconds(sgd("plan, exact")?),
+            "exact_ratio": sgd("plan, exact")?.ratio,
+            "fast_us": microseconds(sgd("plan, fast")?),
+            "fast_ratio": sgd("plan, fast")?.ratio,
+            "ort_us": microseconds(sgd("ONNX Runtime")?),
         },
         "maml": {
-            "plan_steps": maml.per_second("plan")?,
-            "ort_steps": maml.per_second("ort")?,
+            "plan_steps": per_second(maml("plan")?),
+            "ort_steps": per_second(maml("ort")?),
+            "ort_ratio": maml("ort")?.ratio,
         },
     }))
 }
 
-/// The results of one criterion group.
-struct Group {
-    folder: std::path::PathBuf,
+/// What the benchmarks print of contenders by turns.
+#[derive(Default)]
+struct Turns(Vec<Turn>);
+
+struct Turn {
+    group: String,
+    contender: String,
+    /// Median over the rounds.
+    nanoseconds: f64,
+    /// Median over the rounds of the multiple of the group's first contender.
+    ratio: String,
 }
 
-impl Group {
-    fn new(workspace: &Workspace, name: &str) -> Self {
-        Self {
-            folder: workspace.target().join("criterion").join(name),
+impl Turns {
+    /// Lines `by turns: group<TAB>contender<TAB>nanoseconds<TAB>ratio<TAB>...`; others are passed over.
+    fn read(&mut self, output: &str) -> Result<(), Error> {
+        for line in output.lines().filter_map(|line| line.strip_prefix("by turns: ")) {
+            let unreadable = || Error::Check(format!("not a line of a comparison by turns: {line:?}"));
+            let mut fields = line.split('\t');
+            let mut field = || fields.next().ok_or_else(unreadable);
+            let (group, contender, nanoseconds, ratio) = (field()?, field()?, field()?, field()?);
+            self.0.push(Turn {
+                group: group.to_owned(),
+                contender: contender.to_owned(),
+                nanoseconds: nanoseconds.parse().map_err(|_| unreadable())?,
+                ratio: format!("{:.2}", ratio.parse::<f64>().map_err(|_| unreadable())?),
+            });
         }
+        Ok(())
     }
 
-    /// Median, nanoseconds.
-    fn median(&self, bench: &str) -> Result<f64, Error> {
-        let path = self.folder.join(bench).join("new").join("estimates.json");
-        let text = std::fs::read_to_string(&path).at(&path)?;
-        let estimates: Value = serde_json::from_str(&text)
-            .map_err(|error| Error::Check(format!("{} is not JSON: {error}", path.display())))?;
-        estimates["median"]["point_estimate"]
-            .as_f64()
-            .ok_or_else(|| Error::Check(format!("{} holds no median", path.display())))
-    }
-
-    fn nanoseconds(&self, bench: &str) -> Result<String, Error> {
-        Ok(format!("{:.0}", self.median(bench)?))
-    }
-
-    fn microseconds(&self, bench: &str) -> Result<String, Error> {
-        Ok(format!("{:.1}", self.median(bench)? / 1e3))
-    }
-
-    fn per_second(&self, bench: &str) -> Result<String, Error> {
-        Ok(format!("{:.0}", 1e9 / self.median(bench)?))
-    }
-
-    fn ratio(&self, bench: &str, to: &str) -> Result<String, Error> {
-        Ok(format!("{:.2}", self.median(bench)? / self.median(to)?))
+    fn of(&self, group: &str, contender: &str) -> Result<&Turn, Error> {
+        self.0
+            .iter()
+            .find(|turn| turn.group == group && turn.contender == contender)
+            .ok_or_else(|| Error::Check(format!("the benchmarks printed nothing of {contender:?} in {group:?}")))
     }
 }
 
@@ -250,5 +258,17 @@ mod tests {
         assert_eq!(rounded(-3.3349), "-3.33");
         assert_eq!(rounded(12345.6), "12346");
         assert_eq!(rounded(0.0), "0");
+    }
+
+    #[test]
+    fn lines_of_a_comparison_are_read() {
+        let mut turns = Turns::default();
+        turns
+            .read("act: 3 ns\nby turns: act\tdevice image\t398.1\t1.287\t1.244\t1.337\n")
+            .expect("a whole line");
+        let turn = turns.of("act", "device image").expect("it is there");
+        assert_eq!((turn.nanoseconds, turn.ratio.as_str()), (398.1, "1.29"));
+        assert!(turns.of("act", "ONNX Runtime").is_err());
+        assert!(turns.read("by turns: act\tdevice image\t398.1\n").is_err());
     }
 }
