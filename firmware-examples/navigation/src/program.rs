@@ -5,7 +5,7 @@ use pliant_runtime::contract::{Interface, Port};
 use pliant_runtime::experience;
 use pliant_runtime::image::{AdaptationSpec, Image, PlanKind, TestBench};
 use pliant_runtime::noise::Noise;
-use pliant_runtime::policy::{Actor, Learner, Policy, ResetKind};
+use pliant_runtime::policy::{Actor, Learner, ObserveError, Policy, ResetKind, Step};
 
 use crate::board::{Board, Line};
 use crate::checksum::Checksum;
@@ -19,10 +19,10 @@ pub const WIRED: Interface<'static> = Interface {
 };
 
 /// Draws the goal, which the policy is never told.
-const GOAL_SEED: u64 = 20;
+pub(crate) const GOAL_SEED: u64 = 20;
 
 /// Draws the exploration noise.
-const NOISE_SEED: u64 = 7;
+pub(crate) const NOISE_SEED: u64 = 7;
 
 /// The work of one slice of the adaptation, in multiply-accumulates, so that it can share the core with a control loop.
 const SLICE_MACS: u64 = 100_000;
@@ -112,7 +112,13 @@ pub fn learn<B: Board>(policy: &mut Policy<'_>, spec: &AdaptationSpec, board: &m
     let mut task = Navigation::new([goal.uniform() - 0.5, goal.uniform() - 0.5]);
 
     let mut checksum = Checksum::new();
-    let before = explore(&mut task, &mut actor, &mut learner, spec.trajectories, &mut checksum)?;
+    let before = explore(
+        &mut task,
+        &mut actor,
+        observe_with(&mut learner),
+        spec.trajectories,
+        &mut checksum,
+    )?;
     print_return(board, 0, before);
     let mut after = before;
     for step in 1..=spec.steps {
@@ -142,7 +148,13 @@ pub fn learn<B: Board>(policy: &mut Policy<'_>, spec: &AdaptationSpec, board: &m
             .text("adapted parameters: CRC-32 ")
             .bits(adapted.value())
             .end();
-        after = explore(&mut task, &mut actor, &mut learner, spec.trajectories, &mut checksum)?;
+        after = explore(
+            &mut task,
+            &mut actor,
+            observe_with(&mut learner),
+            spec.trajectories,
+            &mut checksum,
+        )?;
         print_return(board, step, after);
     }
     Line::new(board).text("actions: CRC-32 ").bits(checksum.value()).end();
@@ -150,11 +162,18 @@ pub fn learn<B: Board>(policy: &mut Policy<'_>, spec: &AdaptationSpec, board: &m
     if after > before { Ok(()) } else { Err(Failure::NoBetter) }
 }
 
-/// Drives episodes with sampled actions, hands every step to the learner, and returns the mean return.
-fn explore(
+/// Steps go to this learner.
+fn observe_with<'l>(
+    learner: &'l mut Learner<'_, '_>,
+) -> impl FnMut(&Step, f32, experience::End) -> Result<(), ObserveError> + 'l {
+    |step, reward, end| learner.observe(step, reward, end)
+}
+
+/// Drives episodes with sampled actions, hands every step to `observe`, and returns the mean return.
+pub(crate) fn explore(
     task: &mut Navigation,
     actor: &mut Actor<'_, '_>,
-    learner: &mut Learner<'_, '_>,
+    mut observe: impl FnMut(&Step, f32, experience::End) -> Result<(), ObserveError>,
     episodes: u32,
     checksum: &mut Checksum,
 ) -> Result<f32, Failure> {
@@ -175,9 +194,7 @@ fn explore(
                 End::Arrived => experience::End::Terminated,
                 End::OutOfTime => experience::End::Truncated,
             };
-            learner
-                .observe(&taken, step.reward, end)
-                .map_err(|_| Failure::Episode)?;
+            observe(&taken, step.reward, end).map_err(|_| Failure::Episode)?;
             if end.is_last() {
                 break;
             }

@@ -1,0 +1,6 @@
+//! Links for the board.
+
+fn main() {
+    println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rustc-link-arg-bins=-Tlink.x");
+}
