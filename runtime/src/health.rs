@@ -40,6 +40,8 @@
 //! assert_eq!(monitor.score(-65.0), Verdict::Revert);
 //! ```
 
+use serde::{Deserialize, Serialize};
+
 /// Greatest magnitude of a score, so that sums of them stay finite.
 const GREATEST: f32 = 1e30;
 
@@ -53,7 +55,8 @@ const LONGEST_TRIAL: u32 = 4;
 const MOST_DOUBLINGS: u32 = 20;
 
 /// When a fall is a fall. All numbers of scores are in scores: episodes, or tracking errors.
-#[derive(Clone, Copy, Debug, PartialEq)]
+// The order of the fields is that of the telemetry's wire format.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Bounds {
     /// Scores of a trial, and the least that make a record; 1 to 32. Default 5.

@@ -60,5 +60,5 @@ mod recorder;
 
 pub use frame::{Decoder, Frame, FrameError, MAX_FRAME};
 pub use learner::RecordedLearner;
-pub use record::{Adapted, Example, FORMAT, Record, Reset, Revert, Start, StepRecord};
+pub use record::{Adapted, Example, FORMAT, Record, Reset, Revert, Start, StepRecord, Watched};
 pub use recorder::{Recorder, Sink};

@@ -6,11 +6,12 @@ use heapless::spsc::Queue;
 use linear::{policy_gradient, supervised};
 use pliant_runtime::adapt::{AdaptReport, Figures, Progress, Reason};
 use pliant_runtime::experience::End;
+use pliant_runtime::health::Bounds;
 use pliant_runtime::image::{Image, crc32};
 use pliant_runtime::policy::{Counts, ObserveError, Policy, ResetKind, Reverted, workspace_len};
 use pliant_runtime::telemetry::{
     Adapted, Decoder, Example, Frame, FrameError, MAX_FRAME, Record, RecordedLearner, Recorder, Reset, Revert, Start,
-    StepRecord,
+    StepRecord, Watched,
 };
 
 fn decode(bytes: &[u8]) -> Vec<Result<Frame, FrameError>> {
@@ -92,6 +93,22 @@ fn one_of_each() -> Vec<Record> {
             masked: u32::MAX,
         }),
         Record::Dropped(u32::MAX),
+        Record::Watched(Watched {
+            bounds: Bounds::default(),
+            record: Some(-40.0),
+        }),
+        Record::Noted {
+            score: -1.0,
+            adapting: true,
+        },
+        Record::TakenBack {
+            parameters: u32::MAX,
+            version: u32::MAX,
+        },
+        Record::NewTask {
+            claimed: true,
+            version: u32::MAX,
+        },
     ]
 }
 

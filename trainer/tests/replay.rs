@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use linear::{Bytes, policy_gradient, supervised};
 use pliant_runtime::adapt::{Progress, Reason};
 use pliant_runtime::experience::End;
+use pliant_runtime::health::Bounds;
 use pliant_runtime::image::Image;
 use pliant_runtime::policy::{Actor, Policy, ResetKind, workspace_len};
 use pliant_runtime::telemetry::{Record, RecordedLearner, Sink};
@@ -152,6 +153,53 @@ fn reinforcement_learning_comes_out_the_same() {
     let report = replay(&bytes, &twice).unwrap();
     assert_eq!((report.before_start, report.sessions.len()), (1, 2));
     assert!(report.is_exact());
+}
+
+/// The monitor of the device takes adaptations back by itself; so does that of the replay, at the same steps.
+#[test]
+fn a_watched_learner_comes_out_the_same() {
+    let bytes = reinforcement();
+    let log = record(&bytes, 11, 0..0, |actor, learner| {
+        let bounds = Bounds {
+            trial: 2,
+            rest: 2,
+            ..Bounds::default()
+        };
+        learner.watch(bounds, None);
+        for round in 0..12 {
+            episodes(actor, learner, 3);
+            if round % 3 == 2 {
+                // Observed in the middle of an adaptation, which the verdict may end.
+                let _progress = learner.adapt_some(0);
+                episodes(actor, learner, 2);
+            }
+            let _report = learner.adapt();
+            if round % 2 == 0 {
+                // A tracking error that is far too large.
+                let _verdict = learner.note(-1e6);
+            }
+        }
+        assert!(learner.learner().health().unwrap().reverts() >= 2);
+        learner.new_task();
+        learner.watch(bounds, Some(-10.0));
+        episodes(actor, learner, 3);
+        assert!(learner.adapt().is_accepted());
+    });
+    let kinds = |wanted: fn(&Record) -> bool| {
+        let found = frames(&log).filter(|frame| wanted(&frame.frame.as_ref().unwrap().as_ref().unwrap().record));
+        found.count()
+    };
+    assert!(kinds(|record| matches!(record, Record::TakenBack { .. })) >= 2);
+    let report = replay(&bytes, &log).unwrap();
+    assert!(report.is_exact(), "{report:#?}");
+    assert!(
+        report.sessions[0]
+            .adaptations
+            .iter()
+            .filter(|check| check.accepted)
+            .count()
+            >= 3
+    );
 }
 
 #[test]

@@ -6,6 +6,7 @@ use crate::docs::measure;
 use crate::error::Error;
 use crate::firmware::toolchain::Choice;
 use crate::test;
+use crate::trust::fuzz;
 
 /// What `cargo xtask --help` prints.
 pub(crate) const HELP: &str = "\
@@ -15,7 +16,7 @@ Usage: cargo xtask <CHORE> [OPTIONS]
 
 Chores:
   test [STEP...]   Bring what the tests need, then run every check, cheapest first, and count.
-                   Steps, in order: format, clippy, docs, unit, conformance, firmware, board, map (default: all)
+                   Steps, in order: format, clippy, docs, unit, conformance, miri, firmware, board, map (default: all)
       --no-install   install and download nothing: skip what is missing, and name the commands
   onnxruntime      Fetch ONNX Runtime's library into the target folder and print its path
   firmware         Build the firmware example, check the ELF, run it under the emulator, compare with the host
@@ -34,6 +35,10 @@ Chores:
                    (default: all; about half an hour on two cores)
   docs             Write the measured figures of docs/figures.json between the markers in README.md
       --check        only compare: fails when the README says something else
+  fuzz [TARGET...] Run the fuzzers: image, telemetry, onnx, recipe (default: all; needs cargo-fuzz)
+      --runs <N>     executions of each (default: ten million, a million for onnx and recipe)
+  coverage         Branch coverage of the runtime by its tests; fails below 90 %
+      --no-install                       as above
   deny             Licences and advisories of every dependency (needs cargo-deny)
 
 Under CI=true a test that was skipped because something could not be installed is a failure.
@@ -62,6 +67,10 @@ pub(crate) enum Chore {
     Measure { parts: Vec<String> },
     /// Write or check the README's figures.
     Docs { check: bool },
+    /// Run the fuzzers of these names; an empty list means all of them.
+    Fuzz { targets: Vec<String>, runs: Option<u64> },
+    /// Measure the branch coverage of the runtime.
+    Coverage { install: bool },
     /// Run cargo-deny.
     Deny,
 }
@@ -142,6 +151,28 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Chore, Er
                 Some(other) => Err(Error::Usage(format!("measure does not know `{other}`"))),
             }
         }
+        "fuzz" => {
+            let (mut targets, mut runs) = (Vec::new(), None);
+            while let Some(word) = rest.next() {
+                if word == "--runs" {
+                    let number = rest.next().unwrap_or_default();
+                    let number = number
+                        .parse()
+                        .map_err(|_| Error::Usage(format!("`{number}` is no number of runs")))?;
+                    runs = Some(number);
+                } else if fuzz::TARGETS.iter().any(|target| target.name == word) {
+                    targets.push(word);
+                } else {
+                    return Err(Error::Usage(format!("no fuzzer `{word}`")));
+                }
+            }
+            Ok(Chore::Fuzz { targets, runs })
+        }
+        "coverage" => match (rest.next().as_deref(), rest.next()) {
+            (None, _) => Ok(Chore::Coverage { install: true }),
+            (Some("--no-install"), None) => Ok(Chore::Coverage { install: false }),
+            (Some(other), _) => Err(Error::Usage(format!("coverage does not know `{other}`"))),
+        },
         "docs" => match (rest.next().as_deref(), rest.next()) {
             (None, _) => Ok(Chore::Docs { check: false }),
             (Some("--check"), None) => Ok(Chore::Docs { check: true }),
@@ -197,6 +228,13 @@ mod tests {
                 task: FirmwareTask::Count(vec!["one.pliant".into(), "two.pliant".into()])
             }
         );
+        assert_eq!(
+            parsed("fuzz image onnx --runs 1000").unwrap(),
+            Chore::Fuzz {
+                targets: vec!["image".to_owned(), "onnx".to_owned()],
+                runs: Some(1000)
+            }
+        );
         assert_eq!(parsed("docs --check").unwrap(), Chore::Docs { check: true });
         assert_eq!(parsed("test --help").unwrap(), Chore::Help);
     }
@@ -208,6 +246,9 @@ mod tests {
             ("test lint", "lint"),
             ("docs --wite", "--wite"),
             ("deny now", "now"),
+            ("fuzz images", "images"),
+            ("fuzz image --runs many", "many"),
+            ("coverage all", "all"),
         ] {
             let message = parsed(line).unwrap_err().to_string();
             assert!(message.contains(named), "{message}");

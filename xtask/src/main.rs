@@ -8,6 +8,7 @@
 //! | [`board`] | the example on an emulated aarch64 Linux board |
 //! | [`peers`] | the same work on Pliant and on its peers |
 //! | [`docs`] | compares `ARCHITECTURE.md` with the tree; writes measured figures into the README |
+//! | [`trust`] | fuzzing, branch coverage, Miri |
 //! | [`process`], [`workspace`], [`tally`], [`error`] | child processes, paths, counts, and what may go wrong |
 
 mod arguments;
@@ -20,6 +21,7 @@ mod process;
 mod provide;
 mod tally;
 mod test;
+mod trust;
 mod workspace;
 
 use std::process::ExitCode;
@@ -62,6 +64,8 @@ fn run() -> Result<ExitCode, Error> {
         Chore::Peers { works, install } => peers::run(&workspace, &works, install)?,
         Chore::Measure { parts } => docs::measure::run(&workspace, &parts)?,
         Chore::Docs { check } => docs::figures::run(&workspace, check)?,
+        Chore::Fuzz { targets, runs } => trust::fuzz::run(&workspace, &targets, runs)?,
+        Chore::Coverage { install } => trust::coverage::run(&workspace, install)?,
         Chore::Deny => process::cargo(&workspace)
             .args(["deny", "--all-features", "check"])
             .hint("install it with `cargo install --locked cargo-deny` (it compiles for several minutes)")

@@ -32,6 +32,11 @@ impl Tally {
         skipped: 1,
     };
 
+    /// All checks that were counted.
+    pub(crate) const fn total(self) -> usize {
+        self.passed + self.failed + self.skipped
+    }
+
     /// The sum over every `test result:` line that libtest printed.
     pub(crate) fn of_libtest(output: &str) -> Self {
         output.lines().filter_map(Self::of_line).sum()

@@ -12,6 +12,7 @@ use crate::firmware::toolchain::Choice;
 use crate::process::{Process, cargo};
 use crate::provide;
 use crate::tally::Tally;
+use crate::trust::miri;
 use crate::workspace::Workspace;
 
 /// Integration tests whose name starts so make up the conformance step.
@@ -30,6 +31,8 @@ pub(crate) enum Step {
     Unit,
     /// Every engine against the reference.
     Conformance,
+    /// The runtime's `unsafe` code under Miri.
+    Miri,
     /// The firmware example: linked without a reachable panic, run under the emulator, same bits as the host.
     Firmware,
     /// The example of the Linux board, emulated.
@@ -40,12 +43,13 @@ pub(crate) enum Step {
 
 impl Step {
     /// All steps in the order in which they run.
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Format,
         Self::Clippy,
         Self::Docs,
         Self::Unit,
         Self::Conformance,
+        Self::Miri,
         Self::Firmware,
         Self::Board,
         Self::Map,
@@ -59,6 +63,7 @@ impl Step {
             Self::Docs => "docs",
             Self::Unit => "unit",
             Self::Conformance => "conformance",
+            Self::Miri => "miri",
             Self::Firmware => "firmware",
             Self::Board => "board",
             Self::Map => "map",
@@ -181,6 +186,15 @@ impl Run<'_> {
                         .args(suites),
                 )
             }
+            Step::Miri => match miri::process(self.workspace, self.install) {
+                Ok(process) => self.libtest(process),
+                // A nightly toolchain is not to be had everywhere, so that its absence is counted but is no failure.
+                Err(Error::Missing(missing)) => {
+                    println!("skipped: {missing}");
+                    Ok(Tally::SKIP)
+                }
+                Err(error) => Err(error),
+            },
             Step::Firmware => {
                 let checked = firmware::check(self.workspace, Choice::Auto, self.install)?;
                 self.missing.extend(checked.missing);

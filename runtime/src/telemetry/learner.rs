@@ -3,9 +3,10 @@
 use heapless::Vec;
 
 use super::record::parameters_crc;
-use super::{Adapted, Example, Record, Recorder, Reset, Revert, Sink, Start, StepRecord};
+use super::{Adapted, Example, Record, Recorder, Reset, Revert, Sink, Start, StepRecord, Watched};
 use crate::adapt::{AdaptReport, Progress};
 use crate::experience::End;
+use crate::health::{Bounds, Verdict};
 use crate::image::Image;
 use crate::policy::{Learner, ObserveError, ResetKind, Reverted, Step};
 
@@ -41,9 +42,12 @@ impl<'p, 'm, S: Sink> RecordedLearner<'p, 'm, S> {
     /// # Errors
     /// As there.
     pub fn observe(&mut self, step: &Step, reward: f32, end: End) -> Result<(), ObserveError> {
+        self.note_frozen();
+        let version = self.learner.version();
         let taken = self.learner.observe(step, reward, end);
         self.recorder
             .record(&Record::Step(StepRecord::new(step, reward, end, taken)));
+        self.taken_back(version);
         taken
     }
 
@@ -52,12 +56,15 @@ impl<'p, 'm, S: Sink> RecordedLearner<'p, 'm, S> {
     /// # Errors
     /// As there.
     pub fn observe_example(&mut self, input: &[f32], target: &[f32]) -> Result<(), ObserveError> {
+        self.note_frozen();
+        let version = self.learner.version();
         let taken = self.learner.observe_example(input, target);
         self.recorder.record(&Record::Example(Example {
             input: shorten(input),
             target: shorten(target),
             refused: taken.err(),
         }));
+        self.taken_back(version);
         taken
     }
 
@@ -106,6 +113,32 @@ impl<'p, 'm, S: Sink> RecordedLearner<'p, 'm, S> {
         self.reverted(Reverted::Base, true, claimed);
     }
 
+    /// As [`Learner::watch`], with a record taken earlier where there is one.
+    pub fn watch(&mut self, bounds: Bounds, record: Option<f32>) {
+        let watched = Watched { bounds, record };
+        self.learner.watch_with(watched.monitor());
+        self.recorder.record(&Record::Watched(watched));
+    }
+
+    /// As [`Learner::note`].
+    pub fn note(&mut self, score: f32) -> Verdict {
+        let (version, adapting) = (self.learner.version(), self.learner.is_adapting());
+        self.note_frozen();
+        let verdict = self.learner.note(score);
+        self.recorder.record(&Record::Noted { score, adapting });
+        self.taken_back(version);
+        verdict
+    }
+
+    /// As [`Learner::new_task`].
+    pub fn new_task(&mut self) {
+        let claimed = self.learner.has_claimed();
+        self.learner.new_task();
+        self.slices = 0;
+        let version = self.learner.version();
+        self.recorder.record(&Record::NewTask { claimed, version });
+    }
+
     /// As [`Learner::clear`].
     pub fn clear(&mut self) {
         let claimed = self.learner.has_claimed();
@@ -147,6 +180,17 @@ impl<'p, 'm, S: Sink> RecordedLearner<'p, 'm, S> {
         if frozen != self.frozen {
             self.frozen = frozen;
             self.recorder.record(&Record::Frozen(frozen));
+        }
+    }
+
+    /// Records that the monitor went back, where the version is no longer this one.
+    fn taken_back(&mut self, version: u32) {
+        if self.learner.version() != version {
+            self.slices = 0;
+            self.recorder.record(&Record::TakenBack {
+                parameters: parameters_crc(self.learner.parameters()),
+                version: self.learner.version(),
+            });
         }
     }
 

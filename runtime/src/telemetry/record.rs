@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::adapt::AdaptReport;
 use crate::contract::{MAX_ACTIONS, MAX_OBSERVATIONS};
 use crate::experience::End;
+use crate::health::{Bounds, Monitor};
 use crate::image::{Image, crc32};
 use crate::policy::{Counts, ObserveError, ResetKind, Reverted, Step};
 
@@ -48,6 +49,29 @@ pub enum Record {
     Health(Counts),
     /// Records that the sink refused since the start, in all.
     Dropped(u32),
+    /// The health monitor began to watch.
+    Watched(Watched),
+    /// The health monitor was given a score.
+    Noted {
+        /// The score.
+        score: f32,
+        /// An adaptation was under way.
+        adapting: bool,
+    },
+    /// The health monitor took an adaptation back, because of the step, example or score before.
+    TakenBack {
+        /// [`crc32`] of the parameters in use afterwards.
+        parameters: u32,
+        /// Which publication of the parameters these are.
+        version: u32,
+    },
+    /// A new task began: the image's parameters, an empty support set, a monitor without a record.
+    NewTask {
+        /// An adaptation that had claimed its buffer was dropped.
+        claimed: bool,
+        /// Which publication of the parameters is in use afterwards.
+        version: u32,
+    },
 }
 
 /// Which policy this is, and what a replay starts from.
@@ -67,6 +91,26 @@ pub struct Start {
     pub seed: u64,
     /// How often the policy is called, Hz.
     pub control_rate_hz: f32,
+}
+
+/// The start of a watch by [`Learner::watch`](crate::policy::Learner::watch).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Watched {
+    /// When a fall is a fall.
+    pub bounds: Bounds,
+    /// The record that it began with, see [`Monitor::with_record`](crate::health::Monitor::with_record).
+    pub record: Option<f32>,
+}
+
+impl Watched {
+    /// The monitor that begins so.
+    pub fn monitor(&self) -> Monitor {
+        let monitor = Monitor::new(self.bounds);
+        match self.record {
+            Some(score) => monitor.with_record(score),
+            None => monitor,
+        }
+    }
 }
 
 /// A reset by [`Actor::reset`](crate::policy::Actor::reset).

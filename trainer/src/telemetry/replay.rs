@@ -297,9 +297,7 @@ impl<'p, 'm> Session<'p, 'm> {
             Record::Step(step) => self.step(step),
             Record::Example(example) => {
                 self.report.examples += 1;
-                if example.refused == Some(ObserveError::Adapting) {
-                    return Ok(());
-                }
+                self.work(example.refused == Some(ObserveError::Adapting));
                 let taken = self.learner.observe_example(&example.input, &example.target);
                 same_refusal("example", example.refused, taken.err())
             }
@@ -328,6 +326,25 @@ impl<'p, 'm> Session<'p, 'm> {
                 self.actor.freeze(*frozen);
                 Ok(())
             }
+            Record::Watched(watched) => {
+                self.learner.watch_with(watched.monitor());
+                Ok(())
+            }
+            Record::Noted { score, adapting } => {
+                self.work(*adapting);
+                let _carried_out = self.learner.note(*score);
+                Ok(())
+            }
+            Record::TakenBack { parameters, version } => {
+                self.device_version = *version;
+                self.same_parameters("taken back", *parameters)
+            }
+            Record::NewTask { claimed, version } => {
+                self.claim(*claimed);
+                self.learner.new_task();
+                self.device_version = *version;
+                Ok(())
+            }
             // What the actor counts and the sink drops is no input of the learner; of records to come nothing is known.
             _ => Ok(()),
         }
@@ -337,9 +354,7 @@ impl<'p, 'm> Session<'p, 'm> {
         self.report.steps += 1;
         let current = step.version == self.device_version;
         self.check_action(step, current);
-        if step.refused == Some(ObserveError::Adapting) {
-            return Ok(());
-        }
+        self.work(step.refused == Some(ObserveError::Adapting));
         // Publications are counted anew here: any other number stands for a stale one.
         let version = self.learner.version();
         let version = if current { version } else { !version };
@@ -407,11 +422,7 @@ impl<'p, 'm> Session<'p, 'm> {
             replayed,
             same: same_report && parameters == replayed,
         });
-        if parameters != replayed {
-            return Err(format!(
-                "adapted parameters: CRC-32 {parameters:#010x} on the device, {replayed:#010x} here"
-            ));
-        }
+        self.same_parameters("adapted parameters", parameters)?;
         match same_report {
             true => Ok(()),
             false => Err(format!("adaptation: {logged:?} on the device, {again:?} here")),
@@ -439,8 +450,23 @@ impl<'p, 'm> Session<'p, 'm> {
 
     /// What a dropped adaptation leaves behind: the previous parameters are overwritten.
     fn claim(&mut self, claimed: bool) {
-        if claimed && !self.learner.is_adapting() {
+        self.work(claimed);
+    }
+
+    /// Begins an adaptation where one was under way on the device; its end comes later.
+    fn work(&mut self, adapting: bool) {
+        if adapting && !self.learner.is_adapting() {
             let _progress = self.learner.adapt_some(0);
+        }
+    }
+
+    fn same_parameters(&self, what: &str, parameters: u32) -> Result<(), String> {
+        let replayed = self.parameters();
+        match parameters == replayed {
+            true => Ok(()),
+            false => Err(format!(
+                "{what}: CRC-32 {parameters:#010x} on the device, {replayed:#010x} here"
+            )),
         }
     }
 

@@ -25,6 +25,7 @@ pub struct Watch {
     last_return: Option<f64>,
     adaptations: u64,
     rejected: u64,
+    taken_back: u64,
     last_adaptation: Option<String>,
     counts: Option<Counts>,
     dropped: u32,
@@ -103,6 +104,13 @@ impl Watch {
                     )
                 })
             }
+            Record::TakenBack { parameters, .. } => {
+                self.taken_back += 1;
+                Some(format!(
+                    "taken back by the health monitor, parameters {parameters:#010x}"
+                ))
+            }
+            Record::NewTask { .. } => Some("new task".to_owned()),
             Record::Dropped(records) => {
                 self.dropped = *records;
                 Some(format!("the device has dropped {records} records"))
@@ -152,12 +160,13 @@ impl Watch {
             let _ = write!(line, ", {} deadlines missed", counts.missed_deadlines);
         }
         for (count, what) in [
-            (u64::from(self.dropped), "dropped"),
-            (self.lost, "lost"),
-            (self.damaged, "damaged"),
+            (self.taken_back, "adaptations taken back"),
+            (u64::from(self.dropped), "records dropped"),
+            (self.lost, "records lost"),
+            (self.damaged, "records damaged"),
         ] {
             if count > 0 {
-                let _ = write!(line, ", {count} records {what}");
+                let _ = write!(line, ", {count} {what}");
             }
         }
         line

@@ -30,6 +30,7 @@ pub(crate) const BOARDS: [Board; 2] = [
             (measure::PROGRAM, "records"),
             (measure::PROGRAM, "adaptation"),
             (super::REAL_TIME, ""),
+            (super::trust::PACKAGE, ""),
         ],
         // Cortex-M4F and M7F, hard-float calls.
         target: "thumbv7em-none-eabihf",
@@ -48,6 +49,11 @@ pub(crate) const BOARDS: [Board; 2] = [
 ];
 
 impl Board {
+    /// Whether a program of `firmware-examples/` is for this board.
+    pub(crate) fn runs(&self, program: &str) -> bool {
+        self.programs.iter().any(|(name, _)| *name == program)
+    }
+
     /// Makes sure that the emulator can be started.
     pub(crate) fn provide_emulator(&self, install: bool) -> Result<(), Missing> {
         match has_program(self.emulator) {

@@ -5,6 +5,7 @@ mod elf;
 pub(crate) mod measure;
 mod run;
 pub(crate) mod toolchain;
+mod trust;
 
 use std::path::PathBuf;
 
@@ -98,50 +99,43 @@ pub(crate) fn check(workspace: &Workspace, choice: Choice, install: bool) -> Res
     })
 }
 
+/// Runs the checks of one board; those that could not be run count as skipped.
 fn check_board(workspace: &Workspace, board: &Board, choice: Choice, install: bool, checks: &mut Checks) {
-    let has_real_time = board.programs.iter().any(|(program, _)| *program == REAL_TIME);
+    let before = checks.tally.total();
+    run_checks(workspace, board, choice, install, checks);
+    let run = checks.tally.total() - before;
+    checks.tally.skipped += Check::of(board).count() - run;
+}
+
+fn run_checks(workspace: &Workspace, board: &Board, choice: Choice, install: bool, checks: &mut Checks) -> Option<()> {
     let toolchain = checks.provided(toolchain::provide(board.target, choice, install));
     let emulator = checks.provided(board.provide_emulator(install));
-    let Some(toolchain) = toolchain else {
-        checks.tally.skipped += Check::ALL.len();
-        return;
-    };
+    let toolchain = toolchain?;
     println!("{}: {toolchain}", board.target);
-    match toolchain {
-        Toolchain::Rustup => drop(checks.verdict(Check::Clippy, clippy(workspace, board, &toolchain))),
-        // Debian's packages bring no clippy for a target without a prebuilt `core`.
-        Toolchain::Debian { .. } => checks.tally += Tally::SKIP,
+    // Debian's packages bring no clippy for a target without a prebuilt `core`.
+    if matches!(toolchain, Toolchain::Rustup) {
+        checks.verdict(Check::Clippy, clippy(workspace, board, &toolchain));
     }
     checks.verdict(Check::Defmt, defmt(workspace, board, &toolchain));
     // First the one that must not link: the folder is left with the good ELF.
     checks.verdict(Check::PlantedPanic, planted_panic(workspace, board, &toolchain));
-    let Some(elf) = checks.verdict(Check::Links, build(workspace, board, &toolchain)) else {
-        // Nothing to look into or to run.
-        checks.tally.skipped += if has_real_time {
-            Check::ALL.len() - 4
-        } else {
-            Check::ALL.len() - 5
-        };
-        return;
-    };
+    let elf = checks.verdict(Check::Links, build(workspace, board, &toolchain))?;
     checks.verdict(Check::Symbols, elf::check(&elf));
-    let real_time = if has_real_time {
-        checks.verdict(Check::RealTimeLinks, build_real_time(workspace, board, &toolchain))
-    } else {
-        None
-    };
-    if emulator.is_none() {
-        checks.tally.skipped += if has_real_time { 3 } else { 2 };
-        return;
+    let real_time = board
+        .runs(REAL_TIME)
+        .then(|| checks.verdict(Check::RealTimeLinks, build_real_time(workspace, board, &toolchain)));
+    emulator?;
+    if let Some(report) = checks.verdict(Check::Runs, run::on_the_board(board, &elf)) {
+        checks.verdict(Check::SameBits, run::same_as_host(workspace, &report));
     }
-    match checks.verdict(Check::Runs, run::on_the_board(board, &elf)) {
-        Some(report) => drop(checks.verdict(Check::SameBits, run::same_as_host(workspace, &report))),
-        None => checks.tally.skipped += 1,
+    if let Some(elf) = real_time.flatten() {
+        checks.verdict(Check::RealTime, run::in_real_time(board, &elf));
     }
-    match real_time {
-        Some(elf) => drop(checks.verdict(Check::RealTime, run::in_real_time(board, &elf))),
-        None => checks.tally.skipped += usize::from(has_real_time),
+    if board.runs(trust::PACKAGE) {
+        checks.verdict(Check::Damage, trust::corruption(workspace, board, &toolchain));
+        checks.verdict(Check::Replay, trust::replay(workspace, board, &toolchain));
     }
+    Some(())
 }
 
 /// The checks, in order.
@@ -156,10 +150,12 @@ enum Check {
     Defmt,
     RealTimeLinks,
     RealTime,
+    Damage,
+    Replay,
 }
 
 impl Check {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 11] = [
         Self::Clippy,
         Self::PlantedPanic,
         Self::Links,
@@ -169,7 +165,18 @@ impl Check {
         Self::Defmt,
         Self::RealTimeLinks,
         Self::RealTime,
+        Self::Damage,
+        Self::Replay,
     ];
+
+    /// Those that make sense on a board.
+    fn of(board: &Board) -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(|check| match check {
+            Self::RealTimeLinks | Self::RealTime => board.runs(REAL_TIME),
+            Self::Damage | Self::Replay => board.runs(trust::PACKAGE),
+            _ => true,
+        })
+    }
 
     fn sentence(self) -> &'static str {
         match self {
@@ -184,6 +191,8 @@ impl Check {
             Self::RealTime => {
                 "60 s at 1 kHz beside an adaptation: no deadline missed, no instruction count depends on data"
             }
+            Self::Damage => "on the board every truncation and flipped bit of an image is refused or harmless",
+            Self::Replay => "what the board learned is replayed on the host from its telemetry, bit for bit",
         }
     }
 }

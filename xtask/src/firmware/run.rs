@@ -14,20 +14,25 @@ const LIMIT_SECONDS: u64 = 600;
 /// Runs the ELF; returns its report when it ends with exit status 0. One instruction is one nanosecond of emulated time:
 /// a SysTick of 25 MHz counts 40 instructions a tick.
 pub(crate) fn on_the_board(board: &Board, elf: &Path) -> Result<String, Error> {
-    emulate(board, elf, "shift=0")
+    emulate(board, elf, "shift=0", "none")
+}
+
+/// As [`on_the_board`], with the serial port connected as the emulator's `-serial` says.
+pub(crate) fn on_the_board_with_serial(board: &Board, elf: &Path, serial: &str) -> Result<String, Error> {
+    emulate(board, elf, "shift=0", serial)
 }
 
 /// As [`on_the_board`] at the speed of a real core: one instruction is 8 ns of emulated time, so that 125 000 fill a
 /// millisecond. Time asleep passes at once.
 pub(crate) fn in_real_time(board: &Board, elf: &Path) -> Result<String, Error> {
-    emulate(board, elf, "shift=3,sleep=off")
+    emulate(board, elf, "shift=3,sleep=off", "none")
 }
 
-fn emulate(board: &Board, elf: &Path, clock: &str) -> Result<String, Error> {
+fn emulate(board: &Board, elf: &Path, clock: &str, serial: &str) -> Result<String, Error> {
     let process = Process::new(board.emulator)
         .args(board.machine)
         .args(["-icount", clock])
-        .args(["-display", "none", "-monitor", "none", "-serial", "none"])
+        .args(["-display", "none", "-monitor", "none", "-serial", serial])
         .args(["-semihosting-config", "enable=on,target=native"])
         .arg("-kernel")
         .arg(elf)
