@@ -2,6 +2,8 @@
 
 mod linear;
 mod fuzzed {
+    #[cfg(feature = "store")]
+    pub(crate) mod delta;
     pub(crate) mod exercise;
     pub(crate) mod image;
     pub(crate) mod telemetry;
@@ -36,6 +38,13 @@ fn image() {
     assert!(replay("image", fuzzed::image::run) >= 3);
 }
 
+#[cfg(feature = "store")]
+#[test]
+fn delta() {
+    assert!(replay("delta", fuzzed::delta::run) >= 1);
+    fuzzed::delta::run(&fuzzed::delta::seed());
+}
+
 #[test]
 fn telemetry() {
     assert!(replay("telemetry", fuzzed::telemetry::run) >= 20);
@@ -67,6 +76,8 @@ fn write_seeds() {
     for (name, bytes) in seeds::images() {
         write("image", name, &bytes);
     }
+    #[cfg(feature = "store")]
+    write("delta", "two", &fuzzed::delta::seed());
     let log = seeds::telemetry();
     write("telemetry", "log", &log);
     for (frame, number) in log.split_inclusive(|byte| *byte == 0).zip(0..) {

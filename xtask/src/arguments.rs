@@ -35,7 +35,7 @@ Chores:
                    (default: all; about half an hour on two cores)
   docs             Write the measured figures of docs/figures.json between the markers in README.md
       --check        only compare: fails when the README says something else
-  fuzz [TARGET...] Run the fuzzers: image, telemetry, onnx, recipe (default: all; needs cargo-fuzz)
+  fuzz [TARGET...] Run the fuzzers: image, delta, telemetry, onnx, recipe (default: all; needs cargo-fuzz)
       --runs <N>     executions of each (default: ten million, a million for onnx and recipe)
   coverage         Branch coverage of the runtime by its tests; fails below 90 %
       --no-install                       as above

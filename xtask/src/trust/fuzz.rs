@@ -18,11 +18,17 @@ pub(crate) struct Target {
 }
 
 /// All of them. Inputs are short, so that there are many a second.
-pub(crate) const TARGETS: [Target; 4] = [
+pub(crate) const TARGETS: [Target; 5] = [
     Target {
         name: "image",
         folder: "runtime/fuzz",
         max_len: 3840,
+        runs: 10_000_000,
+    },
+    Target {
+        name: "delta",
+        folder: "runtime/fuzz",
+        max_len: 1280,
         runs: 10_000_000,
     },
     Target {
