@@ -76,6 +76,7 @@ fn write_seeds() {
     for (name, bytes) in seeds::images() {
         write("image", name, &bytes);
     }
+    // Its image is the seed that this program was compiled with: after a change of the format, run this twice.
     #[cfg(feature = "store")]
     write("delta", "two", &fuzzed::delta::seed());
     let log = seeds::telemetry();
