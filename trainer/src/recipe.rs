@@ -22,19 +22,23 @@ mod analytic_policy_gradient;
 mod check;
 mod maml;
 mod maml_policy_gradient;
+mod multi_task;
 mod navigation;
 mod quadrotor;
 mod sections;
 mod sinusoid;
+mod task_conflict;
 
 pub use analytic_policy_gradient::{AnalyticPolicyGradient, Cycle};
 pub use check::{Checker, OutOfRange};
 pub use maml::{Maml, Order};
 pub use maml_policy_gradient::{MamlPolicyGradient, Phase};
+pub use multi_task::{Balance, Balancing, HeadAdaptation, MultiTask, Sampling};
 pub use navigation::Navigation;
 pub use quadrotor::Quadrotor;
 pub use sections::{Activation, Adam, Checkpoint, Evaluation, Initialiser, Policy, Schedule};
 pub use sinusoid::Sinusoid;
+pub use task_conflict::TaskConflict;
 
 /// The recipes that come with the program: `pliant train NAME` works anywhere.
 pub const EMBEDDED: &[(&str, &str)] = &[
@@ -44,6 +48,7 @@ pub const EMBEDDED: &[(&str, &str)] = &[
     ),
     ("quadrotor", include_str!("../../models/quadrotor/recipe.toml")),
     ("sinusoid", include_str!("../../models/sinusoid/recipe.toml")),
+    ("task-conflict", include_str!("../../models/task-conflict/recipe.toml")),
 ];
 
 /// A training run.
@@ -80,6 +85,8 @@ pub enum Family {
     Quadrotor(Quadrotor),
     /// `[family.sinusoid]`
     Sinusoid(Sinusoid),
+    /// `[family.task-conflict]`
+    TaskConflict(TaskConflict),
 }
 
 impl Family {
@@ -89,6 +96,7 @@ impl Family {
             Self::Navigation(_) => "navigation",
             Self::Quadrotor(_) => "quadrotor",
             Self::Sinusoid(_) => "sinusoid",
+            Self::TaskConflict(_) => "task-conflict",
         }
     }
 }
@@ -103,6 +111,8 @@ pub enum Algorithm {
     Maml(Maml),
     /// `[algorithm.maml-policy-gradient]`
     MamlPolicyGradient(MamlPolicyGradient),
+    /// `[algorithm.multi-task]`
+    MultiTask(MultiTask),
 }
 
 impl Algorithm {
@@ -112,6 +122,7 @@ impl Algorithm {
             Self::AnalyticPolicyGradient(_) => "analytic-policy-gradient",
             Self::Maml(_) => "maml",
             Self::MamlPolicyGradient(_) => "maml-policy-gradient",
+            Self::MultiTask(_) => "multi-task",
         }
     }
 }
@@ -317,6 +328,7 @@ impl Recipe {
                 Family::Navigation(family) => family.check(checker),
                 Family::Quadrotor(family) => family.check(checker),
                 Family::Sinusoid(family) => family.check(checker),
+                Family::TaskConflict(family) => family.check(checker),
             });
         });
         checker.section("policy", |checker| self.policy.check(checker));
@@ -325,6 +337,7 @@ impl Recipe {
                 Algorithm::AnalyticPolicyGradient(algorithm) => algorithm.check(checker),
                 Algorithm::Maml(algorithm) => algorithm.check(checker),
                 Algorithm::MamlPolicyGradient(algorithm) => algorithm.check(checker),
+                Algorithm::MultiTask(algorithm) => algorithm.check(checker),
             });
         });
         checker.section("checkpoint", |checker| self.checkpoint.check(checker));
@@ -338,6 +351,7 @@ impl Recipe {
             Family::Navigation(_) => "maml-policy-gradient",
             Family::Quadrotor(_) => "analytic-policy-gradient",
             Family::Sinusoid(_) => "maml",
+            Family::TaskConflict(_) => "multi-task",
         }
     }
 }

@@ -2,22 +2,24 @@
 
 use pliant_runtime::contract::ContractView;
 use pliant_runtime::image::{Image, ImageError};
-use pliant_runtime::policy::{ObserveError, PolicyError, Status};
+use pliant_runtime::policy::{ObserveError, PolicyError, SelectError, Status};
 use serde::{Deserialize, Serialize};
 
 mod control;
 mod flight;
+mod multi_task;
 mod statistics;
 mod supervised;
 
 pub use control::{ControlOutcome, Episode, adapt_to_environments, trace_environment};
 pub use flight::{Flight, fly};
+pub use multi_task::{DeviceRows, IDENTIFICATION_ROWS, test_error};
 pub use statistics::{Estimate, bootstrap_mean};
 pub use supervised::{TaskOutcome, TaskRange, adapt_to_tasks};
 
 use crate::deployment;
 use crate::recipe::{self, Family, Recipe};
-use crate::tasks::{NavigationFamily, SinusoidFamily, Split};
+use crate::tasks::{NavigationFamily, SinusoidFamily, Split, task_set};
 
 /// What acts and adapts in an evaluation: the runtime that the device runs, on this machine.
 pub const DEVICE_RUNTIME: &str = "device runtime";
@@ -46,6 +48,9 @@ pub enum EvalError {
     /// An example does not fit the image.
     #[error("the image does not take this family's examples ({0:?}); is the recipe the one it was trained by?")]
     Observe(ObserveError),
+    /// The image has not the tasks of the recipe.
+    #[error("the image does not hold this recipe's tasks ({0}); is the recipe the one it was trained by?")]
+    Select(#[from] SelectError),
     /// The policy was refused, so that the safe action would have been scored.
     #[error("held-out task {task}: the runtime refused to act ({status:?})")]
     Refused {
@@ -84,6 +89,11 @@ pub fn evaluate(recipe: &Recipe, image: &[u8], options: EvalOptions) -> Result<E
         Family::Sinusoid(settings) => evaluate_sinusoid(&image, &SinusoidFamily::new(settings), options),
         Family::Navigation(settings) => evaluate_navigation(&image, settings, options),
         Family::Quadrotor(settings) => flight::evaluate(&image, settings, options),
+        Family::TaskConflict(_) => {
+            let tables = task_set(recipe).unwrap_or_default();
+            let metric = "test error over the target's variance";
+            multi_task::evaluate(&image, recipe.family.name(), metric, &tables, options)
+        }
     }
 }
 
