@@ -26,6 +26,6 @@ mod estimate;
 mod fold;
 mod report;
 
-pub(crate) use driver::{Driver, Parts};
+pub(crate) use driver::{Driver, Likelihood, Parts};
 pub(crate) use fold::{Stage, Workshop};
 pub use report::{AdaptReport, Figures, Progress, Reason};

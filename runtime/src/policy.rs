@@ -83,6 +83,7 @@ mod actor;
 mod layout;
 mod learner;
 mod restore;
+mod selection;
 mod watch;
 
 use core::fmt;
@@ -93,12 +94,13 @@ pub(crate) use layout::workspace_of;
 pub use layout::{act_workspace_len, workspace_len};
 pub use learner::{Learner, ObserveError, Reverted};
 pub use restore::RestoreError;
+pub use selection::{Identified, SelectError};
 
 use crate::adapt::{Driver, Parts, Stage};
 use crate::contract::{ActionScaling, ContractError, ContractView, Interface, ObservationScales, ObservationScaling};
 use crate::experience::support::{RowLayout, Support};
 use crate::image::record::Space;
-use crate::image::{AdaptationSpec, Choices, Image, Objective, PlanKind, StateEntry, Workspace};
+use crate::image::{AdaptationSpec, Bank, Choices, Image, Objective, PlanKind, StateEntry, Workspace};
 use crate::publish::Exchange;
 use actor::{ActorCore, Forward};
 use layout::{Layout, take};
@@ -164,7 +166,7 @@ impl<'m> Policy<'m> {
             forward: Forward::Model(parts.act),
             adapted: parts.parameters,
             constants: &[],
-            bank: &[],
+            bank: Bank::default(),
             states: &[],
             spec: parts.spec,
             choices: None,
@@ -205,7 +207,7 @@ impl<'m> Policy<'m> {
             forward: Forward::Plan(act),
             adapted: image.adapted_initial(),
             constants: image.constants(),
-            bank: image.bank().task(0).unwrap_or(&[]),
+            bank: image.bank(),
             states: image.states(),
             spec: image.adaptation().filter(|_| learning),
             choices: image.choices(),
@@ -267,13 +269,16 @@ impl<'m> Policy<'m> {
         } else {
             Exchange::fixed(adapted)
         };
+        // Until another one is selected.
+        let first_task = source.bank.task(0).unwrap_or(&[]);
         let mut actor = ActorCore {
             forward: source.forward,
             scales,
             stochastic,
             constants: source.constants,
             states: source.states,
-            bank: source.bank,
+            tasks: source.bank,
+            bank: first_task,
             input: carve(layout.act_input)?,
             arena: carve(layout.act_arena)?,
             state: carve(layout.state)?,
@@ -310,7 +315,7 @@ impl<'m> Policy<'m> {
                     score: stages.score,
                     workshop: crate::adapt::Workshop {
                         constants: source.constants,
-                        bank: source.bank,
+                        bank: first_task,
                         arena: carve(layout.learn_arena)?,
                         input: carve(layout.learn_input)?,
                         output: carve(layout.learn_output)?,
@@ -320,7 +325,7 @@ impl<'m> Policy<'m> {
                     support: Support::new(carve(layout.support)?, rows.stride),
                     scratch: carve(layout.scratch)?,
                 };
-                Some(LearnerCore::new(Driver::new(parts), scales))
+                Some(LearnerCore::new(Driver::new(parts), scales, source.bank))
             }
         };
         Ok(Self {
@@ -349,7 +354,7 @@ struct Source<'m> {
     forward: Forward<'m>,
     adapted: &'m [f32],
     constants: &'m [f32],
-    bank: &'m [f32],
+    bank: Bank<'m>,
     states: &'m [StateEntry],
     /// How it adapts, if it is to.
     spec: Option<&'m AdaptationSpec>,

@@ -9,12 +9,12 @@ use pliant_runtime::image::{AdaptationSpec, Objective};
 
 use crate::envs::{MAX_STEP, Navigation, Simulator};
 use crate::recipe::{Activation, Algorithm, Family, Recipe};
-use crate::tasks;
+use crate::tasks::{self, TaskConflictFamily};
 
 /// Most rows that the device folds in at a time: more need more scratch, fewer repeat the fixed work more often.
 const CHUNK_ROWS: u32 = 20;
 
-/// The policy of a recipe.
+/// The policy of a recipe; where there is a head a task, the network that one task sees.
 pub fn policy(recipe: &Recipe) -> PolicyDescription {
     match &recipe.family {
         Family::Sinusoid(_) => PolicyDescription::deterministic(network(recipe, 1, 1)),
@@ -25,6 +25,7 @@ pub fn policy(recipe: &Recipe) -> PolicyDescription {
             };
             PolicyDescription::stochastic(network(recipe, 2, 2), Gaussian { floor })
         }
+        Family::TaskConflict(_) => PolicyDescription::deterministic(network(recipe, TaskConflictFamily::INPUTS, 1)),
         _ => {
             let widths = simulated(recipe).widths();
             PolicyDescription::bounded(network(recipe, widths.observation, widths.action))
@@ -45,14 +46,14 @@ fn gradient_clip(recipe: &Recipe) -> Option<f32> {
     match &recipe.algorithm {
         Algorithm::Maml(settings) => settings.gradient_clip,
         Algorithm::MamlPolicyGradient(settings) => settings.gradient_clip,
-        Algorithm::AnalyticPolicyGradient(_) => None,
+        Algorithm::AnalyticPolicyGradient(_) | Algorithm::MultiTask(_) => None,
     }
 }
 
 /// What adaptation minimises; none for a policy that only acts, and adapts by its memory if it has one.
 pub fn objective(recipe: &Recipe) -> Option<Objective> {
     match &recipe.family {
-        Family::Sinusoid(_) => Some(Objective::Supervised),
+        Family::Sinusoid(_) | Family::TaskConflict(_) => Some(Objective::Supervised),
         Family::Navigation(_) => Some(Objective::PolicyGradient),
         _ => None,
     }
@@ -83,6 +84,13 @@ pub fn adaptation_spec(recipe: &Recipe, step_scales: &[f32]) -> Option<Adaptatio
         (Family::Sinusoid(family), _) => {
             let shots = family.shots as u32;
             spec.with_rows(shots, shots.min(CHUNK_ROWS))
+        }
+        (_, Algorithm::MultiTask(settings)) => {
+            let rows = settings.adaptation.rows as u32;
+            AdaptationSpec {
+                holdout_every: settings.adaptation.holdout_every,
+                ..spec.with_rows(rows, rows.min(CHUNK_ROWS))
+            }
         }
         _ => spec,
     })
@@ -116,6 +124,14 @@ pub fn contract(recipe: &Recipe) -> Result<Contract, ContractError> {
                     .with_range(-MAX_STEP, MAX_STEP);
                 contract.actuate(action)?;
             }
+            Ok(contract)
+        }
+        Family::TaskConflict(_) => {
+            let mut contract = Contract::new(1.0);
+            for index in 0..TaskConflictFamily::INPUTS {
+                contract.observe(Channel::observation(&format!("x{index}"), ""))?;
+            }
+            contract.actuate(Channel::action("y", ""))?;
             Ok(contract)
         }
         _ => {

@@ -17,6 +17,7 @@
 //! - [`cli`]: the `pliant` command line.
 
 pub mod algorithms;
+pub mod balancing;
 pub mod bundle;
 pub mod checkpoint;
 pub mod cli;

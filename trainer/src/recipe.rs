@@ -25,17 +25,21 @@ mod analytic_policy_gradient;
 mod check;
 mod maml;
 mod maml_policy_gradient;
+mod multi_task;
 mod navigation;
 mod sections;
 mod sinusoid;
+mod task_conflict;
 
 pub use analytic_policy_gradient::{AnalyticPolicyGradient, Cycle};
 pub use check::{Checker, OutOfRange};
 pub use maml::{Maml, Order};
 pub use maml_policy_gradient::{MamlPolicyGradient, Phase};
+pub use multi_task::{Balance, Balancing, HeadAdaptation, MultiTask, Sampling};
 pub use navigation::Navigation;
 pub use sections::{Activation, Adam, Checkpoint, Evaluation, Initialiser, Policy, Schedule};
 pub use sinusoid::Sinusoid;
+pub use task_conflict::TaskConflict;
 
 /// The recipes that come with the program: `pliant train NAME` works anywhere.
 pub const EMBEDDED: &[(&str, &str)] = &[
@@ -48,6 +52,7 @@ pub const EMBEDDED: &[(&str, &str)] = &[
     ),
     ("quadrotor", include_str!("../../models/quadrotor/recipe.toml")),
     ("sinusoid", include_str!("../../models/sinusoid/recipe.toml")),
+    ("task-conflict", include_str!("../../models/task-conflict/recipe.toml")),
     ("vehicle", include_str!("../../models/vehicle/recipe.toml")),
 ];
 
@@ -89,6 +94,8 @@ pub enum Family {
     Quadrotor(Variation),
     /// `[family.sinusoid]`
     Sinusoid(Sinusoid),
+    /// `[family.task-conflict]`
+    TaskConflict(TaskConflict),
     /// `[family.two-link-arm]`
     TwoLinkArm(TwoLinkArm),
     /// `[family.vehicle]`
@@ -104,6 +111,7 @@ impl Family {
             Self::Pendulum(_) => "pendulum",
             Self::Quadrotor(_) => "quadrotor",
             Self::Sinusoid(_) => "sinusoid",
+            Self::TaskConflict(_) => "task-conflict",
             Self::TwoLinkArm(_) => "two-link-arm",
             Self::Vehicle(_) => "vehicle",
         }
@@ -120,6 +128,8 @@ pub enum Algorithm {
     Maml(Maml),
     /// `[algorithm.maml-policy-gradient]`
     MamlPolicyGradient(MamlPolicyGradient),
+    /// `[algorithm.multi-task]`
+    MultiTask(MultiTask),
 }
 
 impl Algorithm {
@@ -129,6 +139,7 @@ impl Algorithm {
             Self::AnalyticPolicyGradient(_) => "analytic-policy-gradient",
             Self::Maml(_) => "maml",
             Self::MamlPolicyGradient(_) => "maml-policy-gradient",
+            Self::MultiTask(_) => "multi-task",
         }
     }
 }
@@ -336,6 +347,7 @@ impl Recipe {
                 Family::Pendulum(family) => family.check(checker),
                 Family::Quadrotor(family) => family.check(checker),
                 Family::Sinusoid(family) => family.check(checker),
+                Family::TaskConflict(family) => family.check(checker),
                 Family::TwoLinkArm(family) => family.check(checker),
                 Family::Vehicle(family) => family.check(checker),
             });
@@ -358,6 +370,7 @@ impl Recipe {
                 Algorithm::AnalyticPolicyGradient(algorithm) => algorithm.check(checker),
                 Algorithm::Maml(algorithm) => algorithm.check(checker),
                 Algorithm::MamlPolicyGradient(algorithm) => algorithm.check(checker),
+                Algorithm::MultiTask(algorithm) => algorithm.check(checker),
             });
         });
         checker.section("checkpoint", |checker| self.checkpoint.check(checker));
@@ -370,6 +383,7 @@ impl Recipe {
         match self.family {
             Family::Navigation(_) => "maml-policy-gradient",
             Family::Sinusoid(_) => "maml",
+            Family::TaskConflict(_) => "multi-task",
             Family::CartPole(_)
             | Family::Pendulum(_)
             | Family::Quadrotor(_)

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
+use crate::docs::between;
 use crate::error::{AtPath, Error, Missing};
 use crate::process::{Process, cargo};
 use crate::provide::{has_program, onnxruntime, python};
@@ -136,27 +137,13 @@ pub(crate) fn run(workspace: &Workspace, works: &[String], install: bool) -> Res
     if works.is_empty() {
         let page = workspace.root().join("docs").join("engines.md");
         let text = std::fs::read_to_string(&page).at(&page)?;
-        std::fs::write(&page, between(&text, &table)?).at(&page)?;
+        std::fs::write(&page, between(&text, MARKERS, &table)?).at(&page)?;
     }
     Ok(())
 }
 
 fn first_line(text: &str) -> &str {
     text.lines().next().unwrap_or_default()
-}
-
-/// The page with this table between its markers.
-fn between(page: &str, table: &str) -> Result<String, Error> {
-    let parts = page.split_once(MARKERS[0]);
-    let parts = parts.and_then(|(before, rest)| Some((before, rest.split_once(MARKERS[1])?.1)));
-    match parts {
-        Some((before, after)) => Ok([before, MARKERS[0], table, MARKERS[1], after].concat()),
-        None => Err(Error::Check(format!(
-            "docs/engines.md has no {} ... {}",
-            MARKERS[0].trim(),
-            MARKERS[1]
-        ))),
-    }
 }
 
 /// What runs the works.
@@ -268,8 +255,8 @@ mod tests {
     #[test]
     fn the_table_goes_between_the_markers() {
         let page = "before\n<!-- peers -->\nold\n<!-- /peers -->\nafter\n";
-        let new = between(page, "new\n").unwrap();
+        let new = between(page, MARKERS, "new\n").unwrap();
         assert_eq!(new, "before\n<!-- peers -->\nnew\n<!-- /peers -->\nafter\n");
-        assert!(between("nothing", "new\n").is_err());
+        assert!(between("nothing", MARKERS, "new\n").is_err());
     }
 }

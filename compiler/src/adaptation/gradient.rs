@@ -75,6 +75,9 @@ pub struct GradientRule<'a> {
     pub parameters: Vec<Parameter>,
     /// Which of them adapt.
     pub adapts: Vec<bool>,
+    /// How many of the last ones lie in the bank on a device, one after the other: the selected task's own, which do not
+    /// adapt.
+    pub banked: usize,
     /// The fields of a row.
     pub fields: Vec<RowField>,
     /// What a step descends.
@@ -103,6 +106,7 @@ impl GradientRule<'static> {
         Self {
             adapts: vec![true; parameters.len()],
             parameters,
+            banked: 0,
             fields: loss::fields(policy, objective),
             loss,
             score,
@@ -474,17 +478,27 @@ impl GradientRule<'_> {
     /// A graph with the inputs of a pass over one chunk.
     fn chunk(&self, rows: usize, frozen: &[Tensor]) -> Result<Chunk, AdaptationError> {
         let still = self.adapts.iter().filter(|adapts| !**adapts).count();
-        count("values of parameters that do not adapt", still, frozen.len())?;
+        count(
+            "values of parameters that do not adapt",
+            still.saturating_sub(self.banked),
+            frozen.len(),
+        )?;
+        let first_banked = self.parameters.len().saturating_sub(self.banked);
+        let mut bank_offset = 0;
         let mut graph = Graph::new();
         let mut bindings = Bindings::new();
         let mut parameters = Vec::with_capacity(self.parameters.len());
         let mut frozen = frozen.iter();
         let mut offset = 0;
-        for (parameter, &adapts) in self.parameters.iter().zip(&self.adapts) {
+        for (index, (parameter, &adapts)) in self.parameters.iter().zip(&self.adapts).enumerate() {
             if adapts {
                 parameters.push(graph.input(&parameter.name, DType::F32, &parameter.shape)?);
                 bindings = bindings.input(&parameter.name, Place::new(Space::Adapted, offset));
                 offset += parameter.elements();
+            } else if index >= first_banked {
+                parameters.push(graph.input(&parameter.name, DType::F32, &parameter.shape)?);
+                bindings = bindings.input(&parameter.name, Place::new(Space::Bank, bank_offset));
+                bank_offset += parameter.elements();
             } else {
                 let value = frozen.next().expect("counted above");
                 parameters.push(graph.constant(value.clone()));

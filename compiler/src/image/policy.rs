@@ -138,17 +138,29 @@ pub fn compile_policy(
             max_macs_per_record: options.max_macs_per_record,
             ..LowerOptions::default()
         });
-        let rows = spec.chunk_rows as usize;
-        for (kind, device) in [
-            (PlanKind::Begin, rule.begin()?),
-            (PlanKind::Accumulate, rule.accumulate(rows, &frozen)?),
-            (PlanKind::Apply, rule.apply(&description.step_sizes)?),
-            (PlanKind::Score, rule.score(rows, &frozen)?),
-        ] {
-            builder.plan(kind, &simplify(&device.graph), &device.bindings)?;
-        }
+        learning_plans(&mut builder, &rule, &spec, &description.step_sizes, &frozen)?;
     }
     builder.build()
+}
+
+/// The plans `begin`, `accumulate`, `apply` and `score` of a rule.
+pub(super) fn learning_plans(
+    builder: &mut ImageBuilder,
+    rule: &GradientRule<'_>,
+    spec: &AdaptationSpec,
+    step_sizes: &StepSizes,
+    frozen: &[Tensor],
+) -> Result<(), ImageBuildError> {
+    let rows = spec.chunk_rows as usize;
+    for (kind, device) in [
+        (PlanKind::Begin, rule.begin()?),
+        (PlanKind::Accumulate, rule.accumulate(rows, frozen)?),
+        (PlanKind::Apply, rule.apply(step_sizes)?),
+        (PlanKind::Score, rule.score(rows, frozen)?),
+    ] {
+        builder.plan(kind, &simplify(&device.graph), &device.bindings)?;
+    }
+    Ok(())
 }
 
 /// The `act` plan: normalised observation and state to action (and the logarithm of its standard deviation) and state.
@@ -197,7 +209,7 @@ fn act_graph(
     Ok(DeviceGraph { graph, bindings })
 }
 
-fn expect(what: &'static str, expected: usize, found: usize) -> Result<(), ImageBuildError> {
+pub(super) fn expect(what: &'static str, expected: usize, found: usize) -> Result<(), ImageBuildError> {
     if expected == found {
         Ok(())
     } else {

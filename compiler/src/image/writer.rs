@@ -101,6 +101,7 @@ pub struct ImageBuilder {
     options: LowerOptions,
     constants: ConstantPool,
     adapted: Vec<f32>,
+    bank: (usize, Vec<f32>),
     accumulator: usize,
     states: Vec<StateEntry>,
     adaptation: Option<AdaptationSpec>,
@@ -120,6 +121,7 @@ impl ImageBuilder {
             },
             constants: ConstantPool::aligned(SECTION_ALIGNMENT / 4),
             adapted: Vec::new(),
+            bank: (0, Vec::new()),
             accumulator: 0,
             states: Vec::new(),
             adaptation: None,
@@ -137,6 +139,12 @@ impl ImageBuilder {
     /// Initial values of the parameters that adapt, in the layout the plans use.
     pub fn adapted(&mut self, values: &[f32]) -> &mut Self {
         self.adapted = values.to_vec();
+        self
+    }
+
+    /// What each task has for itself, equally long, in the layout the plans use.
+    pub fn bank(&mut self, slices: &[Vec<f32>]) -> &mut Self {
+        self.bank = (slices.len(), slices.concat());
         self
     }
 
@@ -206,6 +214,15 @@ impl ImageBuilder {
         add(SectionKind::Constants, bytemuck::cast_slice(self.constants.values()));
         add(SectionKind::AdaptedInitial, bytemuck::cast_slice(&self.adapted));
         add(SectionKind::States, bytemuck::cast_slice(&self.states));
+        if !self.bank.1.is_empty() {
+            let header = [self.bank.0 as u32, self.bank_slice(), 0, 0];
+            let bytes = [
+                bytemuck::cast_slice::<u32, u8>(&header),
+                bytemuck::cast_slice(&self.bank.1),
+            ]
+            .concat();
+            add(SectionKind::Bank, &bytes);
+        }
         if let Some(spec) = &self.adaptation {
             spec.check().map_err(ImageBuildError::Adaptation)?;
             add(SectionKind::Adaptation, bytes_of(spec));
@@ -227,6 +244,11 @@ impl ImageBuilder {
         assemble(self.workspace(), &sections)
     }
 
+    /// Elements of one task's slice of the bank.
+    fn bank_slice(&self) -> u32 {
+        self.bank.1.len().checked_div(self.bank.0).unwrap_or(0) as u32
+    }
+
     fn workspace(&self) -> Workspace {
         let greatest = |act: bool, space: Space| {
             let plans = self.plans.iter().filter(|(kind, _)| (*kind == PlanKind::Act) == act);
@@ -235,7 +257,7 @@ impl ImageBuilder {
         Workspace {
             constants: self.constants.values().len() as u32,
             adapted: self.adapted.len() as u32,
-            bank: 0,
+            bank: self.bank_slice(),
             state: self.states.iter().filter_map(StateEntry::elements).sum(),
             accumulator: self.accumulator as u32,
             act_arena: greatest(true, Space::Arena),

@@ -5,15 +5,19 @@
 //! dimensions of the observations are free, and every parameter may have a leading task dimension
 //! ([`Parameter::shape_for_tasks`]).
 
+mod banked;
 mod gaussian;
 mod gru;
 mod layout;
 mod mlp;
+mod multi_task;
 
+pub use banked::{Banked, TaskSlice};
 pub use gaussian::Gaussian;
 pub use gru::Gru;
 pub use layout::Layout;
 pub use mlp::{Activation, Mlp};
+pub use multi_task::{MultiTask, TargetLoss, TaskHead};
 
 use crate::graph::{Graph, GraphError, ValueId};
 

@@ -62,6 +62,17 @@ enum Phase {
     ScoreAfter(Fold),
 }
 
+/// What became of scoring a task.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Likelihood {
+    /// The mean score.
+    Of(f32),
+    /// An adaptation is under way, whose sums it would overwrite.
+    Adapting,
+    /// There is nothing to score.
+    NoRows,
+}
+
 /// What a unit of work came to.
 enum Unit {
     /// More to do; the cost.
@@ -114,6 +125,40 @@ impl<'m> Driver<'m> {
         let mut fold = Fold::of_row(newest);
         while fold.unit(score, spec, support, workshop, parameters).ok()?.is_some() {}
         Some(workshop.score())
+    }
+
+    /// The mean score of the first `rows` rows with these parameters and this slice of the bank.
+    pub(crate) fn likelihood(&mut self, parameters: &[f32], bank: &'m [f32], rows: usize) -> Likelihood {
+        if self.job.is_some() {
+            return Likelihood::Adapting;
+        }
+        if rows == 0 {
+            return Likelihood::NoRows;
+        }
+        let Parts {
+            spec,
+            score,
+            support,
+            workshop,
+            ..
+        } = &mut self.parts;
+        workshop.accumulator.fill(0.0);
+        let selected = core::mem::replace(&mut workshop.bank, bank);
+        let mut fold = Fold::new(Selection::All, rows);
+        // An error cannot happen: the policy checked the memory when it was loaded.
+        let mut failed = false;
+        loop {
+            match fold.unit(score, spec, support, workshop, parameters) {
+                Ok(Some(_)) => {}
+                Ok(None) => break,
+                Err(_) => {
+                    failed = true;
+                    break;
+                }
+            }
+        }
+        workshop.bank = selected;
+        Likelihood::Of(if failed { f32::NAN } else { workshop.score() })
     }
 
     /// Drops the adaptation under way.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Scales;
 use crate::contract::{MAX_ACTIONS, MAX_OBSERVATIONS};
-use crate::image::{ResetRule, StateEntry};
+use crate::image::{Bank, ResetRule, StateEntry};
 use crate::kernels::functions;
 use crate::noise::Noise;
 use crate::plan::{AdaptedRef, Exact, Plan, Spaces};
@@ -156,6 +156,8 @@ pub(super) struct ActorCore<'m> {
     pub(super) stochastic: bool,
     pub(super) constants: &'m [f32],
     pub(super) states: &'m [StateEntry],
+    /// Every task's slice, and the selected one's.
+    pub(super) tasks: Bank<'m>,
     pub(super) bank: &'m [f32],
     pub(super) input: &'m mut [f32],
     pub(super) arena: &'m mut [f32],
@@ -330,7 +332,7 @@ fn all_finite(values: &[f32]) -> bool {
 
 /// Acts. Every call takes the same time and never waits; see [`Policy::split`](super::Policy::split).
 pub struct Actor<'p, 'm> {
-    core: &'p mut ActorCore<'m>,
+    pub(super) core: &'p mut ActorCore<'m>,
     reader: Reader<'p, 'm>,
 }
 

@@ -10,13 +10,15 @@ use crate::adapt::{AdaptReport, Driver, Figures, Progress, Reason};
 use crate::experience::End;
 use crate::experience::support::{clock, read_clock, set, value};
 use crate::health::Monitor;
-use crate::image::Objective;
+use crate::image::{Bank, Objective};
 use crate::publish::Writer;
 
 /// What a learner works with; outlives the handle.
 pub(super) struct LearnerCore<'m> {
     pub(super) driver: Driver<'m>,
     scales: Scales<'m>,
+    /// Every task's slice of the bank.
+    pub(super) tasks: Bank<'m>,
     /// The trajectory that has not ended, if there is one.
     open: Option<Open>,
     /// Complete trajectories in the support set.
@@ -62,10 +64,11 @@ impl Tally {
 }
 
 impl<'m> LearnerCore<'m> {
-    pub(super) fn new(driver: Driver<'m>, scales: Scales<'m>) -> Self {
+    pub(super) fn new(driver: Driver<'m>, scales: Scales<'m>, tasks: Bank<'m>) -> Self {
         Self {
             driver,
             scales,
+            tasks,
             open: None,
             trajectories: 0,
             health: None,
@@ -74,7 +77,7 @@ impl<'m> LearnerCore<'m> {
     }
 
     /// Rows of the support set that count.
-    fn complete_rows(&self) -> usize {
+    pub(super) fn complete_rows(&self) -> usize {
         let open = self.open.map_or(0, |open| open.rows);
         self.driver.parts.support.len().saturating_sub(open)
     }

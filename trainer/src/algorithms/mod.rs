@@ -10,7 +10,8 @@ pub use maml::{
     Maml, MetaLearner, MetaLosses, Problem, TaskBatch, TaskShape, fused_graph, gradient_graph, optimiser_graph,
 };
 pub use maml_policy_gradient::MamlPolicyGradient;
-pub use multi_task::{MultiTaskLearner, MultiTaskSettings};
+pub use multi_task::{MultiTaskLearner, MultiTaskSettings, MultiTaskTraining};
+pub(crate) use multi_task::{network as multi_task_network, predict as multi_task_predict};
 
 use std::sync::Arc;
 
@@ -192,6 +193,11 @@ pub fn learner(recipe: &Recipe, engine: &Arc<dyn Engine>, threads: usize) -> Res
                 AnalyticPolicyGradient::new(settings, recipe.seed, &problem, initialiser, engine.as_ref(), threads)?;
             Ok(Box::new(learner))
         }
+        (family, recipe::Algorithm::MultiTask(settings)) => {
+            let tables = tasks::task_set(recipe).ok_or_else(|| mismatch(family, &recipe.algorithm))?;
+            let learner = MultiTaskTraining::new(settings, &recipe.policy, recipe.seed, tables, engine.as_ref())?;
+            Ok(Box::new(learner))
+        }
         (family, algorithm) => Err(mismatch(family, algorithm)),
     }
 }
@@ -223,6 +229,10 @@ pub fn probe(recipe: &Recipe) -> Result<(Graph, CompileOptions), TrainError> {
         (family, recipe::Algorithm::AnalyticPolicyGradient(settings)) => {
             let problem = simulated(recipe).ok_or_else(|| mismatch(family, &recipe.algorithm))?;
             analytic_policy_gradient::probe(&problem, settings)
+        }
+        (family, recipe::Algorithm::MultiTask(settings)) => {
+            let tables = tasks::task_set(recipe).ok_or_else(|| mismatch(family, &recipe.algorithm))?;
+            multi_task::probe(settings, &recipe.policy, recipe.seed, &tables)
         }
         (family, algorithm) => Err(mismatch(family, algorithm)),
     }

@@ -8,12 +8,14 @@ use pliant_compiler::policy::PolicyDescription;
 use pliant_runtime::contract::{Contract, ContractError};
 use pliant_runtime::image::{AdaptationSpec, Image, ImageError};
 
+use super::banked::export_banked;
 use super::{IMAGE_FILE, onnx};
 use crate::algorithms::{Learned, NamedTensor};
 use crate::deployment;
+use crate::error::TrainError;
 use crate::eval::{EvalError, TaskRange, adapt_to_environments, adapt_to_tasks};
-use crate::recipe::{Family, Recipe};
-use crate::tasks::{NavigationFamily, SinusoidFamily, Split};
+use crate::recipe::{Algorithm, Family, Recipe};
+use crate::tasks::{NavigationFamily, SinusoidFamily, Split, task_set};
 
 /// Validation tasks that calibrate the guards of a supervised family.
 const SUPERVISED_TASKS: u64 = 500;
@@ -48,6 +50,9 @@ pub enum ExportError {
     /// The adaptation to be exported cannot be built.
     #[error("cannot build the exported adaptation: {0}")]
     Adaptation(#[from] pliant_compiler::adaptation::AdaptationError),
+    /// What was learned cannot be laid out for a device.
+    #[error("cannot lay out the network for a device: {0}")]
+    Layout(#[from] TrainError),
     /// The guards could not be calibrated.
     #[error("cannot calibrate the guards: {0}")]
     Calibration(#[from] EvalError),
@@ -67,6 +72,9 @@ pub struct Exported {
 /// # Errors
 /// [`ExportError`]; for parameters that are not finite, for instance.
 pub fn export(recipe: &Recipe, learned: &Learned, threads: usize) -> Result<Exported, ExportError> {
+    if let (Some(tables), Algorithm::MultiTask(settings)) = (task_set(recipe), &recipe.algorithm) {
+        return export_banked(recipe, settings, &tables, learned);
+    }
     let Some(spec) = deployment::adaptation_spec(recipe, &learned.step_scales) else {
         let contract = deployment::contract(recipe)?;
         let parameters: Vec<Tensor> = learned.parameters.iter().map(tensor).collect();
@@ -91,7 +99,7 @@ pub fn export(recipe: &Recipe, learned: &Learned, threads: usize) -> Result<Expo
 }
 
 /// How every image of a recipe is written.
-fn image_options(recipe: &Recipe) -> ImageOptions {
+pub(super) fn image_options(recipe: &Recipe) -> ImageOptions {
     ImageOptions {
         max_macs_per_record: Some(MAX_MACS_PER_RECORD),
         card: Some(format!("{}: {}", recipe.name, recipe.description)),
@@ -184,10 +192,11 @@ fn calibrate(
                 env_steps,
             ))
         }
-        // What only acts has nothing to guard.
+        // What only acts has nothing to guard; heads learned together have no validation tasks.
         Family::CartPole(_)
         | Family::Pendulum(_)
         | Family::Quadrotor(_)
+        | Family::TaskConflict(_)
         | Family::TwoLinkArm(_)
         | Family::Vehicle(_) => Ok((spec, 0)),
     }
@@ -209,7 +218,7 @@ fn guard(mut values: Vec<f32>) -> f32 {
 }
 
 /// One number where all step sizes are the same, otherwise one an element.
-fn step_sizes(learned: &Learned) -> StepSizes {
+pub(super) fn step_sizes(learned: &Learned) -> StepSizes {
     let mut all = learned.step_sizes.iter().flat_map(|tensor| &tensor.values);
     let first = all.next().copied().unwrap_or(0.0);
     if all.all(|&value| value == first) {
@@ -229,7 +238,7 @@ fn step_sizes(learned: &Learned) -> StepSizes {
     )
 }
 
-fn tensor(named: &NamedTensor) -> Tensor {
+pub(super) fn tensor(named: &NamedTensor) -> Tensor {
     Tensor::f32(&named.shape, named.values.as_slice()).expect("a named tensor is as long as its shape says")
 }
 

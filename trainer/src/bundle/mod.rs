@@ -14,14 +14,17 @@
 //! |---|---|---|
 //! | `policy.onnx` | `observation` `[batch, n]` | `action` `[batch, m]`; `action_log_std` `[m]` where actions are sampled |
 //! | | `memory` `[batch, k]` where the policy is recurrent, zero at the start of an episode | `next.memory` |
+//! | | `task` `[batch]` where there is a head a task (int64) | |
 //! | `adapt.onnx` | the row fields `[rows, width]`, `row_weight` `[rows]`, `step_scale` `[1]` | `next.NAME` for each parameter |
 //! | `score.onnx` | the row fields, `row_weight` | `score` `[1]` |
 //!
 //! Each model also takes the parameters by name; without them it uses the meta-learned ones (they are initialisers that
-//! an input overrides). Observations are normalised and actions unit-less: the contract, in the metadata under
+//! an input overrides); where there is a head a task, `policy.onnx` holds the bank as `bank.NAME`, tasks in front, and the
+//! others take one task's slice by name. Observations are normalised and actions unit-less: the contract, in the metadata under
 //! `pliant.contract` as JSON, says how they relate to physical ones. Adapting runs `adapt.onnx` once for each of
 //! `pliant.step_scales`, with that scale, feeding `next.NAME` back as `NAME`.
 
+mod banked;
 mod export;
 mod onnx;
 
@@ -30,6 +33,7 @@ use std::path::{Path, PathBuf};
 use pliant_compiler::image::{AlignedBytes, InspectError};
 use pliant_runtime::image::{Image, ImageError};
 
+pub use banked::{BankedNetwork, banked_image, banked_network};
 pub use export::{ExportError, Exported, device_image, export, policy_image};
 
 use crate::recipe::{self, Recipe, RecipeError};

@@ -14,7 +14,12 @@ use crate::deployment;
 use crate::recipe::Recipe;
 
 /// Name, text and metadata of one model.
-fn options(recipe: &Recipe, contract: &Contract, spec: Option<&AdaptationSpec>, name: &str) -> ExportOptions {
+pub(super) fn options(
+    recipe: &Recipe,
+    contract: &Contract,
+    spec: Option<&AdaptationSpec>,
+    name: &str,
+) -> ExportOptions {
     let json = |value: Result<String, serde_json::Error>| value.expect("finite numbers and strings are JSON");
     let contract = json(serde_json::to_string(contract));
     let scales = spec.map(|spec| json(serde_json::to_string(spec.step_scales())));
@@ -129,7 +134,7 @@ fn policy_graph(recipe: &Recipe, batch: usize) -> Result<Graph, ExportError> {
 }
 
 /// Adds the parameters as initialisers of the inputs of their names: defaults, since IR version 4.
-fn with_defaults(model: &[u8], parameters: &[NamedTensor]) -> Result<Vec<u8>, ExportError> {
+pub(super) fn with_defaults(model: &[u8], parameters: &[NamedTensor]) -> Result<Vec<u8>, ExportError> {
     let mut model = ModelProto::decode(model).map_err(pliant_compiler::onnx::OnnxError::from)?;
     if let Some(graph) = &mut model.graph {
         let used = |tensor: &&NamedTensor| graph.input.iter().any(|input| input.name == tensor.name);

@@ -24,8 +24,9 @@ const CARD_FILE: &str = "card.md";
 
 const AFTER_HELP: &str = "\
 Recipes that come with pliant: arm, cart-pole, pendulum, point-navigation,
-quadrotor, sinusoid, vehicle. A recipe is one TOML file; copy one from models/
-to write your own. Unknown fields and values out of range are refused by name.
+quadrotor, sinusoid, task-conflict, vehicle. A recipe is one TOML file; copy one
+from models/ to write your own. Unknown fields and values out of range are
+refused by name.
 
 Examples:
   pliant train point-navigation

@@ -2,25 +2,27 @@
 
 use pliant_runtime::contract::ContractView;
 use pliant_runtime::image::{Image, ImageError};
-use pliant_runtime::policy::{ObserveError, PolicyError, Status};
+use pliant_runtime::policy::{ObserveError, PolicyError, SelectError, Status};
 use serde::{Deserialize, Serialize};
 
 mod control;
 mod flight;
 mod gap;
+mod multi_task;
 mod simulated;
 mod statistics;
 mod supervised;
 
 pub use control::{ControlOutcome, Episode, adapt_to_environments, trace_environment};
 pub use gap::{Gap, Returns};
+pub use multi_task::{DeviceRows, IDENTIFICATION_ROWS, test_error};
 pub use simulated::{Rollout, returns, roll_out};
 pub use statistics::{Estimate, bootstrap_mean};
 pub use supervised::{TaskOutcome, TaskRange, adapt_to_tasks};
 
 use crate::deployment;
 use crate::recipe::{self, Family, Recipe};
-use crate::tasks::{NavigationFamily, SinusoidFamily, Split, simulator};
+use crate::tasks::{NavigationFamily, SinusoidFamily, Split, simulator, task_set};
 
 /// What acts and adapts in an evaluation: the runtime that the device runs, on this machine.
 pub const DEVICE_RUNTIME: &str = "device runtime";
@@ -60,6 +62,9 @@ pub enum EvalError {
     /// An example does not fit the image.
     #[error("the image does not take this family's examples ({0:?}); is the recipe the one it was trained by?")]
     Observe(ObserveError),
+    /// The image has not the tasks of the recipe.
+    #[error("the image does not hold this recipe's tasks ({0}); is the recipe the one it was trained by?")]
+    Select(#[from] SelectError),
     /// The policy was refused, so that the safe action would have been scored.
     #[error("held-out task {task}: the runtime refused to act ({status:?})")]
     Refused {
@@ -98,6 +103,11 @@ pub fn evaluate(recipe: &Recipe, image: &[u8], options: EvalOptions) -> Result<E
         Family::Sinusoid(settings) => evaluate_sinusoid(&image, &SinusoidFamily::new(settings), options),
         Family::Navigation(settings) => evaluate_navigation(&image, settings, options),
         Family::Quadrotor(_) => flight::evaluate(&image, recipe.evaluation.episodes, options),
+        Family::TaskConflict(_) => {
+            let tables = task_set(recipe).unwrap_or_default();
+            let metric = "test error over the target's variance";
+            multi_task::evaluate(&image, recipe.family.name(), metric, &tables, options)
+        }
         family => {
             let simulator = simulator(recipe).expect("families without rows or an environment are simulated");
             simulated::evaluate(

@@ -176,7 +176,7 @@ fn inner_rate(recipe: &Recipe) -> f32 {
     match &recipe.algorithm {
         Algorithm::Maml(settings) => settings.inner_rate,
         Algorithm::MamlPolicyGradient(settings) => settings.inner_rate,
-        Algorithm::AnalyticPolicyGradient(_) => 0.0,
+        Algorithm::AnalyticPolicyGradient(_) | Algorithm::MultiTask(_) => 0.0,
     }
 }
 

@@ -5,12 +5,16 @@ mod navigation;
 mod simulated;
 mod sinusoid;
 mod supervised;
+mod task_conflict;
+mod task_set;
 
 pub use control::{ControlFamily, Oracle, Plane};
 pub use navigation::NavigationFamily;
 pub use simulated::{simulator, task_streams};
 pub use sinusoid::{GRID, Sinusoid, SinusoidFamily};
 pub use supervised::{Rows, SupervisedFamily, training_task};
+pub use task_conflict::TaskConflictFamily;
+pub use task_set::{TaskRows, TaskTable, task_set};
 
 use crate::recipe::{Family, Recipe};
 
@@ -30,7 +34,7 @@ pub enum Tasks {
 impl Tasks {
     /// The tasks of a recipe.
     ///
-    /// None where nothing is adapted by a rule: a policy that only acts.
+    /// None where no task is new to what adapts: a policy that only acts, or tasks that were learned together.
     pub fn of(recipe: &Recipe) -> Option<Self> {
         Some(match &recipe.family {
             Family::Sinusoid(settings) => Self::Supervised(Box::new(SinusoidFamily::new(settings))),
@@ -41,6 +45,7 @@ impl Tasks {
             Family::CartPole(_)
             | Family::Pendulum(_)
             | Family::Quadrotor(_)
+            | Family::TaskConflict(_)
             | Family::TwoLinkArm(_)
             | Family::Vehicle(_) => return None,
         })

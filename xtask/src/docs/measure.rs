@@ -1,10 +1,11 @@
 //! Measures what the README states, and writes it to `docs/figures.json`.
 //!
 //! Each part is one object of that file and can be measured by itself, so that a long training need not be repeated for a
-//! new benchmark. A part holds numbers as measured; only rounding happens here.
+//! new benchmark. A part holds numbers as measured; only rounding happens here. Task conflict writes its own page.
 
 use serde_json::{Map, Value, json};
 
+use super::between;
 use crate::error::{AtPath, Error};
 use crate::firmware;
 use crate::firmware::toolchain::Choice;
@@ -13,7 +14,7 @@ use crate::provide;
 use crate::workspace::Workspace;
 
 /// What can be measured, in order.
-pub(crate) const PARTS: [&str; 4] = ["sinusoid", "navigation", "speed", "firmware"];
+pub(crate) const PARTS: [&str; 5] = ["sinusoid", "navigation", "speed", "firmware", "task-conflict"];
 
 /// Seeds of every stochastic figure.
 const SEEDS: [u32; 3] = [0, 1, 2];
@@ -32,6 +33,10 @@ pub(crate) fn run(workspace: &Workspace, parts: &[String]) -> Result<(), Error> 
             continue;
         }
         println!("== measuring {part}");
+        if part == "task-conflict" {
+            task_conflict(workspace)?;
+            continue;
+        }
         let measured = match part {
             "sinusoid" => sinusoid(workspace)?,
             "navigation" => navigation(workspace)?,
@@ -221,6 +226,29 @@ impl Turns {
             .find(|turn| turn.group == group && turn.contender == contender)
             .ok_or_else(|| Error::Check(format!("the benchmarks printed nothing of {contender:?} in {group:?}")))
     }
+}
+
+/// The tables of `docs/algorithms/multi-task.md`, into that page. Trainings are kept in `target/measure/task-conflict.jsonl`
+/// and not repeated while they are there.
+fn task_conflict(workspace: &Workspace) -> Result<(), Error> {
+    let folder = workspace.target().join("measure");
+    std::fs::create_dir_all(&folder).at(&folder)?;
+    let page = workspace.root().join("docs").join("algorithms").join("multi-task.md");
+    let kept = folder.join("task-conflict.jsonl");
+    for (part, markers) in [
+        ("costs", ["<!-- costs -->\n", "<!-- /costs -->"]),
+        ("scores", ["<!-- scores -->\n", "<!-- /scores -->"]),
+    ] {
+        let table = cargo(workspace)
+            .args(["run", "--release", "--quiet", "--package", "pliant-trainer"])
+            .args(["--example", "task_conflict", "--", part])
+            .arg(&kept)
+            .output()?;
+        println!("{table}");
+        let text = std::fs::read_to_string(&page).at(&page)?;
+        std::fs::write(&page, between(&text, markers, &table)?).at(&page)?;
+    }
+    Ok(())
 }
 
 /// The firmware's own report: each `name: number ...` line under its name.

@@ -172,6 +172,7 @@ fn rule() -> GradientRule<'static> {
     GradientRule {
         parameters: vec![Parameter::new("w", &[1, 1])],
         adapts: vec![true],
+        banked: 0,
         fields: vec![field("x", FieldKind::Input), field("y", FieldKind::Target)],
         loss: Box::new(squared_error),
         score: Box::new(squared_error),

@@ -1,0 +1,331 @@
+//! A multi-task network on a device: the trunk is in the constants, what a task has for itself in its slice of the bank,
+//! and what adapts is a change on top of both. So one plan serves every task, and selecting a task is one pointer.
+//!
+//! Inputs and targets are padded to the widest task's: what a task does not have is masked, costs a few products with zero
+//! and needs no branch. An image may hold spare slices, of tasks that nobody has met yet: their heads are zero, and the
+//! change that adaptation makes is the whole head.
+
+use super::{Activation, MultiTask, Parameter, TargetLoss};
+use crate::graph::{Graph, GraphError, ValueId};
+
+/// Taken from the logits of classes that a task does not have: their probability is then exactly zero.
+const ABSENT: f32 = 1e4;
+
+/// The network, the same for every task.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Banked {
+    /// Inputs of the task with the most.
+    pub inputs: usize,
+    /// Outputs of the task with the most.
+    pub outputs: usize,
+    /// Width of each task's own first layer, if there is one.
+    pub encoder: Option<usize>,
+    /// Widths of the shared layers.
+    pub hidden: Vec<usize>,
+    /// After every layer but the heads.
+    pub activation: Activation,
+    /// The losses that there are among the tasks.
+    pub losses: Vec<TargetLoss>,
+    /// Whether a scale and an offset of every input adapt beside the head: for sensors that change.
+    pub adapts_input: bool,
+}
+
+/// What one task has for itself, in its own widths.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TaskSlice {
+    /// Inputs of the task.
+    pub inputs: usize,
+    /// Outputs of the task.
+    pub outputs: usize,
+    /// What the targets are.
+    pub loss: TargetLoss,
+    /// Weight `[inputs, width]` and bias `[width]` of the task's own first layer, where there is one.
+    pub encoder: Option<(Vec<f32>, Vec<f32>)>,
+    /// Weight `[features, outputs]` and bias `[outputs]` of the head.
+    pub head: (Vec<f32>, Vec<f32>),
+    /// Numbers: what a head's output is multiplied by and then added to, in the target's unit. 1 and 0 for others.
+    pub target: (f32, f32),
+    /// Numbers: standard deviation of the error on held-out rows, in units of the scale; above 0. It makes the likelihoods
+    /// of tasks comparable.
+    pub deviation: f32,
+    /// Whether the head has learned something: a spare slice is never identified as the task at hand.
+    pub trained: bool,
+}
+
+impl Banked {
+    /// The network of these tasks on a device.
+    pub fn of(network: &MultiTask, adapts_input: bool) -> Self {
+        let widest = |width: fn(&super::TaskHead) -> usize| network.tasks.iter().map(width).max().unwrap_or(0);
+        let mut losses: Vec<TargetLoss> = TargetLoss::ALL.to_vec();
+        losses.retain(|loss| network.tasks.iter().any(|task| task.loss == *loss));
+        Self {
+            inputs: widest(|task| task.inputs),
+            outputs: widest(|task| task.outputs),
+            encoder: network.encoder,
+            hidden: network.hidden.clone(),
+            activation: network.activation,
+            losses,
+            adapts_input,
+        }
+    }
+
+    fn features(&self) -> usize {
+        let first = self.encoder.unwrap_or(self.inputs);
+        self.hidden.last().copied().unwrap_or(first)
+    }
+
+    /// What adapts, from these initial values on, whatever the task: `input.scale` `[inputs]` (ones) and `input.offset`
+    /// (zeros) where inputs adapt; `change.weight` `[features, outputs]` and `change.bias` `[outputs]` (zeros).
+    pub fn adapted(&self) -> Vec<(Parameter, f32)> {
+        let mut adapted = Vec::new();
+        if self.adapts_input {
+            adapted.push((Parameter::new("input.scale", &[self.inputs]), 1.0));
+            adapted.push((Parameter::new("input.offset", &[self.inputs]), 0.0));
+        }
+        adapted.push((Parameter::new("change.weight", &[self.features(), self.outputs]), 0.0));
+        adapted.push((Parameter::new("change.bias", &[self.outputs]), 0.0));
+        adapted
+    }
+
+    /// The trunk: `layer0.weight`, `layer0.bias`, ..., then `whitening.weight` `[features, features]` and
+    /// `whitening.bias` `[features]`: an affine map of the last layer's features, without an activation, after which a few
+    /// gradient steps fit a head.
+    pub fn trunk(&self) -> Vec<Parameter> {
+        let first = self.encoder.unwrap_or(self.inputs);
+        let sizes: Vec<usize> = core::iter::once(first).chain(self.hidden.iter().copied()).collect();
+        let mut parameters = Vec::new();
+        for (index, sizes) in sizes.windows(2).enumerate() {
+            parameters.push(Parameter::new(format!("layer{index}.weight"), sizes));
+            parameters.push(Parameter::new(format!("layer{index}.bias"), &sizes[1..]));
+        }
+        let features = self.features();
+        parameters.push(Parameter::new("whitening.weight", &[features, features]));
+        parameters.push(Parameter::new("whitening.bias", &[features]));
+        parameters
+    }
+
+    /// One task's slice of the bank, in order: `encoder.weight`, `encoder.bias` where tasks have a first layer of their
+    /// own, `head.weight`, `head.bias`, `target.scale` and `target.offset` `[1]`, `mask` `[outputs]` (1 for an output that
+    /// the task has), `kind` (1 for its loss) `[losses]`, `precision` `[1]` and `log_normaliser` `[1]`.
+    pub fn bank(&self) -> Vec<Parameter> {
+        let mut bank = Vec::new();
+        if let Some(width) = self.encoder {
+            bank.push(Parameter::new("encoder.weight", &[self.inputs, width]));
+            bank.push(Parameter::new("encoder.bias", &[width]));
+        }
+        bank.push(Parameter::new("head.weight", &[self.features(), self.outputs]));
+        bank.push(Parameter::new("head.bias", &[self.outputs]));
+        bank.push(Parameter::new("target.scale", &[1]));
+        bank.push(Parameter::new("target.offset", &[1]));
+        bank.push(Parameter::new("mask", &[self.outputs]));
+        bank.push(Parameter::new("kind", &[self.losses.len()]));
+        bank.push(Parameter::new("precision", &[1]));
+        bank.push(Parameter::new("log_normaliser", &[1]));
+        bank
+    }
+
+    /// What adapts, then the trunk, then the bank: the order that [`answer`](Self::answer) and the losses take.
+    pub fn parameters(&self) -> Vec<Parameter> {
+        let adapted = self.adapted().into_iter().map(|(parameter, _)| parameter);
+        adapted.chain(self.trunk()).chain(self.bank()).collect()
+    }
+
+    /// A task's slice, padded, in the order of [`bank`](Self::bank).
+    ///
+    /// # Panics
+    /// With values of other lengths than the widths say, or a loss that is none of the network's.
+    pub fn slice(&self, task: &TaskSlice) -> Vec<f32> {
+        let mut slice = Vec::new();
+        if let (Some(width), Some((weight, bias))) = (self.encoder, &task.encoder) {
+            slice.extend(pad(weight, [task.inputs, width], [self.inputs, width]));
+            slice.extend(bias);
+        }
+        let features = self.features();
+        slice.extend(pad(&task.head.0, [features, task.outputs], [features, self.outputs]));
+        slice.extend(pad(&task.head.1, [1, task.outputs], [1, self.outputs]));
+        slice.extend([task.target.0, task.target.1]);
+        slice.extend((0..self.outputs).map(|output| f32::from(u8::from(output < task.outputs))));
+        slice.extend(self.losses.iter().map(|loss| f32::from(u8::from(*loss == task.loss))));
+        let variance = task.deviation * task.deviation;
+        slice.push(0.5 / variance);
+        // Of one output in its unit; a row's is the sum over its outputs. Without training nothing is likely.
+        let normaliser = match (task.trained, task.loss) {
+            (false, _) => 1e30,
+            (true, TargetLoss::SquaredError) => {
+                let deviation = task.deviation * task.target.0;
+                task.outputs as f32 * (deviation.ln() + 0.5 * core::f32::consts::TAU.ln())
+            }
+            (true, _) => 0.0,
+        };
+        slice.push(normaliser);
+        assert_eq!(
+            slice.len(),
+            super::total_elements(&self.bank()),
+            "a slice is as long as its parameters"
+        );
+        slice
+    }
+
+    /// A head's raw outputs for `x` `[.., rows, inputs]`.
+    fn outputs(&self, graph: &mut Graph, parameters: &[ValueId], x: ValueId) -> Result<Raw, GraphError> {
+        let (adapted, rest) = parameters.split_at(self.adapted().len());
+        let (trunk, bank) = rest.split_at(self.trunk().len());
+        let mut value = x;
+        let mut adapted = adapted;
+        if self.adapts_input {
+            let scaled = graph.mul(value, adapted[0])?;
+            value = graph.add(scaled, adapted[1])?;
+            adapted = &adapted[2..];
+        }
+        let (own, bank) = bank.split_at(if self.encoder.is_some() { 2 } else { 0 });
+        let (layers, whitening) = trunk.split_at(trunk.len() - 2);
+        for layer in own.chunks_exact(2).chain(layers.chunks_exact(2)) {
+            let product = graph.matmul(value, layer[0])?;
+            let sum = graph.add(product, layer[1])?;
+            value = self.activation.apply(graph, sum)?;
+        }
+        let product = graph.matmul(value, whitening[0])?;
+        let features = graph.add(product, whitening[1])?;
+        let weight = graph.add(bank[0], adapted[0])?;
+        let bias = graph.add(bank[1], adapted[1])?;
+        let product = graph.matmul(features, weight)?;
+        Ok(Raw {
+            outputs: graph.add(product, bias)?,
+            scale: bank[2],
+            offset: bank[3],
+            mask: bank[4],
+            kind: bank[5],
+            precision: bank[6],
+            log_normaliser: bank[7],
+        })
+    }
+
+    /// One term a loss, each multiplied by 1 for the task that has it and 0 for others, summed.
+    fn mixed(
+        &self,
+        graph: &mut Graph,
+        raw: &Raw,
+        term: impl Fn(&mut Graph, TargetLoss) -> Result<ValueId, GraphError>,
+    ) -> Result<ValueId, GraphError> {
+        let mut sum = None;
+        for (index, &loss) in self.losses.iter().enumerate() {
+            let mut value = term(graph, loss)?;
+            if self.losses.len() > 1 {
+                let axis = graph.shape(raw.kind).len() - 1;
+                let share = graph.slice(raw.kind, axis, index, index + 1)?;
+                value = graph.mul(value, share)?;
+            }
+            sum = Some(match sum {
+                None => value,
+                Some(sum) => graph.add(sum, value)?,
+            });
+        }
+        Ok(sum.unwrap_or(raw.outputs))
+    }
+
+    /// The logits of the classes that the task has; those of others are far below.
+    fn present(&self, graph: &mut Graph, raw: &Raw) -> Result<ValueId, GraphError> {
+        let one = graph.scalar(1.0);
+        let absent = graph.sub(raw.mask, one)?;
+        let penalty = graph.scale(absent, ABSENT)?;
+        graph.add(raw.outputs, penalty)
+    }
+
+    /// Numbers in their unit, probabilities of labels or classes, 0 for outputs that the task does not have: `[.., rows,
+    /// outputs]` for `x` `[.., rows, inputs]`.
+    ///
+    /// # Errors
+    /// [`GraphError::Operator`] when shapes do not fit.
+    pub fn answer(&self, graph: &mut Graph, parameters: &[ValueId], x: ValueId) -> Result<ValueId, GraphError> {
+        let raw = self.outputs(graph, parameters, x)?;
+        let answer = self.mixed(graph, &raw, |graph, loss| match loss {
+            TargetLoss::SquaredError => {
+                let scaled = graph.mul(raw.outputs, raw.scale)?;
+                graph.add(scaled, raw.offset)
+            }
+            TargetLoss::BinaryCrossEntropy => loss.answer(graph, raw.outputs),
+            TargetLoss::CrossEntropy => {
+                let logits = self.present(graph, &raw)?;
+                loss.answer(graph, logits)
+            }
+        })?;
+        graph.mul(answer, raw.mask)
+    }
+
+    /// What a gradient step descends, `[.., rows, 1]`: half the squared error in units of the target's scale, or the
+    /// cross-entropy, summed over the outputs that the task has. `fields` are `x` and `y`, `y` in the target's unit.
+    ///
+    /// # Errors
+    /// [`GraphError::Operator`] when shapes do not fit.
+    pub fn loss(&self, graph: &mut Graph, parameters: &[ValueId], fields: &[ValueId]) -> Result<ValueId, GraphError> {
+        let raw = self.outputs(graph, parameters, fields[0])?;
+        let half = graph.scalar(0.5);
+        self.rows(graph, &raw, fields[1], half)
+    }
+
+    /// The negative log-likelihood of a row, `[.., rows, 1]`: what accepts an adaptation, and by which the task at hand is
+    /// identified.
+    ///
+    /// # Errors
+    /// [`GraphError::Operator`] when shapes do not fit.
+    pub fn score(&self, graph: &mut Graph, parameters: &[ValueId], fields: &[ValueId]) -> Result<ValueId, GraphError> {
+        let raw = self.outputs(graph, parameters, fields[0])?;
+        let rows = self.rows(graph, &raw, fields[1], raw.precision)?;
+        graph.add(rows, raw.log_normaliser)
+    }
+
+    fn rows(&self, graph: &mut Graph, raw: &Raw, y: ValueId, precision: ValueId) -> Result<ValueId, GraphError> {
+        self.mixed(graph, raw, |graph, loss| {
+            let elements = match loss {
+                TargetLoss::SquaredError => {
+                    let moved = graph.sub(y, raw.offset)?;
+                    let targets = graph.div(moved, raw.scale)?;
+                    let squares = loss.of(graph, raw.outputs, targets)?;
+                    graph.mul(squares, precision)?
+                }
+                TargetLoss::BinaryCrossEntropy => loss.of(graph, raw.outputs, y)?,
+                TargetLoss::CrossEntropy => {
+                    let logits = self.present(graph, raw)?;
+                    return loss.of(graph, logits, y);
+                }
+            };
+            let axis = graph.shape(elements).len() - 1;
+            let there = graph.mul(elements, raw.mask)?;
+            graph.reduce_sum(there, &[axis], true)
+        })
+    }
+}
+
+/// A head's outputs and what the task's slice says of them.
+struct Raw {
+    outputs: ValueId,
+    scale: ValueId,
+    offset: ValueId,
+    mask: ValueId,
+    kind: ValueId,
+    precision: ValueId,
+    log_normaliser: ValueId,
+}
+
+/// A matrix in the corner of a larger one of zeros.
+fn pad(values: &[f32], from: [usize; 2], to: [usize; 2]) -> Vec<f32> {
+    assert_eq!(values.len(), from[0] * from[1], "a matrix is as long as its shape says");
+    let mut padded = vec![0.0; to[0] * to[1]];
+    for (row, values) in values.chunks_exact(from[1].max(1)).enumerate() {
+        padded[row * to[1]..][..from[1]].copy_from_slice(values);
+    }
+    padded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_matrix_is_padded_by_row() {
+        assert_eq!(
+            pad(&[1.0, 2.0, 3.0, 4.0], [2, 2], [3, 3]),
+            [1.0, 2.0, 0.0, 3.0, 4.0, 0.0, 0.0, 0.0, 0.0]
+        );
+    }
+}

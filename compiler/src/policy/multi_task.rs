@@ -1,0 +1,205 @@
+//! A trunk that all tasks share and a head for each (Caruana 1997, "Multitask Learning"), where the tasks may have unlike
+//! inputs and unlike targets: what training sees. [`Banked`](super::Banked) is the same network on a device.
+
+use super::{Activation, Parameter};
+use crate::graph::{Graph, GraphError, ValueId};
+
+/// What a target is, and with it the loss: always the negative log-likelihood of the target, up to a constant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TargetLoss {
+    /// Numbers; the squared error.
+    SquaredError,
+    /// One or several labels that are there or not (1 or 0); the binary cross-entropy of each, from logits.
+    BinaryCrossEntropy,
+    /// One class of several, as one 1 among zeros; the cross-entropy, from logits.
+    CrossEntropy,
+}
+
+impl TargetLoss {
+    /// Every loss, in the order of [`index`](Self::index).
+    pub const ALL: [Self; 3] = [Self::SquaredError, Self::BinaryCrossEntropy, Self::CrossEntropy];
+
+    /// Its place in [`ALL`](Self::ALL).
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// Numbers that the loss of one row has: one a target, but one a row for the cross-entropy.
+    pub const fn elements(self, outputs: usize) -> usize {
+        match self {
+            Self::CrossEntropy => 1,
+            Self::SquaredError | Self::BinaryCrossEntropy => outputs,
+        }
+    }
+
+    /// The loss of each element, `[.., rows, elements]`, of a head's outputs (logits) and targets, both
+    /// `[.., rows, outputs]`.
+    ///
+    /// # Errors
+    /// [`GraphError::Operator`] when shapes do not fit.
+    pub fn of(self, graph: &mut Graph, outputs: ValueId, targets: ValueId) -> Result<ValueId, GraphError> {
+        match self {
+            Self::SquaredError => {
+                let error = graph.sub(outputs, targets)?;
+                graph.square(error)
+            }
+            Self::BinaryCrossEntropy => {
+                // -y log p - (1 - y) log(1 - p) with p the sigmoid of the logit, without forming p.
+                let normaliser = graph.softplus(outputs)?;
+                let chosen = graph.mul(targets, outputs)?;
+                graph.sub(normaliser, chosen)
+            }
+            Self::CrossEntropy => {
+                let axis = graph.shape(outputs).len() - 1;
+                let log_probabilities = graph.log_softmax(outputs, axis)?;
+                let chosen = graph.mul(targets, log_probabilities)?;
+                let sum = graph.reduce_sum(chosen, &[axis], true)?;
+                graph.neg(sum)
+            }
+        }
+    }
+
+    /// What a head's outputs say about the target: itself, or probabilities.
+    ///
+    /// # Errors
+    /// None for single precision.
+    pub fn answer(self, graph: &mut Graph, outputs: ValueId) -> Result<ValueId, GraphError> {
+        match self {
+            Self::SquaredError => Ok(outputs),
+            Self::BinaryCrossEntropy => graph.sigmoid(outputs),
+            Self::CrossEntropy => graph.softmax(outputs, graph.shape(outputs).len() - 1),
+        }
+    }
+}
+
+/// One task of a [`MultiTask`] network.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TaskHead {
+    /// Numbers in one input.
+    pub inputs: usize,
+    /// Numbers in one target, and outputs of the head.
+    pub outputs: usize,
+    /// What the targets are.
+    pub loss: TargetLoss,
+}
+
+/// The network of several tasks.
+///
+/// ```
+/// use pliant_compiler::policy::{Activation, MultiTask, TargetLoss, TaskHead};
+///
+/// // A number from 10 features, and one of 3 classes from 13: each task has a first layer of its own.
+/// let network = MultiTask {
+///     encoder: Some(16),
+///     hidden: vec![16],
+///     activation: Activation::Relu,
+///     tasks: vec![
+///         TaskHead { inputs: 10, outputs: 1, loss: TargetLoss::SquaredError },
+///         TaskHead { inputs: 13, outputs: 3, loss: TargetLoss::CrossEntropy },
+///     ],
+/// };
+/// assert_eq!(network.shared()[0].shape, [16, 16]);
+/// assert_eq!(network.private(1)[0].shape, [13, 16]);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct MultiTask {
+    /// Width of a first layer that each task has for itself; `None` where the trunk sees the inputs, which then have one
+    /// width.
+    pub encoder: Option<usize>,
+    /// Widths of the shared hidden layers.
+    pub hidden: Vec<usize>,
+    /// After every layer but the heads.
+    pub activation: Activation,
+    /// The tasks.
+    pub tasks: Vec<TaskHead>,
+}
+
+impl MultiTask {
+    /// Numbers that the heads see.
+    pub fn features(&self) -> usize {
+        let before = self.encoder.or(self.tasks.first().map(|task| task.inputs));
+        self.hidden.last().copied().or(before).unwrap_or(0)
+    }
+
+    /// The trunk: `layer0.weight` `[inputs, outputs]`, `layer0.bias` `[outputs]`, ...
+    pub fn shared(&self) -> Vec<Parameter> {
+        let first = self.encoder.or(self.tasks.first().map(|task| task.inputs)).unwrap_or(0);
+        let sizes: Vec<usize> = core::iter::once(first).chain(self.hidden.iter().copied()).collect();
+        let layer = |(index, sizes): (usize, &[usize])| {
+            [
+                Parameter::new(format!("layer{index}.weight"), sizes),
+                Parameter::new(format!("layer{index}.bias"), &sizes[1..]),
+            ]
+        };
+        sizes.windows(2).enumerate().flat_map(layer).collect()
+    }
+
+    /// What one task has for itself: `taskN.encoder.weight`, `taskN.encoder.bias` where there are encoders, then
+    /// `taskN.head.weight`, `taskN.head.bias`.
+    ///
+    /// # Panics
+    /// Without such a task.
+    pub fn private(&self, task: usize) -> Vec<Parameter> {
+        let TaskHead { inputs, outputs, .. } = self.tasks[task];
+        let mut parameters = Vec::new();
+        if let Some(width) = self.encoder {
+            parameters.push(Parameter::new(format!("task{task}.encoder.weight"), &[inputs, width]));
+            parameters.push(Parameter::new(format!("task{task}.encoder.bias"), &[width]));
+        }
+        parameters.push(Parameter::new(
+            format!("task{task}.head.weight"),
+            &[self.features(), outputs],
+        ));
+        parameters.push(Parameter::new(format!("task{task}.head.bias"), &[outputs]));
+        parameters
+    }
+
+    /// Everything: what is shared, then each task's own.
+    pub fn parameters(&self) -> Vec<Parameter> {
+        let private = (0..self.tasks.len()).flat_map(|task| self.private(task));
+        self.shared().into_iter().chain(private).collect()
+    }
+
+    /// Hidden layers that a row passes, the task's own included.
+    pub fn layers(&self) -> usize {
+        self.hidden.len() + usize::from(self.encoder.is_some())
+    }
+
+    /// What the heads see of a task's inputs `[rows, inputs]`: `[rows, features]`. Each layer's result is multiplied by
+    /// its mask where there is one (dropout; masks `[rows, width]`, in order).
+    ///
+    /// # Errors
+    /// [`GraphError::Operator`] when shapes do not fit.
+    pub fn trunk(
+        &self,
+        graph: &mut Graph,
+        shared: &[ValueId],
+        private: &[ValueId],
+        x: ValueId,
+        masks: &[ValueId],
+    ) -> Result<ValueId, GraphError> {
+        let mut masks = masks.iter();
+        let own = if self.encoder.is_some() { &private[..2] } else { &[] };
+        let mut value = x;
+        for layer in own.chunks_exact(2).chain(shared.chunks_exact(2)) {
+            let product = graph.matmul(value, layer[0])?;
+            let sum = graph.add(product, layer[1])?;
+            value = self.activation.apply(graph, sum)?;
+            if let Some(&mask) = masks.next() {
+                value = graph.mul(value, mask)?;
+            }
+        }
+        Ok(value)
+    }
+
+    /// What a task's head says of features `[rows, features]`: `[rows, outputs]`, logits where targets are labels or
+    /// classes.
+    ///
+    /// # Errors
+    /// [`GraphError::Operator`] when shapes do not fit.
+    pub fn head(&self, graph: &mut Graph, private: &[ValueId], features: ValueId) -> Result<ValueId, GraphError> {
+        let head = &private[private.len() - 2..];
+        let product = graph.matmul(features, head[0])?;
+        graph.add(product, head[1])
+    }
+}

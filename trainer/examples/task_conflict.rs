@@ -1,0 +1,283 @@
+//! Every balancing method on conflicting tasks, and what it costs: the tables of docs/algorithms/multi-task.md.
+//!
+//! `cargo run --release -p pliant-trainer --example task_conflict -- scores KEPT` trains the recipe `task-conflict` with plain
+//! averaging, with every method, and each task alone, with ten seeds, and scores the device images; about ten minutes on
+//! two cores. What is done is kept in the file KEPT, so that it can be interrupted. `-- costs` times a step with 3, 10 and 50 tasks against plain averaging, alone on the machine. Both print
+//! Markdown; `cargo xtask measure task-conflict` puts it into the page.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::Instant;
+
+use pliant_compiler::image::{AlignedBytes, ImageOptions};
+use pliant_compiler::policy::{Activation, MultiTask, TargetLoss, TaskHead};
+use pliant_runtime::image::Image;
+use pliant_runtime::policy::{Policy, workspace_len};
+use pliant_trainer::algorithms::{Algorithm, MultiTaskLearner, MultiTaskSettings, MultiTaskTraining, TaskBatch};
+use pliant_trainer::bundle::{banked_image, banked_network};
+use pliant_trainer::deployment;
+use pliant_trainer::engine::PlanEngine;
+use pliant_trainer::eval::test_error;
+use pliant_trainer::random::{fill_standard_normal, stream};
+use pliant_trainer::recipe::{self, Adam, Balance, Balancing, Source};
+use pliant_trainer::tasks::{TaskConflictFamily, TaskTable, task_set};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+const SEEDS: u64 = 10;
+
+fn main() -> Result<(), Failure> {
+    let mut arguments = std::env::args().skip(1);
+    match arguments.next().as_deref() {
+        Some("scores") => {
+            let kept = arguments.next().ok_or("name the file to keep outcomes in")?;
+            let methods: Vec<String> = arguments.collect();
+            scores(Path::new(&kept), &methods)
+        }
+        Some("costs") => costs(),
+        _ => Err("usage: task_conflict scores KEPT [METHOD...] | costs".into()),
+    }
+}
+
+/// What one training came to.
+#[derive(Clone, Serialize, Deserialize)]
+struct Outcome {
+    seed: u64,
+    /// None: each task alone.
+    method: Option<Balancing>,
+    error: f64,
+    each: Vec<f64>,
+    /// Measured every hundred steps; none where there is one task.
+    conflict_rate: Option<f64>,
+}
+
+/// Trains these tasks by this method and scores the device image, task by task.
+fn train(seed: u64, method: Balancing, tables: Vec<TaskTable>) -> Result<Outcome, Failure> {
+    let mut recipe = Source::find("task-conflict")?.parse()?;
+    recipe.seed = seed;
+    let recipe::Algorithm::MultiTask(settings) = &mut recipe.algorithm else {
+        return Err("the recipe is not multi-task".into());
+    };
+    settings.balance = Balance::with(method);
+    let settings = settings.clone();
+    let mut training = MultiTaskTraining::new(&settings, &recipe.policy, seed, tables, &PlanEngine::fast())?;
+    let mut conflicts = Vec::new();
+    while training.completed() < training.iterations() {
+        training.step()?;
+        let rate = training.learner().conflict_rate();
+        if training.completed() % settings.conflict_every == 1 && !rate.is_nan() {
+            conflicts.push(rate);
+        }
+    }
+    let learned = training.learned()?;
+    let network = banked_network(&settings, &recipe.policy, training.tables(), &learned.parameters)?;
+    let spec = deployment::adaptation_spec(&recipe, &learned.step_scales).ok_or("the recipe does not adapt")?;
+    let contract = deployment::contract(&recipe)?;
+    let image = banked_image(&network, &learned, spec, &contract, &ImageOptions::default())?;
+    let bytes = AlignedBytes::new(&image);
+    let image = Image::new_checked(&bytes)?;
+    let mut memory = vec![0.0; workspace_len(image.bytes())];
+    let mut policy = Policy::new(&image, None, &mut memory)?;
+    let mut each = Vec::new();
+    for (task, table) in training.tables().iter().enumerate() {
+        policy.select(task as u32)?;
+        each.push(test_error(
+            &mut policy,
+            table,
+            task as u64,
+            (TaskConflictFamily::INPUTS, 1),
+        )?);
+    }
+    Ok(Outcome {
+        seed,
+        method: Some(method),
+        error: mean(&each),
+        each,
+        conflict_rate: (!conflicts.is_empty()).then(|| mean(&conflicts)),
+    })
+}
+
+fn tables(seed: u64) -> Result<Vec<TaskTable>, Failure> {
+    let mut recipe = Source::find("task-conflict")?.parse()?;
+    recipe.seed = seed;
+    Ok(task_set(&recipe).ok_or("the recipe has no tasks")?)
+}
+
+fn scores(kept: &Path, only: &[String]) -> Result<(), Failure> {
+    let before: Vec<Outcome> = match std::fs::read_to_string(kept) {
+        Ok(text) => text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?,
+        Err(_) => Vec::new(),
+    };
+    let file = Mutex::new(std::fs::OpenOptions::new().create(true).append(true).open(kept)?);
+    let chosen = |method: &Balancing| only.is_empty() || only.iter().any(|name| name == method.name());
+    let methods: Vec<Balancing> = Balancing::ALL.into_iter().filter(chosen).collect();
+    let jobs: Vec<(Option<Balancing>, u64)> = (0..SEEDS)
+        .flat_map(|seed| {
+            let single = only.is_empty().then_some((None, seed));
+            let method = move |method: &Balancing| (Some(*method), seed);
+            single.into_iter().chain(methods.iter().map(method)).collect::<Vec<_>>()
+        })
+        .collect();
+    let outcomes: Vec<Outcome> = jobs
+        .par_iter()
+        .map(|&(method, seed)| {
+            let known = before
+                .iter()
+                .find(|outcome| (outcome.method, outcome.seed) == (method, seed));
+            if let Some(outcome) = known {
+                return Ok(outcome.clone());
+            }
+            let tables = tables(seed)?;
+            let Some(method) = method else {
+                // Each task alone, with the same network for itself.
+                let mut each = Vec::new();
+                for table in tables {
+                    each.extend(train(seed, Balancing::Uniform, vec![table])?.each);
+                }
+                let outcome = Outcome {
+                    seed,
+                    method: None,
+                    error: mean(&each),
+                    each,
+                    conflict_rate: None,
+                };
+                keep(&file, &outcome)?;
+                return Ok(outcome);
+            };
+            let outcome = train(seed, method, tables)?;
+            keep(&file, &outcome)?;
+            Ok(outcome)
+        })
+        .collect::<Result<_, Failure>>()?;
+    let of = |method: Option<Balancing>| -> Vec<&Outcome> {
+        let own = jobs.iter().zip(&outcomes).filter(|((other, _), _)| *other == method);
+        own.map(|(_, outcome)| outcome).collect()
+    };
+    let errors = |outcomes: &[&Outcome]| outcomes.iter().map(|outcome| outcome.error).collect::<Vec<_>>();
+    let uniform = errors(&of(Some(Balancing::Uniform)));
+    println!("| method | error | minus uniform's, 95 % interval | conflict rate | easiest task | hardest task |");
+    println!("|---|---|---|---|---|---|");
+    for method in only
+        .is_empty()
+        .then_some(None)
+        .into_iter()
+        .chain(methods.iter().copied().map(Some))
+    {
+        let own = of(method);
+        let error = errors(&own);
+        let difference: Vec<f64> = error.iter().zip(&uniform).map(|(own, uniform)| own - uniform).collect();
+        let paired = match method {
+            Some(Balancing::Uniform) => "-".to_owned(),
+            _ => {
+                let (low, high) = interval(&difference);
+                format!("{:+.3} [{low:+.3}, {high:+.3}]", mean(&difference))
+            }
+        };
+        let conflicts: Vec<f64> = own.iter().map(|outcome| outcome.conflict_rate).collect();
+        let conflict = if method.is_none() {
+            "-".to_owned()
+        } else {
+            format!("{:.0} %", 100.0 * mean(&conflicts))
+        };
+        let tasks = own.first().map_or(0, |outcome| outcome.each.len());
+        let task = |task: usize| mean(&own.iter().map(|outcome| outcome.each[task]).collect::<Vec<_>>());
+        let per_task: Vec<f64> = (0..tasks).map(task).collect();
+        let (least, most) = per_task
+            .iter()
+            .fold((f64::MAX, f64::MIN), |(a, b), &e| (a.min(e), b.max(e)));
+        let name = method.map_or("each task alone", Balancing::name);
+        println!(
+            "| {name} | {:.4} | {paired} | {conflict} | {least:.3} | {most:.3} |",
+            mean(&error)
+        );
+    }
+    Ok(())
+}
+
+/// Adds an outcome to the file.
+fn keep(file: &Mutex<File>, outcome: &Outcome) -> Result<(), Failure> {
+    let line = serde_json::to_string(outcome)?;
+    let mut file = file.lock().map_err(|_| "another thread failed")?;
+    writeln!(file, "{line}")?;
+    eprintln!("{line}");
+    Ok(())
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+/// Student's 95 % interval of the mean of ten differences (t = 2.262 for nine degrees of freedom).
+fn interval(differences: &[f64]) -> (f64, f64) {
+    let (n, centre) = (differences.len() as f64, mean(differences));
+    let variance = differences.iter().map(|value| (value - centre).powi(2)).sum::<f64>() / (n - 1.0);
+    let half = 2.262 * (variance / n).sqrt();
+    (centre - half, centre + half)
+}
+
+/// Steps of each method as a multiple of plain averaging's time: 64 rows a task, 32-64-64 trunk, median of five.
+fn costs() -> Result<(), Failure> {
+    const TASKS: [usize; 3] = [3, 10, 50];
+    const ROWS: usize = 64;
+    let mut columns = Vec::new();
+    for tasks in TASKS {
+        let head = TaskHead {
+            inputs: 32,
+            outputs: 1,
+            loss: TargetLoss::SquaredError,
+        };
+        let network = MultiTask {
+            encoder: None,
+            hidden: vec![64, 64],
+            activation: Activation::Tanh,
+            tasks: vec![head; tasks],
+        };
+        let mut x = vec![0.0; tasks * ROWS * 32];
+        let mut y = vec![0.0; tasks * ROWS];
+        fill_standard_normal(&mut stream(0, "cost, inputs", &[]), &mut x);
+        fill_standard_normal(&mut stream(0, "cost, targets", &[]), &mut y);
+        let rows = x.chunks_exact(ROWS * 32).zip(y.chunks_exact(ROWS));
+        let batches: Vec<TaskBatch<'_>> = rows.map(|(inputs, targets)| TaskBatch { inputs, targets }).collect();
+        let steps = 600 / tasks;
+        let mut learners = Vec::new();
+        for method in Balancing::ALL {
+            let settings = MultiTaskSettings {
+                balance: Balance::with(method),
+                ..MultiTaskSettings::new(network.clone(), ROWS, Adam::new(1e-3), 1_000_000)
+            };
+            learners.push((MultiTaskLearner::new(&settings, &PlanEngine::fast())?, Vec::new()));
+        }
+        // In turn, so that what else the machine does meets all alike.
+        for _ in 0..6 {
+            for (learner, times) in &mut learners {
+                let start = Instant::now();
+                for _ in 0..steps {
+                    learner.train_on_batch(&batches)?;
+                }
+                times.push(start.elapsed().as_secs_f64() / steps as f64);
+            }
+        }
+        let median = |times: &[f64]| {
+            // The first round warms up.
+            let mut times = times[1..].to_vec();
+            times.sort_by(f64::total_cmp);
+            times[times.len() / 2]
+        };
+        columns.push(learners.iter().map(|(_, times)| median(times)).collect::<Vec<f64>>());
+    }
+    println!("| method | 3 tasks | 10 tasks | 50 tasks |");
+    println!("|---|---|---|---|");
+    for (index, method) in Balancing::ALL.into_iter().enumerate() {
+        let cell = |column: &Vec<f64>| match index {
+            0 => format!("{:.2} ms", 1e3 * column[0]),
+            _ => format!("{:.2}", column[index] / column[0]),
+        };
+        let cells: Vec<String> = columns.iter().map(cell).collect();
+        println!("| {} | {} |", method.name(), cells.join(" | "));
+    }
+    Ok(())
+}
