@@ -24,15 +24,20 @@ mod maml;
 mod maml_policy_gradient;
 mod navigation;
 mod quadrotor;
+mod reptile;
+mod ridge;
 mod sections;
 mod sinusoid;
+mod together;
 
 pub use analytic_policy_gradient::{AnalyticPolicyGradient, Cycle};
 pub use check::{Checker, OutOfRange};
-pub use maml::{Maml, Order};
+pub use maml::{Adapts, Maml, Order};
 pub use maml_policy_gradient::{MamlPolicyGradient, Phase};
 pub use navigation::Navigation;
 pub use quadrotor::Quadrotor;
+pub use reptile::Reptile;
+pub use ridge::Ridge;
 pub use sections::{Activation, Adam, Checkpoint, Evaluation, Initialiser, Policy, Schedule};
 pub use sinusoid::Sinusoid;
 
@@ -44,6 +49,18 @@ pub const EMBEDDED: &[(&str, &str)] = &[
     ),
     ("quadrotor", include_str!("../../models/quadrotor/recipe.toml")),
     ("sinusoid", include_str!("../../models/sinusoid/recipe.toml")),
+    ("sinusoid-anil", include_str!("../../models/sinusoid-anil/recipe.toml")),
+    ("sinusoid-cavia", include_str!("../../models/sinusoid-cavia/recipe.toml")),
+    ("sinusoid-fomaml", include_str!("../../models/sinusoid-fomaml/recipe.toml")),
+    (
+        "sinusoid-meta-sgd",
+        include_str!("../../models/sinusoid-meta-sgd/recipe.toml"),
+    ),
+    (
+        "sinusoid-reptile",
+        include_str!("../../models/sinusoid-reptile/recipe.toml"),
+    ),
+    ("sinusoid-ridge", include_str!("../../models/sinusoid-ridge/recipe.toml")),
 ];
 
 /// A training run.
@@ -103,6 +120,10 @@ pub enum Algorithm {
     Maml(Maml),
     /// `[algorithm.maml-policy-gradient]`
     MamlPolicyGradient(MamlPolicyGradient),
+    /// `[algorithm.reptile]`
+    Reptile(Reptile),
+    /// `[algorithm.ridge]`
+    Ridge(Ridge),
 }
 
 impl Algorithm {
@@ -112,6 +133,8 @@ impl Algorithm {
             Self::AnalyticPolicyGradient(_) => "analytic-policy-gradient",
             Self::Maml(_) => "maml",
             Self::MamlPolicyGradient(_) => "maml-policy-gradient",
+            Self::Reptile(_) => "reptile",
+            Self::Ridge(_) => "ridge",
         }
     }
 }
@@ -149,7 +172,8 @@ pub enum RecipeError {
     },
     /// The family cannot be trained by the algorithm.
     #[error(
-        "{origin}: `[family.{family}]` cannot be trained by `[algorithm.{algorithm}]`; use `[algorithm.{instead}]`"
+        "{origin}: `[family.{family}]` cannot be trained by `[algorithm.{algorithm}]`; use {}",
+        sections(.instead)
     )]
     Mismatch {
         /// File or embedded name.
@@ -158,8 +182,8 @@ pub enum RecipeError {
         family: &'static str,
         /// The algorithm asked for.
         algorithm: &'static str,
-        /// The algorithm that trains this family.
-        instead: &'static str,
+        /// The algorithms that train this family.
+        instead: &'static [&'static str],
     },
     /// `--set` was not of the form `path=value`, or the path leads nowhere.
     #[error("cannot set `{assignment}`: {reason}")]
@@ -173,6 +197,11 @@ pub enum RecipeError {
 
 fn known() -> String {
     EMBEDDED.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+}
+
+fn sections(algorithms: &[&str]) -> String {
+    let named: Vec<String> = algorithms.iter().map(|name| format!("`[algorithm.{name}]`")).collect();
+    named.join(" or ")
 }
 
 fn list(problems: &[OutOfRange]) -> String {
@@ -283,8 +312,8 @@ impl Source {
                 problems,
             });
         }
-        let instead = recipe.family_algorithm();
-        if recipe.algorithm.name() != instead {
+        let instead = recipe.family_algorithms();
+        if !instead.contains(&recipe.algorithm.name()) {
             return Err(RecipeError::Mismatch {
                 origin: self.origin.clone(),
                 family: recipe.family.name(),
@@ -325,19 +354,22 @@ impl Recipe {
                 Algorithm::AnalyticPolicyGradient(algorithm) => algorithm.check(checker),
                 Algorithm::Maml(algorithm) => algorithm.check(checker),
                 Algorithm::MamlPolicyGradient(algorithm) => algorithm.check(checker),
+                Algorithm::Reptile(algorithm) => algorithm.check(checker),
+                Algorithm::Ridge(algorithm) => algorithm.check(checker),
             });
         });
         checker.section("checkpoint", |checker| self.checkpoint.check(checker));
         checker.section("evaluation", |checker| self.evaluation.check(checker));
+        self.check_together(&mut checker);
         checker.problems
     }
 
-    /// The algorithm that trains this recipe's family.
-    const fn family_algorithm(&self) -> &'static str {
+    /// The algorithms that train this recipe's family.
+    const fn family_algorithms(&self) -> &'static [&'static str] {
         match self.family {
-            Family::Navigation(_) => "maml-policy-gradient",
-            Family::Quadrotor(_) => "analytic-policy-gradient",
-            Family::Sinusoid(_) => "maml",
+            Family::Navigation(_) => &["maml-policy-gradient"],
+            Family::Quadrotor(_) => &["analytic-policy-gradient"],
+            Family::Sinusoid(_) => &["maml", "reptile", "ridge"],
         }
     }
 }

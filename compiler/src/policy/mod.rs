@@ -13,7 +13,7 @@ mod mlp;
 pub use gaussian::Gaussian;
 pub use gru::Gru;
 pub use layout::Layout;
-pub use mlp::{Activation, Mlp};
+pub use mlp::{Activation, CONTEXT, Mlp};
 
 use crate::graph::{Graph, GraphError, ValueId};
 
