@@ -62,7 +62,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 .with_rows(rows, 8)
                 .with_step_scales(&vec![1.0; steps]),
             adapts: None,
-            step_sizes: StepSizes::Uniform(1e-4),
+            update: StepSizes::Uniform(1e-4).into(),
         }
     });
     let options = ImageOptions {

@@ -3,9 +3,10 @@
 
 mod support;
 
+use pliant_compiler::adaptation::Subset;
 use pliant_compiler::adaptation::gradient::{DeviceGraph, GradientRule, Order, StepSizes};
 use pliant_compiler::autodiff::gradients;
-use pliant_compiler::graph::{DType, Graph, ValueId};
+use pliant_compiler::graph::{DType, Graph, Tensor, ValueId};
 use pliant_compiler::image::{Bindings, LowerOptions, LoweredPlan, lower};
 use pliant_compiler::passes::simplify;
 use pliant_compiler::policy::{Activation, Gaussian, Mlp, PolicyDescription, broadcast_to_tasks};
@@ -117,26 +118,47 @@ fn reference_step(graph: &Graph, rule: &GradientRule<'_>, values: &[f64], rows: 
         .collect()
 }
 
-/// Two steps over ten rows in chunks of four, against the whole-support graph in f64.
-fn fold_matches_whole_support(policy: &PolicyDescription, objective: Objective) {
+/// Two steps of the parameters of a subset over ten rows in chunks of four, against the whole-support graph in f64.
+fn fold_matches_whole_support(policy: &PolicyDescription, objective: Objective, subset: Subset) {
     const ROWS: usize = 10;
     const CHUNK: usize = 4;
     const SCALES: [f32; 2] = [1.0, 0.5];
-    let rule = GradientRule::for_policy(policy, objective);
+    let mut rule = GradientRule::for_policy(policy, objective);
+    rule.adapts = subset.of(policy);
     let mut random = Random(7);
-    let base = parameters(policy, &mut random);
+    let all = parameters(policy, &mut random);
     let rows = rows(&rule, ROWS, &mut random);
-    let step_sizes = StepSizes::PerElement(random.values(base.len()).iter().map(|v| 0.05 + 0.04 * v).collect());
+    let step_sizes = random.values(rule.adapted_elements());
+    let step_sizes = StepSizes::PerElement(step_sizes.iter().map(|v| 0.05 + 0.04 * v).collect());
+    let (mut base, mut frozen) = (Vec::new(), Vec::new());
+    let mut rest = &all[..];
+    for (parameter, &adapts) in rule.parameters.iter().zip(&rule.adapts) {
+        let (values, after) = rest.split_at(parameter.elements());
+        rest = after;
+        match adapts {
+            true => base.extend_from_slice(values),
+            false => frozen.push(Tensor::f32(&parameter.shape, values).unwrap()),
+        }
+    }
 
     let whole = rule.adapt(ROWS, &step_sizes).unwrap();
-    let mut expected: Vec<f64> = base.iter().map(|&v| f64::from(v)).collect();
+    let mut values: Vec<f64> = all.iter().map(|&v| f64::from(v)).collect();
+    let mut expected = Vec::new();
     for scale in SCALES {
-        expected = reference_step(&whole, &rule, &expected, &rows, f64::from(scale));
+        expected = reference_step(&whole, &rule, &values, &rows, f64::from(scale));
+        let (mut start, mut next) = (0, expected.iter());
+        for (parameter, &adapts) in rule.parameters.iter().zip(&rule.adapts) {
+            let end = start + parameter.elements();
+            if adapts {
+                values[start..end].iter_mut().zip(&mut next).for_each(|(to, from)| *to = *from);
+            }
+            start = end;
+        }
     }
 
     for max_macs in [None, Some(300)] {
         let begin = lowered(&rule.begin().unwrap(), max_macs);
-        let accumulate = lowered(&rule.accumulate(CHUNK, &[]).unwrap(), max_macs);
+        let accumulate = lowered(&rule.accumulate(CHUNK, &frozen).unwrap(), max_macs);
         let apply = lowered(&rule.apply(&step_sizes).unwrap(), max_macs);
         let mut adapted = base.clone();
         let mut accumulator = vec![f32::NAN; rule.accumulator_elements()];
@@ -153,7 +175,7 @@ fn fold_matches_whole_support(policy: &PolicyDescription, objective: Objective) 
     }
 
     // The score folds too.
-    let score = lowered(&rule.score(CHUNK, &[]).unwrap(), None);
+    let score = lowered(&rule.score(CHUNK, &frozen).unwrap(), None);
     let mut accumulator = vec![0.0; rule.accumulator_elements()];
     let mut adapted = base.clone();
     for start in (0..ROWS).step_by(CHUNK) {
@@ -161,7 +183,7 @@ fn fold_matches_whole_support(policy: &PolicyDescription, objective: Objective) 
         run(&score, &mut adapted, &mut accumulator, &input);
     }
     let graph = rule.score_rows(ROWS).unwrap();
-    let base64: Vec<f64> = base.iter().map(|&v| f64::from(v)).collect();
+    let base64: Vec<f64> = all.iter().map(|&v| f64::from(v)).collect();
     let mut inputs: Vec<(String, Vec<usize>, Vec<f64>)> = Vec::new();
     let mut start = 0;
     for parameter in &rule.parameters {
@@ -188,12 +210,25 @@ fn fold_matches_whole_support(policy: &PolicyDescription, objective: Objective) 
 
 #[test]
 fn the_fold_of_a_regression_equals_the_whole_support_graph() {
-    fold_matches_whole_support(&sinusoid(), Objective::Supervised);
+    fold_matches_whole_support(&sinusoid(), Objective::Supervised, Subset::All);
+}
+
+#[test]
+fn the_fold_of_a_head_equals_the_whole_support_graph() {
+    fold_matches_whole_support(&sinusoid(), Objective::Supervised, Subset::Head);
+}
+
+#[test]
+fn the_fold_of_a_context_equals_the_whole_support_graph() {
+    let network = Mlp::new(&[1, 40, 40, 1], Activation::Relu).with_context(5);
+    let policy = PolicyDescription::deterministic(network);
+    fold_matches_whole_support(&policy, Objective::Supervised, Subset::Context);
+    fold_matches_whole_support(&policy, Objective::Supervised, Subset::All);
 }
 
 #[test]
 fn the_fold_of_a_policy_gradient_equals_the_whole_support_graph() {
-    fold_matches_whole_support(&navigation(), Objective::PolicyGradient);
+    fold_matches_whole_support(&navigation(), Objective::PolicyGradient, Subset::All);
 }
 
 #[test]

@@ -23,7 +23,7 @@ fn image(scales: &[f32]) -> Vec<u8> {
     let adaptation = AdaptationDescription {
         spec,
         adapts: None,
-        step_sizes: StepSizes::Uniform(0.1),
+        update: StepSizes::Uniform(0.1).into(),
     };
     let mut contract = Contract::new(1.0);
     contract.observe(Channel::observation("x", "")).unwrap();

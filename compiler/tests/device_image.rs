@@ -60,7 +60,7 @@ fn navigation() -> (PolicyDescription, AdaptationDescription) {
         AdaptationDescription {
             spec,
             adapts: None,
-            step_sizes,
+            update: step_sizes.into(),
         },
     )
 }
@@ -132,7 +132,7 @@ fn recurrent_and_partly_frozen_policies_pass_their_golden_steps() {
             .with_rows(10, 5)
             .with_step_scales(&[1.0]),
         adapts: Some(vec![false, false, false, false, true, true]),
-        step_sizes: StepSizes::Uniform(0.01),
+        update: StepSizes::Uniform(0.01).into(),
     };
     let bytes = compile_policy(
         &policy,

@@ -3,6 +3,7 @@
 
 mod support;
 
+use pliant_compiler::adaptation::Update;
 use pliant_compiler::adaptation::gradient::{GradientRule, StepSizes};
 use pliant_compiler::graph::Tensor;
 use pliant_compiler::image::{AdaptationDescription, AlignedBytes, ImageOptions, compile_policy};
@@ -44,7 +45,7 @@ fn compile(policy: PolicyDescription, spec: AdaptationSpec, contract: &Contract)
     let adaptation = AdaptationDescription {
         spec,
         adapts: None,
-        step_sizes: StepSizes::PerElement(step_sizes),
+        update: StepSizes::PerElement(step_sizes).into(),
     };
     // Small records, so that slices fall in the middle of every plan.
     let options = ImageOptions {
@@ -66,7 +67,10 @@ impl Compiled {
         let objective = self.adaptation.spec.objective().unwrap();
         let rule =
             GradientRule::for_policy(&self.policy, objective).with_gradient_clip(self.adaptation.spec.gradient_clip());
-        let graph = rule.adapt(rows, &self.adaptation.step_sizes).unwrap();
+        let Update::Gradient(step_sizes) = &self.adaptation.update else {
+            panic!("these tests adapt by gradients")
+        };
+        let graph = rule.adapt(rows, step_sizes).unwrap();
         let widen = |values: &[f32]| values.iter().map(|value| f64::from(*value)).collect::<Vec<f64>>();
         let names: Vec<_> = self.policy.parameters();
         let mut inputs = Vec::new();

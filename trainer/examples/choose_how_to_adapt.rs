@@ -20,7 +20,7 @@ use pliant_trainer::bundle::policy_image;
 use pliant_trainer::engine::PlanEngine;
 use pliant_trainer::eval::{Estimate, bootstrap_mean};
 use pliant_trainer::random::{fill_standard_normal, stream, uniform};
-use pliant_trainer::recipe::{Adam, Initialiser, Maml, Order};
+use pliant_trainer::recipe::{Adam, Adapts, Initialiser, Maml, Order};
 use pliant_trainer::tasks::Split;
 
 type Failure = Box<dyn std::error::Error>;
@@ -84,6 +84,7 @@ fn meta_train(seed: u64, iterations: u64) -> Result<Vec<u8>, Failure> {
         tasks: 16,
         inner_steps: 1,
         inner_rate: 0.01,
+        adapts: Adapts::All,
         gradient_clip: None,
         order: Order::Second,
         learn_inner_rate: false,

@@ -88,10 +88,10 @@ pub fn train(folder: &Path, iterations: u64, until: u64) -> Result<Learned, Box<
     let Family::Sinusoid(settings) = &recipe.family else {
         return Err("the recipe has another family".into());
     };
-    let (family, rule) = (SinusoidFamily::new(settings), deployment::rule(&recipe));
-    let graph = rule.adapt(family.support_rows(), &StepSizes::Uniform(INNER_RATE))?;
+    let (family, rule) = (SinusoidFamily::new(settings), deployment::rule(&recipe)?);
+    let graph = rule.adapt(family.support_rows(), &StepSizes::Uniform(INNER_RATE).into())?;
     let learner = Reptile {
-        parameters: nn::initialise(&rule.parameters, recipe.policy.initialiser, recipe.seed),
+        parameters: nn::initialise(&rule.rows().parameters, recipe.policy.initialiser, recipe.seed),
         adapt: PlanEngine::fast().compile(&graph, &CompileOptions::default())?,
         family,
         iterations,

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use pliant_compiler::adaptation::gradient::GradientRule;
+use pliant_compiler::adaptation::ridge::RidgeRule;
+use pliant_compiler::adaptation::{AdaptationError, Rule, Subset};
 use pliant_compiler::policy::{self, Gaussian, Gru, Mlp, Network, PolicyDescription};
 use pliant_runtime::contract::{Channel, Contract, ContractError};
 use pliant_runtime::image::{AdaptationSpec, Objective};
@@ -36,9 +38,24 @@ pub fn policy(recipe: &Recipe) -> PolicyDescription {
 /// The rule by which the policy adapts: in meta-training, on the device and in the exported graphs.
 ///
 /// A policy that only acts is given the supervised rule; nothing exports it.
-pub fn rule(recipe: &Recipe) -> GradientRule<'static> {
+///
+/// # Errors
+/// [`AdaptationError::NoLinearHead`] for a ridge head on a policy that has none; not for a recipe that passed its checks.
+pub fn rule(recipe: &Recipe) -> Result<Rule, AdaptationError> {
+    let policy = policy(recipe);
+    if let Algorithm::Ridge(settings) = &recipe.algorithm {
+        let rule = RidgeRule::for_policy(&policy)?;
+        return Ok(Rule::Ridge(match settings.forgetting {
+            Some(factor) => rule.recursive(factor),
+            None => rule,
+        }));
+    }
     let objective = objective(recipe).unwrap_or(Objective::Supervised);
-    GradientRule::for_policy(&policy(recipe), objective).with_gradient_clip(gradient_clip(recipe))
+    let mut rule = GradientRule::for_policy(&policy, objective).with_gradient_clip(gradient_clip(recipe));
+    if let Algorithm::Maml(settings) = &recipe.algorithm {
+        rule.adapts = Subset::from(settings.adapts).of(&policy);
+    }
+    Ok(Rule::Gradient(rule))
 }
 
 /// The clip of the inner gradient, if there is one.
@@ -46,7 +63,10 @@ fn gradient_clip(recipe: &Recipe) -> Option<f32> {
     match &recipe.algorithm {
         Algorithm::Maml(settings) => settings.gradient_clip,
         Algorithm::MamlPolicyGradient(settings) => settings.gradient_clip,
-        Algorithm::AnalyticPolicyGradient(_) | Algorithm::MultiTask(_) => None,
+        Algorithm::AnalyticPolicyGradient(_)
+        | Algorithm::MultiTask(_)
+        | Algorithm::Reptile(_)
+        | Algorithm::Ridge(_) => None,
     }
 }
 
@@ -81,9 +101,14 @@ pub fn adaptation_spec(recipe: &Recipe, step_scales: &[f32]) -> Option<Adaptatio
                 ..spec.with_rows(trajectories * horizon, CHUNK_ROWS)
             }
         }
-        (Family::Sinusoid(family), _) => {
+        (Family::Sinusoid(family), algorithm) => {
             let shots = family.shots as u32;
-            spec.with_rows(shots, shots.min(CHUNK_ROWS))
+            let chunk = match algorithm {
+                // A row at a time.
+                Algorithm::Ridge(settings) if settings.forgetting.is_some() => 1,
+                _ => shots.min(CHUNK_ROWS),
+            };
+            spec.with_rows(shots, chunk)
         }
         (_, Algorithm::MultiTask(settings)) => {
             let rows = settings.adaptation.rows as u32;
@@ -173,5 +198,5 @@ fn network(recipe: &Recipe, inputs: usize, outputs: usize) -> Network {
     }
     let hidden = recipe.policy.hidden.iter().copied();
     let sizes: Vec<usize> = core::iter::once(inputs).chain(hidden).chain([outputs]).collect();
-    Mlp::new(&sizes, activation).into()
+    Mlp::new(&sizes, activation).with_context(recipe.policy.context).into()
 }

@@ -27,16 +27,21 @@ mod maml;
 mod maml_policy_gradient;
 mod multi_task;
 mod navigation;
+mod reptile;
+mod ridge;
 mod sections;
 mod sinusoid;
 mod task_conflict;
+mod together;
 
 pub use analytic_policy_gradient::{AnalyticPolicyGradient, Cycle};
 pub use check::{Checker, OutOfRange};
-pub use maml::{Maml, Order};
+pub use maml::{Adapts, Maml, Order};
 pub use maml_policy_gradient::{MamlPolicyGradient, Phase};
 pub use multi_task::{Balance, Balancing, HeadAdaptation, MultiTask, Sampling};
 pub use navigation::Navigation;
+pub use reptile::Reptile;
+pub use ridge::Ridge;
 pub use sections::{Activation, Adam, Checkpoint, Evaluation, Initialiser, Policy, Schedule};
 pub use sinusoid::Sinusoid;
 pub use task_conflict::TaskConflict;
@@ -52,6 +57,18 @@ pub const EMBEDDED: &[(&str, &str)] = &[
     ),
     ("quadrotor", include_str!("../../models/quadrotor/recipe.toml")),
     ("sinusoid", include_str!("../../models/sinusoid/recipe.toml")),
+    ("sinusoid-anil", include_str!("../../models/sinusoid-anil/recipe.toml")),
+    ("sinusoid-cavia", include_str!("../../models/sinusoid-cavia/recipe.toml")),
+    ("sinusoid-fomaml", include_str!("../../models/sinusoid-fomaml/recipe.toml")),
+    (
+        "sinusoid-meta-sgd",
+        include_str!("../../models/sinusoid-meta-sgd/recipe.toml"),
+    ),
+    (
+        "sinusoid-reptile",
+        include_str!("../../models/sinusoid-reptile/recipe.toml"),
+    ),
+    ("sinusoid-ridge", include_str!("../../models/sinusoid-ridge/recipe.toml")),
     ("task-conflict", include_str!("../../models/task-conflict/recipe.toml")),
     ("vehicle", include_str!("../../models/vehicle/recipe.toml")),
 ];
@@ -130,6 +147,10 @@ pub enum Algorithm {
     MamlPolicyGradient(MamlPolicyGradient),
     /// `[algorithm.multi-task]`
     MultiTask(MultiTask),
+    /// `[algorithm.reptile]`
+    Reptile(Reptile),
+    /// `[algorithm.ridge]`
+    Ridge(Ridge),
 }
 
 impl Algorithm {
@@ -140,6 +161,8 @@ impl Algorithm {
             Self::Maml(_) => "maml",
             Self::MamlPolicyGradient(_) => "maml-policy-gradient",
             Self::MultiTask(_) => "multi-task",
+            Self::Reptile(_) => "reptile",
+            Self::Ridge(_) => "ridge",
         }
     }
 }
@@ -177,7 +200,8 @@ pub enum RecipeError {
     },
     /// The family cannot be trained by the algorithm.
     #[error(
-        "{origin}: `[family.{family}]` cannot be trained by `[algorithm.{algorithm}]`; use `[algorithm.{instead}]`"
+        "{origin}: `[family.{family}]` cannot be trained by `[algorithm.{algorithm}]`; use {}",
+        sections(.instead)
     )]
     Mismatch {
         /// File or embedded name.
@@ -186,8 +210,8 @@ pub enum RecipeError {
         family: &'static str,
         /// The algorithm asked for.
         algorithm: &'static str,
-        /// The algorithm that trains this family.
-        instead: &'static str,
+        /// The algorithms that train this family.
+        instead: &'static [&'static str],
     },
     /// `--set` was not of the form `path=value`, or the path leads nowhere.
     #[error("cannot set `{assignment}`: {reason}")]
@@ -201,6 +225,11 @@ pub enum RecipeError {
 
 fn known() -> String {
     EMBEDDED.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+}
+
+fn sections(algorithms: &[&str]) -> String {
+    let named: Vec<String> = algorithms.iter().map(|name| format!("`[algorithm.{name}]`")).collect();
+    named.join(" or ")
 }
 
 fn list(problems: &[OutOfRange]) -> String {
@@ -311,8 +340,8 @@ impl Source {
                 problems,
             });
         }
-        let instead = recipe.family_algorithm();
-        if recipe.algorithm.name() != instead {
+        let instead = recipe.family_algorithms();
+        if !instead.contains(&recipe.algorithm.name()) {
             return Err(RecipeError::Mismatch {
                 origin: self.origin.clone(),
                 family: recipe.family.name(),
@@ -371,24 +400,27 @@ impl Recipe {
                 Algorithm::Maml(algorithm) => algorithm.check(checker),
                 Algorithm::MamlPolicyGradient(algorithm) => algorithm.check(checker),
                 Algorithm::MultiTask(algorithm) => algorithm.check(checker),
+                Algorithm::Reptile(algorithm) => algorithm.check(checker),
+                Algorithm::Ridge(algorithm) => algorithm.check(checker),
             });
         });
         checker.section("checkpoint", |checker| self.checkpoint.check(checker));
         checker.section("evaluation", |checker| self.evaluation.check(checker));
+        self.check_together(&mut checker);
         checker.problems
     }
 
-    /// The algorithm that trains this recipe's family.
-    const fn family_algorithm(&self) -> &'static str {
+    /// The algorithms that train this recipe's family.
+    const fn family_algorithms(&self) -> &'static [&'static str] {
         match self.family {
-            Family::Navigation(_) => "maml-policy-gradient",
-            Family::Sinusoid(_) => "maml",
-            Family::TaskConflict(_) => "multi-task",
+            Family::Navigation(_) => &["maml-policy-gradient"],
+            Family::Sinusoid(_) => &["maml", "reptile", "ridge"],
+            Family::TaskConflict(_) => &["multi-task"],
             Family::CartPole(_)
             | Family::Pendulum(_)
             | Family::Quadrotor(_)
             | Family::TwoLinkArm(_)
-            | Family::Vehicle(_) => "analytic-policy-gradient",
+            | Family::Vehicle(_) => &["analytic-policy-gradient"],
         }
     }
 }

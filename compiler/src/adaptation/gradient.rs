@@ -4,8 +4,8 @@
 //!
 //! `g = d/dp sum_r w_r loss_r(p)`, `p' = p - alpha (g s / sum_r w_r)`
 //!
-//! MAML (Finn et al. 2017) with one `alpha` for all, Meta-SGD (Li et al. 2017) with one a parameter. The sums over rows
-//! are a fold, so a device takes the rows in chunks of fixed size; the division and the update come last.
+//! MAML (Finn et al. 2017) with one `alpha` for all, Meta-SGD (Li et al. 2017) with one a parameter; on a
+//! [`Subset`](super::Subset) of the parameters it is ANIL or CAVIA. The sums over rows are a fold, so a device takes the rows in chunks of fixed size; the division and the update come last.
 //!
 //! With a gradient clip `c` the mean gradient `g / sum_r w_r`, where its L2 norm over all parameters that adapt exceeds
 //! `c`, is scaled down to norm `c` before the step (Pascanu et al. 2013, "On the difficulty of training recurrent neural
@@ -88,6 +88,14 @@ pub struct GradientRule<'a> {
     pub gradient_clip: Option<f32>,
 }
 
+/// Values of a whole-support graph under construction.
+pub(super) struct Whole<'v> {
+    pub(super) parameters: &'v [ValueId],
+    pub(super) fields: &'v [ValueId],
+    pub(super) row_weights: ValueId,
+    pub(super) step_scale: ValueId,
+}
+
 impl GradientRule<'static> {
     /// All parameters of a policy adapt; the losses are those of the objective: the mean squared error for both, or the
     /// policy gradient with the approximate divergence for a score.
@@ -152,8 +160,8 @@ impl GradientRule<'_> {
     /// unchanged.
     ///
     /// Without tasks: parameters of their own shapes, fields `[rows, width]`, row weights `[rows]`. With tasks, one copy
-    /// of the parameters a task ([`Parameter::shape_for_tasks`]; see [`broadcast_to_tasks`]), fields `[tasks, rows,
-    /// width]`, row weights `[tasks, rows]`; tasks do not see each other. `step_sizes` (one for each parameter; those of
+    /// of the parameters a task ([`Parameter::shape_for_tasks`]; see [`broadcast_to_tasks`]; parameters that do not adapt may
+    /// stay as they are), fields `[tasks, rows, width]`, row weights `[tasks, rows]`; tasks do not see each other. `step_sizes` (one for each parameter; those of
     /// parameters that do not adapt are ignored) and `step_scale` broadcast against the parameters, and against
     /// `[.., 1]`.
     ///
@@ -390,36 +398,49 @@ impl GradientRule<'_> {
     }
 
     /// One whole step over `rows` rows, for export: inputs are the parameters by name, the fields by name, `row_weight`
-    /// `[rows]` and `step_scale` `[1]`; outputs the new parameters as `next.NAME`. Run it once a step.
+    /// `[rows]` and `step_scale` `[1]`; outputs the new values of the parameters that adapt as `next.NAME`. Run it once a
+    /// step.
     ///
     /// # Errors
     /// [`AdaptationError`] as [`Self::inner_step`].
     pub fn adapt(&self, rows: usize, step_sizes: &StepSizes) -> Result<Graph, AdaptationError> {
+        self.adapt_by(rows, |graph, whole| {
+            let mut alphas = Vec::with_capacity(whole.parameters.len());
+            let mut offset = 0;
+            for (parameter, &adapts) in self.parameters.iter().zip(&self.adapts) {
+                if adapts {
+                    alphas.push(self.step_size_constant(graph, step_sizes, offset, &parameter.shape)?);
+                    offset += parameter.elements();
+                } else {
+                    alphas.push(graph.scalar(0.0));
+                }
+            }
+            let (fields, weights, scale) = (whole.fields, whole.row_weights, whole.step_scale);
+            self.inner_step(graph, whole.parameters, &alphas, fields, weights, scale, Order::Second)
+        })
+    }
+
+    /// A graph of [`Self::adapt`]'s inputs and outputs, whose step is `step`: it gives all parameters.
+    pub(super) fn adapt_by(
+        &self,
+        rows: usize,
+        step: impl FnOnce(&mut Graph, &Whole<'_>) -> Result<Vec<ValueId>, AdaptationError>,
+    ) -> Result<Graph, AdaptationError> {
         let mut graph = Graph::new();
         let parameters = self.parameter_inputs(&mut graph)?;
         let (fields, row_weights) = self.row_inputs(&mut graph, rows)?;
         let step_scale = graph.input("step_scale", DType::F32, &[1])?;
-        let mut alphas = Vec::with_capacity(parameters.len());
-        let mut offset = 0;
-        for (parameter, &adapts) in self.parameters.iter().zip(&self.adapts) {
-            if adapts {
-                alphas.push(self.step_size_constant(&mut graph, step_sizes, offset, &parameter.shape)?);
-                offset += parameter.elements();
-            } else {
-                alphas.push(graph.scalar(0.0));
-            }
-        }
-        let next = self.inner_step(
-            &mut graph,
-            &parameters,
-            &alphas,
-            &fields,
+        let whole = Whole {
+            parameters: &parameters,
+            fields: &fields,
             row_weights,
             step_scale,
-            Order::Second,
-        )?;
-        for (parameter, value) in self.parameters.iter().zip(next) {
-            graph.output(&format!("next.{}", parameter.name), value)?;
+        };
+        let next = step(&mut graph, &whole)?;
+        for ((parameter, value), &adapts) in self.parameters.iter().zip(next).zip(&self.adapts) {
+            if adapts {
+                graph.output(&format!("next.{}", parameter.name), value)?;
+            }
         }
         Ok(graph)
     }
@@ -476,7 +497,7 @@ impl GradientRule<'_> {
     }
 
     /// A graph with the inputs of a pass over one chunk.
-    fn chunk(&self, rows: usize, frozen: &[Tensor]) -> Result<Chunk, AdaptationError> {
+    pub(super) fn chunk(&self, rows: usize, frozen: &[Tensor]) -> Result<Chunk, AdaptationError> {
         let still = self.adapts.iter().filter(|adapts| !**adapts).count();
         count(
             "values of parameters that do not adapt",
@@ -515,12 +536,13 @@ impl GradientRule<'_> {
     }
 }
 
-struct Chunk {
-    graph: Graph,
-    bindings: Bindings,
-    parameters: Vec<ValueId>,
-    fields: Vec<ValueId>,
-    row_weights: ValueId,
+/// A graph over one chunk under construction.
+pub(super) struct Chunk {
+    pub(super) graph: Graph,
+    pub(super) bindings: Bindings,
+    pub(super) parameters: Vec<ValueId>,
+    pub(super) fields: Vec<ValueId>,
+    pub(super) row_weights: ValueId,
 }
 
 /// What a gradient is multiplied by so that its mean over rows is no longer than `clip`, from the squares of its sums over

@@ -4,10 +4,19 @@
 //! (`begin`, `accumulate`, `apply`, `score`), the whole-support step that meta-training differentiates through, and the
 //! `adapt` and `score` graphs that are exported to ONNX.
 //!
-//! [`loss`]: the losses. [`gradient`]: a few steps of gradient descent with learned step sizes (MAML, Meta-SGD).
+//! [`loss`]: the losses. [`gradient`]: a few steps of gradient descent with learned step sizes, on all parameters (MAML,
+//! Meta-SGD) or a [`Subset`] (ANIL, CAVIA). [`ridge`]: the head in closed form. [`Rule`]: either of them.
 
 pub mod gradient;
 pub mod loss;
+pub mod ridge;
+mod rule;
+mod solve;
+mod subset;
+
+pub use rule::{Rule, Update};
+pub use solve::solve_positive_definite;
+pub use subset::Subset;
 
 use thiserror::Error;
 
@@ -36,6 +45,14 @@ pub enum AdaptationError {
     /// No parameter adapts.
     #[error("no parameter adapts")]
     NothingAdapts,
+    /// A ridge regression of a policy that has nothing for it.
+    #[error(
+        "a ridge head needs a feed-forward policy with a hidden layer, whose output is the answer itself, and a supervised loss"
+    )]
+    NoLinearHead,
+    /// The numbers of one rule for another.
+    #[error("the numbers to adapt by are those of another rule")]
+    OtherRule,
     /// A loss of another shape than one number a row.
     #[error("the loss of {rows:?} rows has shape {found:?}, expected one number a row (last axis 1)")]
     LossShape {

@@ -2,14 +2,14 @@
 
 use pliant_runtime::contract::Contract;
 use pliant_runtime::image::record::Space;
-use pliant_runtime::image::{Field, FieldKind, PlanKind};
+use pliant_runtime::image::{AdaptationSpec, Field, FieldKind, PlanKind};
 
 use super::lower::{Bindings, LowerOptions, Place};
 use super::policy::{AdaptationDescription, ImageOptions, expect, learning_plans};
 use super::writer::{ImageBuildError, ImageBuilder};
-use crate::adaptation::AdaptationError;
 use crate::adaptation::gradient::GradientRule;
 use crate::adaptation::loss::RowField;
+use crate::adaptation::{AdaptationError, Rule};
 use crate::graph::{DType, Graph, GraphError, Tensor, ValueId};
 use crate::passes::simplify;
 use crate::policy::{Banked, TaskSlice};
@@ -65,7 +65,7 @@ pub fn banked_rule(policy: &Banked) -> GradientRule<'static> {
 /// let adaptation = AdaptationDescription {
 ///     spec: AdaptationSpec::new(Objective::Supervised).with_rows(8, 4).with_step_scales(&[1.0]),
 ///     adapts: None,
-///     step_sizes: StepSizes::Uniform(0.1),
+///     update: StepSizes::Uniform(0.1).into(),
 /// };
 /// let mut contract = Contract::new(1.0);
 /// contract.observe(Channel::observation("a", "")).unwrap();
@@ -111,7 +111,11 @@ pub fn compile_banked(
         .iter()
         .map(|field| Field::new(field.kind, field.width as u32))
         .collect();
-    let spec = adaptation.spec.with_fields(&fields);
+    let rule = Rule::Gradient(rule);
+    let spec = AdaptationSpec {
+        rule: rule.kind() as u32,
+        ..adaptation.spec.with_fields(&fields)
+    };
     spec.check().map_err(ImageBuildError::Adaptation)?;
     builder.adaptation(spec);
     builder.options(LowerOptions {
@@ -119,7 +123,7 @@ pub fn compile_banked(
         max_macs_per_record: options.max_macs_per_record,
         ..LowerOptions::default()
     });
-    learning_plans(&mut builder, &rule, &spec, &adaptation.step_sizes, trunk)?;
+    learning_plans(&mut builder, &rule, &spec, &adaptation.update, trunk)?;
     builder.build()
 }
 

@@ -20,7 +20,7 @@ use super::writer::ImageBuildError;
 /// # let policy = PolicyDescription::deterministic(Mlp::new(&[1, 1], Activation::Tanh));
 /// # let parameters = [Tensor::f32(&[1, 1], vec![0.5]).unwrap(), Tensor::f32(&[1], vec![0.0]).unwrap()];
 /// # let spec = AdaptationSpec::new(Objective::Supervised).with_rows(4, 4).with_step_scales(&[1.0, 1.0]);
-/// # let adaptation = AdaptationDescription { spec, adapts: None, step_sizes: StepSizes::Uniform(0.1) };
+/// # let adaptation = AdaptationDescription { spec, adapts: None, update: StepSizes::Uniform(0.1).into() };
 /// # let mut contract = Contract::new(1.0);
 /// # contract.observe(Channel::observation("x", "")).unwrap();
 /// # contract.actuate(Channel::action("y", "")).unwrap();

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pliant_runtime::contract::{Contract, ContractError, ContractView};
 use pliant_runtime::image::record::{Record, Space};
-use pliant_runtime::image::{Image, ImageError, Objective, PlanHeader, PlanKind};
+use pliant_runtime::image::{AdaptationRule, Image, ImageError, Objective, PlanHeader, PlanKind};
 use pliant_runtime::policy::{act_workspace_len, workspace_len};
 use serde::Serialize;
 use thiserror::Error;
@@ -32,6 +32,8 @@ pub struct PlanReport {
 /// How an image adapts.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AdaptationReport {
+    /// `gradient`, `ridge` or `recursive_least_squares`.
+    pub rule: &'static str,
     /// `supervised` or `policy_gradient`.
     pub objective: &'static str,
     /// Rows the support set holds.
@@ -136,6 +138,11 @@ pub fn inspect(bytes: &[u8]) -> Result<ImageReport, InspectError> {
         golden_steps: image.golden_steps().count(),
         contract,
         adaptation: image.adaptation().map(|spec| AdaptationReport {
+            rule: match spec.rule() {
+                Some(AdaptationRule::Ridge) => "ridge",
+                Some(AdaptationRule::RecursiveLeastSquares) => "recursive_least_squares",
+                _ => "gradient",
+            },
             objective: match spec.objective() {
                 Some(Objective::PolicyGradient) => "policy_gradient",
                 _ => "supervised",

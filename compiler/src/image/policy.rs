@@ -6,8 +6,8 @@ use pliant_runtime::image::{AdaptationSpec, Field, Objective, PlanKind, ResetRul
 
 use super::lower::{Bindings, LowerOptions, Place};
 use super::writer::{ImageBuildError, ImageBuilder};
-use crate::adaptation::AdaptationError;
-use crate::adaptation::gradient::{DeviceGraph, GradientRule, StepSizes};
+use crate::adaptation::gradient::DeviceGraph;
+use crate::adaptation::{AdaptationError, Rule, Update};
 use crate::graph::{DType, Graph, Tensor, ValueId};
 use crate::passes::simplify;
 use crate::policy::PolicyDescription;
@@ -15,12 +15,12 @@ use crate::policy::PolicyDescription;
 /// How a deployed policy adapts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AdaptationDescription {
-    /// What the device needs to know: objective, rows, step scales, guards. Its fields are filled in from the policy.
+    /// What the device needs to know: objective, rows, step scales, guards. Its fields and its rule are filled in.
     pub spec: AdaptationSpec,
-    /// Which parameters adapt; `None` for all.
+    /// Which parameters adapt; `None` for all. By a ridge regression the head does.
     pub adapts: Option<Vec<bool>>,
-    /// Learned step sizes.
-    pub step_sizes: StepSizes,
+    /// The rule, with its learned numbers.
+    pub update: Update,
 }
 
 /// How an image is written.
@@ -53,7 +53,7 @@ pub struct ImageOptions {
 /// let adaptation = AdaptationDescription {
 ///     spec: AdaptationSpec::new(Objective::Supervised).with_rows(10, 5).with_step_scales(&[1.0]),
 ///     adapts: None,
-///     step_sizes: StepSizes::Uniform(0.01),
+///     update: StepSizes::Uniform(0.01).into(),
 /// };
 /// let mut contract = Contract::new(10.0);
 /// contract.observe(Channel::observation("x", "")).unwrap();
@@ -88,11 +88,15 @@ pub fn compile_policy(
     )?;
     expect("action channels", policy.network.outputs(), contract.actions.len())?;
 
-    let adapts = match adaptation {
-        Some(description) => description
-            .adapts
-            .clone()
-            .unwrap_or_else(|| vec![true; parameters.len()]),
+    let rule = match adaptation {
+        Some(AdaptationDescription { spec, adapts, update }) => {
+            let objective = spec.objective().unwrap_or(Objective::Supervised);
+            Some(Rule::of(policy, objective, update, adapts.clone(), spec.gradient_clip())?)
+        }
+        None => None,
+    };
+    let adapts = match &rule {
+        Some(rule) => rule.rows().adapts.clone(),
         None => vec![false; parameters.len()],
     };
     expect("flags of what adapts", parameters.len(), adapts.len())?;
@@ -114,23 +118,23 @@ pub fn compile_policy(
     let act = act_graph(policy, parameters, &adapts)?;
     builder.plan(PlanKind::Act, &simplify(&act.graph), &act.bindings)?;
 
-    if let Some(description) = adaptation {
-        let objective = description.spec.objective().unwrap_or(Objective::Supervised);
-        let clip = description.spec.gradient_clip();
-        let mut rule = GradientRule::for_policy(policy, objective).with_gradient_clip(clip);
-        rule.adapts = adapts;
+    if let (Some(description), Some(rule)) = (adaptation, rule) {
         let frozen: Vec<Tensor> = parameters
             .iter()
-            .zip(&rule.adapts)
+            .zip(&adapts)
             .filter(|(_, adapts)| !**adapts)
             .map(|(tensor, _)| tensor.clone())
             .collect();
         let fields: Vec<Field> = rule
+            .rows()
             .fields
             .iter()
             .map(|field| Field::new(field.kind, field.width as u32))
             .collect();
-        let spec = description.spec.with_fields(&fields);
+        let spec = AdaptationSpec {
+            rule: rule.kind() as u32,
+            ..description.spec.with_fields(&fields)
+        };
         spec.check().map_err(ImageBuildError::Adaptation)?;
         builder.adaptation(spec);
         builder.options(LowerOptions {
@@ -138,7 +142,7 @@ pub fn compile_policy(
             max_macs_per_record: options.max_macs_per_record,
             ..LowerOptions::default()
         });
-        learning_plans(&mut builder, &rule, &spec, &description.step_sizes, &frozen)?;
+        learning_plans(&mut builder, &rule, &spec, &description.update, &frozen)?;
     }
     builder.build()
 }
@@ -146,18 +150,12 @@ pub fn compile_policy(
 /// The plans `begin`, `accumulate`, `apply` and `score` of a rule.
 pub(super) fn learning_plans(
     builder: &mut ImageBuilder,
-    rule: &GradientRule<'_>,
+    rule: &Rule,
     spec: &AdaptationSpec,
-    step_sizes: &StepSizes,
+    update: &Update,
     frozen: &[Tensor],
 ) -> Result<(), ImageBuildError> {
-    let rows = spec.chunk_rows as usize;
-    for (kind, device) in [
-        (PlanKind::Begin, rule.begin()?),
-        (PlanKind::Accumulate, rule.accumulate(rows, frozen)?),
-        (PlanKind::Apply, rule.apply(step_sizes)?),
-        (PlanKind::Score, rule.score(rows, frozen)?),
-    ] {
+    for (kind, device) in rule.plans(spec.chunk_rows as usize, frozen, update)? {
         builder.plan(kind, &simplify(&device.graph), &device.bindings)?;
     }
     Ok(())

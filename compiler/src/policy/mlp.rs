@@ -31,7 +31,16 @@ impl Activation {
     }
 }
 
+/// Name of the context vector among the parameters of an [`Mlp`] that has one.
+pub const CONTEXT: &str = "context";
+
+/// Name of the weight by which the context enters the first layer.
+const CONTEXT_WEIGHT: &str = "context.weight";
+
 /// Fully connected layers, `y = activation(x W + b)`, the last one without an activation.
+///
+/// With a context vector `c` the first layer is `activation(x W + b + c V)`: that of the concatenation `[x, c]`, with its
+/// matrix in two parts, so that what all rows share is multiplied once.
 ///
 /// ```
 /// use pliant_compiler::graph::{DType, Graph};
@@ -55,6 +64,9 @@ pub struct Mlp {
     pub sizes: Vec<usize>,
     /// After every hidden layer.
     pub activation: Activation,
+    /// Elements of a context vector: a parameter, zero at first, that every row is given beside its input (Zintgraf et al.
+    /// 2019, "Fast Context Adaptation via Meta-Learning"). 0 for none.
+    pub context: usize,
 }
 
 impl Mlp {
@@ -67,7 +79,15 @@ impl Mlp {
         Self {
             sizes: sizes.to_vec(),
             activation,
+            context: 0,
         }
+    }
+
+    /// The same network with a context vector of this many elements.
+    #[must_use]
+    pub fn with_context(mut self, elements: usize) -> Self {
+        self.context = elements;
+        self
     }
 
     /// Elements of an input.
@@ -80,9 +100,11 @@ impl Mlp {
         self.sizes[self.sizes.len() - 1]
     }
 
-    /// Weight `[inputs, outputs]` and bias `[outputs]` of each layer.
+    /// Weight `[inputs, outputs]` and bias `[outputs]` of each layer; then, with a context, its weight `[context, outputs of
+    /// the first layer]` and the vector itself, `[1, context]`.
     pub fn parameters(&self) -> Vec<Parameter> {
-        self.sizes
+        let layers = self
+            .sizes
             .windows(2)
             .enumerate()
             .flat_map(|(layer, sizes)| {
@@ -90,8 +112,12 @@ impl Mlp {
                     Parameter::new(format!("layer{layer}.weight"), sizes),
                     Parameter::new(format!("layer{layer}.bias"), &sizes[1..]),
                 ]
-            })
-            .collect()
+            });
+        let context = [
+            Parameter::new(CONTEXT_WEIGHT, &[self.context, self.sizes[1]]),
+            Parameter::new(CONTEXT, &[1, self.context]),
+        ];
+        layers.chain(context.into_iter().filter(|_| self.context > 0)).collect()
     }
 
     /// Outputs `[.., rows, outputs]` for `x` of shape `[.., rows, inputs]`, or `[outputs, instances]` for `[inputs,
@@ -106,14 +132,56 @@ impl Mlp {
         parameters: &[ValueId],
         x: ValueId,
     ) -> Result<ValueId, GraphError> {
-        let layers = self.sizes.len() - 1;
+        let features = self.features(graph, layout, parameters, x)?;
+        let last = 2 * (self.sizes.len() - 2);
+        let output = layout.affine(graph, features, parameters[last], parameters[last + 1])?;
+        match self.sizes.len() {
+            // Without a hidden layer the context enters the only one.
+            2 => self.with_context_of(graph, layout, parameters, output),
+            _ => Ok(output),
+        }
+    }
+
+    /// What the last layer is given: the activations of the last hidden one, `[.., rows, sizes[len - 2]]`, or `x` itself
+    /// where there is none. Otherwise as [`Self::forward`].
+    ///
+    /// # Errors
+    /// [`GraphError::Operator`] when shapes do not fit.
+    pub fn features(
+        &self,
+        graph: &mut Graph,
+        layout: Layout,
+        parameters: &[ValueId],
+        x: ValueId,
+    ) -> Result<ValueId, GraphError> {
+        let hidden = self.sizes.len() - 2;
         let mut value = x;
-        for (layer, pair) in parameters.chunks_exact(2).take(layers).enumerate() {
+        for (layer, pair) in parameters.chunks_exact(2).take(hidden).enumerate() {
             value = layout.affine(graph, value, pair[0], pair[1])?;
-            if layer + 1 < layers {
-                value = self.activation.apply(graph, value)?;
+            if layer == 0 {
+                value = self.with_context_of(graph, layout, parameters, value)?;
             }
+            value = self.activation.apply(graph, value)?;
         }
         Ok(value)
+    }
+
+    /// `value` plus what the context adds to the first layer.
+    fn with_context_of(
+        &self,
+        graph: &mut Graph,
+        layout: Layout,
+        parameters: &[ValueId],
+        value: ValueId,
+    ) -> Result<ValueId, GraphError> {
+        if self.context == 0 {
+            return Ok(value);
+        }
+        let first = 2 * (self.sizes.len() - 1);
+        let mut share = graph.matmul(parameters[first + 1], parameters[first])?;
+        if layout == Layout::Columns {
+            share = graph.transpose_matrix(share)?;
+        }
+        graph.add(value, share)
     }
 }

@@ -16,7 +16,7 @@ pub use banked::{Banked, TaskSlice};
 pub use gaussian::Gaussian;
 pub use gru::Gru;
 pub use layout::Layout;
-pub use mlp::{Activation, Mlp};
+pub use mlp::{Activation, CONTEXT, Mlp};
 pub use multi_task::{MultiTask, TargetLoss, TaskHead};
 
 use crate::graph::{Graph, GraphError, ValueId};

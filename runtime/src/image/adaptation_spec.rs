@@ -7,8 +7,12 @@ use bytemuck::{Pod, Zeroable};
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[repr(u32)]
 pub enum AdaptationRule {
-    /// A few steps of gradient descent with learned per-parameter step sizes (MAML, Meta-SGD).
+    /// A few steps of gradient descent with learned per-parameter step sizes (MAML, Meta-SGD, ANIL, CAVIA).
     Gradient = 0,
+    /// The last layer fitted by a ridge regression on its features: sums over rows, then one solution.
+    Ridge = 1,
+    /// The same, a row at a time in the order of the support set, with a forgetting factor.
+    RecursiveLeastSquares = 2,
 }
 
 /// What the rule minimises, and with it how the support set is gathered.
@@ -223,6 +227,8 @@ impl AdaptationSpec {
     pub const fn rule(&self) -> Option<AdaptationRule> {
         match self.rule {
             0 => Some(AdaptationRule::Gradient),
+            1 => Some(AdaptationRule::Ridge),
+            2 => Some(AdaptationRule::RecursiveLeastSquares),
             _ => None,
         }
     }

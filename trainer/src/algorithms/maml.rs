@@ -1,6 +1,8 @@
 //! Model-agnostic meta-learning (Finn, Abbeel and Levine 2017, "Model-Agnostic Meta-Learning for Fast Adaptation of Deep
 //! Networks", algorithm 2) of a supervised loss: second order, or first order (FOMAML), optionally with learned
-//! step sizes (Meta-SGD; Li, Zhou, Chen and Li 2017).
+//! step sizes (Meta-SGD; Li, Zhou, Chen and Li 2017), or of a part of the parameters (ANIL: the head; CAVIA: a context
+//! vector). [`Reptile`](crate::recipe::Reptile) and [`Ridge`](crate::recipe::Ridge) share everything but what happens to
+//! a task ([`Inner`]).
 //!
 //! Tasks are a tensor dimension, so a meta-batch is one run of one graph. With `chunks = 1` the outer optimiser is part
 //! of that graph and parameters and moments never leave the engine. With more, worker threads run one program for each
@@ -10,21 +12,22 @@
 
 mod graph;
 mod learner;
+mod settings;
 
 #[cfg(test)]
 mod tests;
 
-use pliant_compiler::adaptation::gradient::GradientRule;
+use pliant_compiler::adaptation::Rule;
 use pliant_compiler::graph::Graph;
 
 pub use graph::{Problem, fused_graph, gradient_graph, optimiser_graph};
 pub(in crate::algorithms) use learner::check_length;
 pub use learner::{MetaLearner, MetaLosses, TaskBatch, TaskShape};
+pub use settings::{Inner, MetaSettings};
 
 use super::{Algorithm, Iteration, Learned, NamedTensor, TrainingState};
 use crate::engine::{CompileOptions, Engine};
 use crate::error::TrainError;
-use crate::recipe;
 use crate::tasks::{Rows, Split, SupervisedFamily};
 
 /// MAML on a task family, in progress.
@@ -42,22 +45,22 @@ impl Maml {
     /// # Errors
     /// What the rule or the engine refuse.
     pub fn new(
-        settings: &recipe::Maml,
+        settings: impl Into<MetaSettings>,
         seed: u64,
         family: Box<dyn SupervisedFamily>,
-        rule: GradientRule<'static>,
+        rule: impl Into<Rule>,
         initial: &[NamedTensor],
         engine: &dyn Engine,
         threads: usize,
     ) -> Result<Self, TrainError> {
         let problem = Problem::new(rule, family.as_ref());
-        let learner = MetaLearner::of_problem(problem, settings, initial, engine, threads)?;
+        let learner = MetaLearner::of_problem(problem, settings.into(), initial, engine, threads)?;
         Ok(Self { seed, family, learner })
     }
 }
 
 /// The graph in which training spends its time, with its options.
-pub(super) fn probe(problem: &Problem, settings: &recipe::Maml) -> Result<(Graph, CompileOptions), TrainError> {
+pub(super) fn probe(problem: &Problem, settings: &MetaSettings) -> Result<(Graph, CompileOptions), TrainError> {
     if settings.chunks == 1 {
         let options = CompileOptions {
             resident: graph::resident(&graph::meta_parameters(problem, settings)),

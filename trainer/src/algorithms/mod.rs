@@ -4,14 +4,18 @@ pub mod analytic_policy_gradient;
 mod maml;
 pub mod maml_policy_gradient;
 mod multi_task;
+mod reptile;
+mod ridge;
 
 pub use analytic_policy_gradient::AnalyticPolicyGradient;
 pub use maml::{
-    Maml, MetaLearner, MetaLosses, Problem, TaskBatch, TaskShape, fused_graph, gradient_graph, optimiser_graph,
+    Inner, Maml, MetaLearner, MetaLosses, MetaSettings, Problem, TaskBatch, TaskShape, fused_graph, gradient_graph,
+    optimiser_graph,
 };
 pub use maml_policy_gradient::MamlPolicyGradient;
 pub use multi_task::{MultiTaskLearner, MultiTaskSettings, MultiTaskTraining};
 pub(crate) use multi_task::{network as multi_task_network, predict as multi_task_predict};
+pub use ridge::RIDGE;
 
 use std::sync::Arc;
 
@@ -22,7 +26,7 @@ use crate::engine::{CompileOptions, Engine};
 use crate::error::TrainError;
 use crate::nn;
 use crate::recipe::{self, Family, Recipe};
-use crate::tasks::{self, NavigationFamily, SinusoidFamily};
+use crate::tasks::{self, NavigationFamily, SupervisedFamily, Tasks};
 
 /// A tensor with its name: parameters, optimiser moments, step sizes.
 #[derive(Debug, Clone, PartialEq)]
@@ -99,7 +103,9 @@ impl TrainingState {
 pub struct Learned {
     /// Initial parameters, in the policy's order.
     pub parameters: Vec<NamedTensor>,
-    /// Step sizes: one tensor a parameter, of its shape (learned), or of one element each (fixed).
+    /// Step sizes: one tensor for each parameter that adapts, in the policy's order, of its shape (learned) or of one
+    /// element (fixed). Where there are fewer than parameters, each is called `rate/` and its parameter. Or, where the
+    /// head is fitted in closed form, the one number [`RIDGE`].
     pub step_sizes: Vec<NamedTensor>,
     /// What the step sizes are multiplied by at each adaptation step; as long as the number of steps trained for.
     pub step_scales: Vec<f32>,
@@ -159,21 +165,13 @@ pub trait Algorithm {
 /// # Errors
 /// What the graphs or the engine refuse.
 pub fn learner(recipe: &Recipe, engine: &Arc<dyn Engine>, threads: usize) -> Result<Box<dyn Algorithm>, TrainError> {
+    if let (Some(settings), Some(Tasks::Supervised(family))) =
+        (MetaSettings::of(&recipe.algorithm), Tasks::of(recipe))
+    {
+        let learner = supervised(recipe, settings, family, engine.as_ref(), threads)?;
+        return Ok(Box::new(learner));
+    }
     match (&recipe.family, &recipe.algorithm) {
-        (Family::Sinusoid(family), recipe::Algorithm::Maml(settings)) => {
-            let rule = deployment::rule(recipe);
-            let initial = nn::initialise(&rule.parameters, recipe.policy.initialiser, recipe.seed);
-            let family = Box::new(SinusoidFamily::new(family));
-            Ok(Box::new(Maml::new(
-                settings,
-                recipe.seed,
-                family,
-                rule,
-                &initial,
-                engine.as_ref(),
-                threads,
-            )?))
-        }
         (Family::Navigation(family), recipe::Algorithm::MamlPolicyGradient(settings)) => {
             Ok(Box::new(MamlPolicyGradient::new(
                 settings,
@@ -202,6 +200,22 @@ pub fn learner(recipe: &Recipe, engine: &Arc<dyn Engine>, threads: usize) -> Res
     }
 }
 
+/// Meta-training of a recipe's policy and rule on labelled rows, at its start.
+///
+/// # Errors
+/// What the graphs or the engine refuse.
+pub fn supervised(
+    recipe: &Recipe,
+    settings: MetaSettings,
+    family: Box<dyn SupervisedFamily>,
+    engine: &dyn Engine,
+    threads: usize,
+) -> Result<Maml, TrainError> {
+    let rule = deployment::rule(recipe)?;
+    let initial = nn::initialise(&rule.rows().parameters, recipe.policy.initialiser, recipe.seed);
+    Maml::new(settings, recipe.seed, family, rule, &initial, engine, threads)
+}
+
 /// The policy and the simulator of a recipe whose family has one.
 fn simulated(recipe: &Recipe) -> Option<analytic_policy_gradient::Problem> {
     Some(analytic_policy_gradient::Problem {
@@ -215,11 +229,12 @@ fn simulated(recipe: &Recipe) -> Option<analytic_policy_gradient::Problem> {
 /// # Errors
 /// What the graphs refuse.
 pub fn probe(recipe: &Recipe) -> Result<(Graph, CompileOptions), TrainError> {
+    if let (Some(settings), Some(Tasks::Supervised(family))) =
+        (MetaSettings::of(&recipe.algorithm), Tasks::of(recipe))
+    {
+        return maml::probe(&Problem::new(deployment::rule(recipe)?, family.as_ref()), &settings);
+    }
     match (&recipe.family, &recipe.algorithm) {
-        (Family::Sinusoid(family), recipe::Algorithm::Maml(settings)) => maml::probe(
-            &Problem::new(deployment::rule(recipe), &SinusoidFamily::new(family)),
-            settings,
-        ),
         (Family::Navigation(family), recipe::Algorithm::MamlPolicyGradient(settings)) => {
             let tasks = NavigationFamily::new(family);
             let problem = maml_policy_gradient::Problem::new(deployment::policy(recipe), &tasks, family.trajectories)

@@ -115,7 +115,7 @@ pub fn banked_image(
     let adaptation = AdaptationDescription {
         spec,
         adapts: None,
-        step_sizes: spread(&network.policy, learned),
+        update: spread(&network.policy, learned).into(),
     };
     let BankedNetwork { policy, trunk, tasks } = network;
     Ok(compile_banked(policy, trunk, tasks, &adaptation, contract, options)?)

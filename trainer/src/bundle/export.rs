@@ -1,5 +1,6 @@
 //! From what was learned to the files of a bundle.
 
+use pliant_compiler::adaptation::Update;
 use pliant_compiler::adaptation::gradient::StepSizes;
 use pliant_compiler::graph::Tensor;
 use pliant_compiler::image::{AdaptationDescription, AlignedBytes, ImageBuildError, ImageOptions, compile_policy};
@@ -90,8 +91,8 @@ pub fn export(recipe: &Recipe, learned: &Learned, threads: usize) -> Result<Expo
     let (spec, env_steps) = calibrate(recipe, spec, build, threads)?;
     let image = build(spec)?;
     let contract = deployment::contract(recipe)?;
-    let (parameters, step_sizes) = (&learned.parameters, step_sizes(learned));
-    let models = onnx::models(recipe, &contract, parameters, &step_sizes, &spec)?;
+    let update = update(learned, forgetting(recipe));
+    let models = onnx::models(recipe, &contract, &learned.parameters, &update, &spec)?;
     Ok(Exported {
         files: models.into_iter().chain([(IMAGE_FILE, image)]).collect(),
         env_steps,
@@ -113,7 +114,15 @@ pub(super) fn image_options(recipe: &Recipe) -> ImageOptions {
 pub fn device_image(recipe: &Recipe, learned: &Learned, spec: AdaptationSpec) -> Result<Vec<u8>, ExportError> {
     let card = format!("{}: {}", recipe.name, recipe.description);
     let (policy, contract) = (deployment::policy(recipe), deployment::contract(recipe)?);
-    policy_image(&policy, learned, spec, &contract, Some(card))
+    image_of(&policy, learned, spec, forgetting(recipe), &contract, Some(card))
+}
+
+/// The forgetting factor of a head that is fitted recursively.
+fn forgetting(recipe: &Recipe) -> Option<f32> {
+    match &recipe.algorithm {
+        Algorithm::Ridge(settings) => settings.forgetting,
+        _ => None,
+    }
 }
 
 /// The device image of a policy that was trained without a recipe.
@@ -127,6 +136,17 @@ pub fn policy_image(
     contract: &Contract,
     card: Option<String>,
 ) -> Result<Vec<u8>, ExportError> {
+    image_of(policy, learned, spec, None, contract, card)
+}
+
+fn image_of(
+    policy: &PolicyDescription,
+    learned: &Learned,
+    spec: AdaptationSpec,
+    forgetting: Option<f32>,
+    contract: &Contract,
+    card: Option<String>,
+) -> Result<Vec<u8>, ExportError> {
     let parameters: Vec<Tensor> = learned.parameters.iter().map(tensor).collect();
     let options = ImageOptions {
         max_macs_per_record: Some(MAX_MACS_PER_RECORD),
@@ -134,8 +154,8 @@ pub fn policy_image(
     };
     let adaptation = AdaptationDescription {
         spec,
-        adapts: None,
-        step_sizes: step_sizes(learned),
+        adapts: Some(adapts(learned)),
+        update: update(learned, forgetting),
     };
     Ok(compile_policy(
         policy,
@@ -217,6 +237,27 @@ fn guard(mut values: Vec<f32>) -> f32 {
     }
 }
 
+/// The rule with its numbers.
+fn update(learned: &Learned, forgetting: Option<f32>) -> Update {
+    match learned.ridge() {
+        Some(ridge) => Update::Ridge { ridge, forgetting },
+        None => Update::Gradient(step_sizes(learned)),
+    }
+}
+
+/// Which parameters have a step size: all, or those that one is named after.
+fn adapts(learned: &Learned) -> Vec<bool> {
+    let Learned {
+        parameters, step_sizes, ..
+    } = learned;
+    let all = parameters.len() == step_sizes.len();
+    let named = |parameter: &NamedTensor| {
+        let own = |rate: &NamedTensor| rate.name.strip_prefix("rate/") == Some(&parameter.name);
+        all || step_sizes.iter().any(own)
+    };
+    parameters.iter().map(named).collect()
+}
+
 /// One number where all step sizes are the same, otherwise one an element.
 pub(super) fn step_sizes(learned: &Learned) -> StepSizes {
     let mut all = learned.step_sizes.iter().flat_map(|tensor| &tensor.values);
@@ -232,6 +273,8 @@ pub(super) fn step_sizes(learned: &Learned) -> StepSizes {
         learned
             .parameters
             .iter()
+            .zip(adapts(learned))
+            .filter_map(|(parameter, adapts)| adapts.then_some(parameter))
             .zip(&learned.step_sizes)
             .flat_map(elements)
             .collect(),

@@ -1,6 +1,6 @@
 //! The ONNX models of a bundle: policy, one adaptation step, score. Their inputs and outputs are tabled in [`super`].
 
-use pliant_compiler::adaptation::gradient::StepSizes;
+use pliant_compiler::adaptation::Update;
 use pliant_compiler::graph::{DType, Graph, ValueId};
 use pliant_compiler::onnx::proto::{ElementType, ModelProto, TensorProto};
 use pliant_compiler::onnx::{ExportOptions, export_symbolic};
@@ -49,28 +49,31 @@ pub(super) fn policy_model(
     Ok(("policy.onnx", with_defaults(&policy, parameters)?))
 }
 
-/// The three models, by file name.
+/// The three models, by file name; without the step of a rule that counts rows by their age, which no graph for any number
+/// of rows has.
 pub(super) fn models(
     recipe: &Recipe,
     contract: &Contract,
     parameters: &[NamedTensor],
-    step_sizes: &StepSizes,
+    update: &Update,
     spec: &AdaptationSpec,
-) -> Result<[(&'static str, Vec<u8>); 3], ExportError> {
+) -> Result<Vec<(&'static str, Vec<u8>)>, ExportError> {
     let options = |name: &str| options(recipe, contract, Some(spec), name);
-    let rule = deployment::rule(recipe);
+    let rule = deployment::rule(recipe)?;
     let policy = export_symbolic("batch", &options("policy"), |batch| policy_graph(recipe, batch))?;
-    let adapt = export_symbolic("rows", &options("adapt"), |rows| {
-        rule.adapt(rows, step_sizes).map_err(ExportError::from)
-    })?;
     let score = export_symbolic("rows", &options("score"), |rows| {
-        rule.score_rows(rows).map_err(ExportError::from)
+        rule.rows().score_rows(rows).map_err(ExportError::from)
     })?;
-    Ok([
-        ("policy.onnx", with_defaults(&policy, parameters)?),
-        ("adapt.onnx", with_defaults(&adapt, parameters)?),
-        ("score.onnx", with_defaults(&score, parameters)?),
-    ])
+    let mut models = vec![("policy.onnx", policy), ("score.onnx", score)];
+    let forgets = matches!(update, Update::Ridge { forgetting: Some(factor), .. } if *factor != 1.0);
+    if !forgets {
+        let adapt = export_symbolic("rows", &options("adapt"), |rows| {
+            rule.adapt(rows, update).map_err(ExportError::from)
+        })?;
+        models.push(("adapt.onnx", adapt));
+    }
+    let filled = |(name, model): (&'static str, Vec<u8>)| Ok((name, with_defaults(&model, parameters)?));
+    models.into_iter().map(filled).collect()
 }
 
 /// How the policy adapts, as the edge runtime reads it; a guard that is open is null.

@@ -140,9 +140,17 @@ fn check_family(recipe: &Recipe, image: &Image<'_>) -> Result<(), EvalError> {
     }
     let found = image.adaptation().and_then(|spec| spec.objective());
     match (found, deployment::objective(recipe)) {
-        (found, wanted) if found == wanted => Ok(()),
-        (Some(objective), _) => refuse(format!("it adapts by {objective:?}")),
-        (None, _) => refuse("it does not adapt".to_owned()),
+        (found, wanted) if found == wanted => {}
+        (Some(objective), _) => return refuse(format!("it adapts by {objective:?}")),
+        (None, _) => return refuse("it does not adapt".to_owned()),
+    }
+    let Some(rule) = image.adaptation().and_then(|spec| spec.rule()) else {
+        return Ok(());
+    };
+    match deployment::rule(recipe).map(|wanted| wanted.kind()) {
+        Ok(wanted) if wanted == rule => Ok(()),
+        Ok(wanted) => refuse(format!("its rule is {rule:?}, not {wanted:?}")),
+        Err(error) => refuse(error.to_string()),
     }
 }
 

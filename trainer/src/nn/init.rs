@@ -1,6 +1,6 @@
 //! Initial parameters.
 
-use pliant_compiler::policy::Parameter;
+use pliant_compiler::policy::{CONTEXT, Parameter};
 use rand_core::Rng;
 
 use crate::algorithms::NamedTensor;
@@ -11,7 +11,7 @@ use crate::recipe::Initialiser;
 const SMALL_DEVIATION: f32 = 0.01;
 
 /// Initial values of parameters: matrices `[inputs, outputs]` by `initialiser`; vectors (biases) zero, but with
-/// [`Initialiser::FanIn`], which draws a vector as it draws the matrix before it.
+/// [`Initialiser::FanIn`], which draws a vector as it draws the matrix before it. A context vector is always zero.
 ///
 /// Each parameter draws from its own stream of `seed`, named after it, so that adding one leaves the others as they are.
 ///
@@ -37,6 +37,7 @@ pub fn initialise(parameters: &[Parameter], initialiser: Initialiser, seed: u64)
             };
             fan_in = matrix.map_or(fan_in, |(inputs, _)| inputs);
             match (initialiser, matrix) {
+                _ if name == CONTEXT => {}
                 (Initialiser::FanIn, _) => {
                     let limit = (fan_in as f32).sqrt().recip();
                     values.fill_with(|| uniform(&mut random, -limit, limit));

@@ -1,11 +1,13 @@
 //! `[algorithm.maml]`.
 
+use pliant_compiler::adaptation::Subset;
 use serde::{Deserialize, Serialize};
 
 use super::{Adam, check::Checker};
 
-/// Model-agnostic meta-learning of a supervised loss (Finn et al. 2017), optionally with learned step sizes
-/// (Meta-SGD, Li et al. 2017).
+/// Model-agnostic meta-learning of a supervised loss (Finn et al. 2017), optionally of first order (FOMAML), with learned
+/// step sizes (Meta-SGD, Li et al. 2017), or of a part of the parameters (ANIL, Raghu et al. 2020; CAVIA, Zintgraf et al.
+/// 2019).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Maml {
@@ -19,6 +21,10 @@ pub struct Maml {
     pub inner_rate: f32,
     /// Whether the meta-gradient goes through the inner gradient (`second`) or takes it as constant (`first`, FOMAML).
     pub order: Order,
+    /// Which parameters adapt: `all` (default), `head` (ANIL) or `context` (CAVIA, with `policy.context`). The others stay
+    /// on the device as they were trained.
+    #[serde(default, skip_serializing_if = "Adapts::is_all")]
+    pub adapts: Adapts,
     /// The L2 norm of each task's mean inner gradient is clipped to this, in training and on the device. Greater than 0,
     /// at most 1000000; default: no clip.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -42,6 +48,35 @@ pub enum Order {
     First,
     /// The outer gradient goes through the inner one (MAML).
     Second,
+}
+
+/// Which parameters adapt.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Adapts {
+    /// Every one.
+    #[default]
+    All,
+    /// Weight and bias of the last layer (ANIL).
+    Head,
+    /// The context vector (CAVIA).
+    Context,
+}
+
+impl Adapts {
+    fn is_all(&self) -> bool {
+        *self == Self::All
+    }
+}
+
+impl From<Adapts> for Subset {
+    fn from(adapts: Adapts) -> Self {
+        match adapts {
+            Adapts::All => Self::All,
+            Adapts::Head => Self::Head,
+            Adapts::Context => Self::Context,
+        }
+    }
 }
 
 impl Maml {

@@ -16,6 +16,10 @@ pub struct Policy {
     /// default 0: no memory.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub memory: usize,
+    /// Elements of a context vector that adapts in place of weights: every row is given it beside its input. 0 to 64;
+    /// default 0: none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub context: usize,
     /// How weights and biases start. Default `glorot`.
     #[serde(default)]
     pub initialiser: Initialiser,
@@ -39,6 +43,7 @@ impl Policy {
             "0 to 8 layers of 1 to 4096 units",
         );
         checker.count("memory", self.memory as u64, 0, 1024);
+        checker.count("context", self.context as u64, 0, 64);
         checker.require(
             self.memory == 0 || self.hidden.len() == 1,
             "hidden",

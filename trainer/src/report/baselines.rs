@@ -176,6 +176,9 @@ fn inner_rate(recipe: &Recipe) -> f32 {
     match &recipe.algorithm {
         Algorithm::Maml(settings) => settings.inner_rate,
         Algorithm::MamlPolicyGradient(settings) => settings.inner_rate,
+        Algorithm::Reptile(settings) => settings.inner_rate,
+        // Of the reference recipe: a ridge has no step size to start from.
+        Algorithm::Ridge(_) => 0.01,
         Algorithm::AnalyticPolicyGradient(_) | Algorithm::MultiTask(_) => 0.0,
     }
 }

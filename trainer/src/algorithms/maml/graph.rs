@@ -1,19 +1,21 @@
-//! The graphs of MAML: inner loop, meta-gradient, and the outer optimiser.
+//! The graphs of meta-training: inner loop, meta-gradient, and the outer optimiser.
 
-use pliant_compiler::adaptation::gradient::{GradientRule, Order};
+use pliant_compiler::adaptation::{AdaptationError, Rule};
+use pliant_compiler::adaptation::gradient::Order;
 use pliant_compiler::autodiff;
 use pliant_compiler::graph::{DType, Graph, GraphError, ValueId};
-use pliant_compiler::policy::{PolicyDescription, broadcast_to_tasks};
+use pliant_compiler::policy::{CONTEXT, PolicyDescription};
 
+use super::settings::{Inner, MetaSettings};
+use crate::algorithms::{reptile, ridge};
 use crate::error::TrainError;
 use crate::optim::{self, AdamStep};
-use crate::recipe::{self, Maml};
 use crate::tasks::SupervisedFamily;
 
 /// What is meta-trained: the rule by which the device will adapt, and the shapes of its data.
 pub struct Problem {
     /// The adaptation rule, with the parameters and the loss. Its fields are inputs and targets.
-    pub rule: GradientRule<'static>,
+    pub rule: Rule,
     /// Numbers in one input.
     pub input_width: usize,
     /// Numbers in one target.
@@ -28,9 +30,9 @@ pub struct Problem {
 
 impl Problem {
     /// A family's data, learned by a rule.
-    pub fn new(rule: GradientRule<'static>, family: &dyn SupervisedFamily) -> Self {
+    pub fn new(rule: impl Into<Rule>, family: &dyn SupervisedFamily) -> Self {
         Self {
-            rule,
+            rule: rule.into(),
             input_width: family.input_width(),
             target_width: family.target_width(),
             support_rows: family.support_rows(),
@@ -40,15 +42,28 @@ impl Problem {
     }
 }
 
-/// Names and shapes of everything the outer loop trains: the parameters, then, with learned step sizes, one of the same
-/// shape for each.
-pub(super) fn meta_parameters(problem: &Problem, settings: &Maml) -> Vec<(String, Vec<usize>)> {
-    let named = |kind: &'static str| {
-        let parameters = problem.rule.parameters.iter();
-        parameters.map(move |parameter| (format!("{kind}{}", parameter.name), parameter.shape.clone()))
-    };
-    let rates = settings.learn_inner_rate.then(|| named("rate/"));
-    named("").chain(rates.into_iter().flatten()).collect()
+/// Names and shapes of everything the outer loop trains: the parameters; then, with learned step sizes, one of the same
+/// shape for each that adapts; or the logarithm of the ridge.
+pub(super) fn meta_parameters(problem: &Problem, settings: &MetaSettings) -> Vec<(String, Vec<usize>)> {
+    let rows = problem.rule.rows();
+    let parameters = rows.parameters.iter();
+    let mut meta: Vec<_> = parameters.map(|one| (one.name.clone(), one.shape.clone())).collect();
+    if settings.inner.learns_rates() {
+        let adapted = rows.adapted();
+        meta.extend(adapted.iter().map(|(one, _)| (format!("rate/{}", one.name), one.shape.clone())));
+    }
+    if let Inner::Ridge { .. } = settings.inner {
+        meta.push((ridge::LOG_RIDGE.to_owned(), vec![1]));
+    }
+    meta
+}
+
+/// Where what follows the parameters among the meta-parameters starts.
+pub(super) fn initial_of_others(settings: &MetaSettings) -> f32 {
+    match settings.inner {
+        Inner::Ridge { initial } => initial.ln(),
+        _ => settings.inner.rate(),
+    }
 }
 
 /// Names of the four data inputs, after the meta-parameters.
@@ -69,13 +84,14 @@ struct MetaGradient {
 /// What the row loss or its derivative refuses.
 pub fn gradient_graph(
     problem: &Problem,
-    settings: &Maml,
+    settings: impl Into<MetaSettings>,
     tasks: usize,
     total_tasks: usize,
 ) -> Result<Graph, TrainError> {
+    let settings = settings.into();
     let mut graph = Graph::new();
-    let MetaGradient { gradients, losses, .. } = meta_gradient(&mut graph, problem, settings, tasks, total_tasks)?;
-    for ((name, _), gradient) in meta_parameters(problem, settings).iter().zip(gradients) {
+    let MetaGradient { gradients, losses, .. } = meta_gradient(&mut graph, problem, &settings, tasks, total_tasks)?;
+    for ((name, _), gradient) in meta_parameters(problem, &settings).iter().zip(gradients) {
         graph.output(&format!("gradient/{name}"), gradient)?;
     }
     graph.output("before", losses[0])?;
@@ -87,7 +103,8 @@ pub fn gradient_graph(
 ///
 /// # Errors
 /// As the graph's operators.
-pub fn optimiser_graph(problem: &Problem, settings: &Maml) -> Result<Graph, TrainError> {
+pub fn optimiser_graph(problem: &Problem, settings: impl Into<MetaSettings>) -> Result<Graph, TrainError> {
+    let settings = &settings.into();
     let mut graph = Graph::new();
     let shapes = meta_parameters(problem, settings);
     let meta = inputs(&mut graph, "", &shapes)?;
@@ -100,7 +117,8 @@ pub fn optimiser_graph(problem: &Problem, settings: &Maml) -> Result<Graph, Trai
 ///
 /// # Errors
 /// As [`gradient_graph`].
-pub fn fused_graph(problem: &Problem, settings: &Maml) -> Result<Graph, TrainError> {
+pub fn fused_graph(problem: &Problem, settings: impl Into<MetaSettings>) -> Result<Graph, TrainError> {
+    let settings = &settings.into();
     let mut graph = Graph::new();
     let shapes = meta_parameters(problem, settings);
     let MetaGradient {
@@ -136,7 +154,7 @@ fn inputs(graph: &mut Graph, kind: &str, shapes: &[(String, Vec<usize>)]) -> Res
 
 fn optimise(
     graph: &mut Graph,
-    settings: &Maml,
+    settings: &MetaSettings,
     shapes: &[(String, Vec<usize>)],
     meta: &[ValueId],
     gradients: &[ValueId],
@@ -160,7 +178,7 @@ fn optimise(
 fn meta_gradient(
     graph: &mut Graph,
     problem: &Problem,
-    settings: &Maml,
+    settings: &MetaSettings,
     tasks: usize,
     total_tasks: usize,
 ) -> Result<MetaGradient, TrainError> {
@@ -176,18 +194,26 @@ fn meta_gradient(
         data.push(graph.input(name, DType::F32, &shape)?);
     }
     let (support, query) = data.split_at(2);
-    // One copy of the parameters a task: the gradient of the summed loss is then each task's own gradient.
-    let shared = &meta[..problem.rule.parameters.len()];
-    let start = broadcast_to_tasks(graph, &problem.rule.parameters, shared, tasks)?;
-    let losses = (problem.rule.loss)(graph, &start, support)?;
+    let rows = problem.rule.rows();
+    let start = start(graph, problem, settings, &meta, tasks)?;
+    let losses = (rows.loss)(graph, &start, support)?;
     let before = sum_of_task_means(graph, losses)?;
-    let adapted = inner_loop(graph, problem, settings, &meta, start, support)?;
-    let losses = (problem.rule.loss)(graph, &adapted, query)?;
+    let batches = match settings.inner {
+        Inner::Reptile { steps, .. } => reptile::minibatches(graph, steps, support, query)?,
+        _ => vec![support.to_vec(); settings.inner.steps()],
+    };
+    let adapted = inner_loop(graph, problem, settings, &meta, start.clone(), &batches)?;
+    let losses = (rows.loss)(graph, &adapted, query)?;
     let after = sum_of_task_means(graph, losses)?;
     let share = 1.0 / total_tasks as f32;
     let after = graph.scale(after, share)?;
     let before = graph.scale(before, share)?;
-    let gradients = autodiff::gradients(graph, after, &meta)?;
+    let gradients = match settings.inner {
+        Inner::Reptile { rate, .. } => {
+            reptile::displacement(graph, &rows.parameters, [&start, &adapted], rate, share)?
+        }
+        _ => autodiff::gradients(graph, after, &meta)?,
+    };
     Ok(MetaGradient {
         meta,
         gradients,
@@ -195,33 +221,68 @@ fn meta_gradient(
     })
 }
 
-/// The parameters of each task after the inner loop.
+/// The parameters from which each task starts: of those that adapt one copy a task, so that the gradient of the summed loss
+/// is each task's own. A context always starts from zero: no gradient reaches it.
+fn start(
+    graph: &mut Graph,
+    problem: &Problem,
+    settings: &MetaSettings,
+    meta: &[ValueId],
+    tasks: usize,
+) -> Result<Vec<ValueId>, GraphError> {
+    let rows = problem.rule.rows();
+    let mut values = Vec::with_capacity(rows.parameters.len());
+    for ((parameter, &adapts), &value) in rows.parameters.iter().zip(&rows.adapts).zip(meta) {
+        let value = match parameter.name.as_str() {
+            CONTEXT => graph.stop_gradient(value)?,
+            _ => value,
+        };
+        values.push(match settings.inner {
+            Inner::Nothing => value,
+            _ if adapts => graph.expand(value, &parameter.shape_for_tasks(tasks))?,
+            _ => value,
+        });
+    }
+    Ok(values)
+}
+
+/// The parameters of each task after one step on each of these batches of rows.
 fn inner_loop(
     graph: &mut Graph,
     problem: &Problem,
-    settings: &Maml,
+    settings: &MetaSettings,
     meta: &[ValueId],
     mut adapted: Vec<ValueId>,
-    support: &[ValueId],
+    batches: &[Vec<ValueId>],
 ) -> Result<Vec<ValueId>, TrainError> {
-    let rates = &meta[problem.rule.parameters.len()..];
-    let fixed = graph.scalar(settings.inner_rate);
-    let step_sizes = if rates.is_empty() {
-        vec![fixed; adapted.len()]
-    } else {
-        rates.to_vec()
-    };
-    let order = match settings.order {
-        recipe::Order::First => Order::First,
-        recipe::Order::Second => Order::Second,
-    };
-    let tasks = graph.shape(support[0])[0];
-    let row_weights = graph.full(&[tasks, problem.support_rows], 1.0)?;
+    let others = &meta[adapted.len()..];
     let step_scale = graph.full(&[1], 1.0)?;
-    for _ in 0..settings.inner_steps {
-        adapted = problem
-            .rule
-            .inner_step(graph, &adapted, &step_sizes, support, row_weights, step_scale, order)?;
+    for batch in batches {
+        let &[tasks, rows, _] = graph.shape(batch[0]) else {
+            unreachable!("inputs are [tasks, rows, width]")
+        };
+        let row_weights = graph.full(&[tasks, rows], 1.0)?;
+        adapted = match &problem.rule {
+            Rule::Gradient(rule) => {
+                let fixed = graph.scalar(settings.inner.rate());
+                let mut learned = others.iter();
+                let size = |adapts: &bool| match (settings.inner.learns_rates(), *adapts) {
+                    (true, true) => *learned.next().expect("one for each parameter that adapts"),
+                    _ => fixed,
+                };
+                let sizes: Vec<ValueId> = rule.adapts.iter().map(size).collect();
+                let order = match settings.inner {
+                    Inner::Gradient { order, .. } => order,
+                    _ => Order::First,
+                };
+                rule.inner_step(graph, &adapted, &sizes, batch, row_weights, step_scale, order)?
+            }
+            Rule::Ridge(rule) => {
+                let logarithm = others.first().ok_or(AdaptationError::OtherRule)?;
+                let ridge = graph.exp(*logarithm)?;
+                rule.inner_step(graph, &adapted, ridge, batch, row_weights, step_scale)?
+            }
+        };
     }
     Ok(adapted)
 }
@@ -230,7 +291,7 @@ fn inner_loop(
 ///
 /// # Errors
 /// [`TrainError::NoPolicy`] where the rule is not that of a policy; as the graph's operators.
-pub(super) fn adapted_prediction(problem: &Problem, settings: &Maml, rows: usize) -> Result<Graph, TrainError> {
+pub(super) fn adapted_prediction(problem: &Problem, settings: &MetaSettings, rows: usize) -> Result<Graph, TrainError> {
     let policy = problem.policy.as_ref().ok_or(TrainError::NoPolicy)?;
     let mut graph = Graph::new();
     let meta = inputs(&mut graph, "", &meta_parameters(problem, settings))?;
@@ -239,9 +300,9 @@ pub(super) fn adapted_prediction(problem: &Problem, settings: &Maml, rows: usize
         graph.input(DATA[1], DType::F32, &[1, problem.support_rows, problem.target_width])?,
     ];
     let at = graph.input("inputs", DType::F32, &[1, rows, problem.input_width])?;
-    let shared = &meta[..problem.rule.parameters.len()];
-    let start = broadcast_to_tasks(&mut graph, &problem.rule.parameters, shared, 1)?;
-    let adapted = inner_loop(&mut graph, problem, settings, &meta, start, &support)?;
+    let start = start(&mut graph, problem, settings, &meta, 1)?;
+    let batches = vec![support.to_vec(); settings.inner.steps()];
+    let adapted = inner_loop(&mut graph, problem, settings, &meta, start, &batches)?;
     let prediction = policy.distribution(&mut graph, &adapted, at, None)?.mean;
     graph.output("prediction", prediction)?;
     Ok(graph)

@@ -2,11 +2,13 @@
 
 use core::ops::Range;
 
+use pliant_compiler::adaptation::Subset;
 use pliant_compiler::adaptation::gradient::GradientRule;
-use pliant_compiler::policy::{Parameter, PolicyDescription};
+use pliant_compiler::policy::PolicyDescription;
 use pliant_runtime::image::Objective;
 use rayon::prelude::*;
 
+use super::settings::{Inner, MetaSettings};
 use super::graph::{self, Problem, fused_graph, gradient_graph, optimiser_graph};
 use crate::algorithms::{Learned, NamedTensor, TrainingState};
 use crate::engine::{CompileOptions, Engine, PlanEngine, Program};
@@ -49,12 +51,12 @@ pub struct TaskShape {
 /// use pliant_compiler::policy::{Activation, Mlp, PolicyDescription};
 /// use pliant_trainer::algorithms::{MetaLearner, TaskBatch, TaskShape};
 /// use pliant_trainer::engine::PlanEngine;
-/// use pliant_trainer::recipe::{Adam, Initialiser, Maml, Order};
+/// use pliant_trainer::recipe::{Adam, Adapts, Initialiser, Maml, Order};
 ///
 /// // Lines through the origin: a task is a slope. 4 tasks, 3 rows each to adapt to, 3 to score.
 /// let settings = Maml {
 ///     iterations: 300, tasks: 4, inner_steps: 1, inner_rate: 0.1, order: Order::Second,
-///     gradient_clip: None, learn_inner_rate: true, chunks: 1, optimizer: Adam::new(0.01),
+///     adapts: Adapts::All, gradient_clip: None, learn_inner_rate: true, chunks: 1, optimizer: Adam::new(0.01),
 /// };
 /// let policy = PolicyDescription::deterministic(Mlp::new(&[1, 8, 1], Activation::Tanh));
 /// let shape = TaskShape { support_rows: 3, query_rows: 3 };
@@ -80,7 +82,7 @@ pub struct TaskShape {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct MetaLearner {
-    pub(super) settings: recipe::Maml,
+    pub(super) settings: MetaSettings,
     pub(super) problem: Problem,
     /// Names and shapes of what the outer loop trains.
     pub(super) meta: Vec<(String, Vec<usize>)>,
@@ -138,48 +140,50 @@ impl MetaLearner {
         engine: &dyn Engine,
         threads: usize,
     ) -> Result<Self, TrainError> {
-        let rule = GradientRule::for_policy(policy, Objective::Supervised).with_gradient_clip(settings.gradient_clip);
+        let mut rule =
+            GradientRule::for_policy(policy, Objective::Supervised).with_gradient_clip(settings.gradient_clip);
+        rule.adapts = Subset::from(settings.adapts).of(policy);
         let initial = nn::initialise(&rule.parameters, initialiser, seed);
         let problem = Problem {
-            rule,
+            rule: rule.into(),
             input_width: policy.network.observations(),
             target_width: policy.network.outputs(),
             support_rows: shape.support_rows,
             query_rows: shape.query_rows,
             policy: Some(policy.clone()),
         };
-        Self::of_problem(problem, settings, &initial, engine, threads)
+        Self::of_problem(problem, settings.into(), &initial, engine, threads)
     }
 
     /// A learner of any rule, with its initial parameters in the rule's order.
     pub(super) fn of_problem(
         problem: Problem,
-        settings: &recipe::Maml,
+        settings: MetaSettings,
         initial: &[NamedTensor],
         engine: &dyn Engine,
         threads: usize,
     ) -> Result<Self, TrainError> {
-        let meta = graph::meta_parameters(&problem, settings);
+        let meta = graph::meta_parameters(&problem, &settings);
         let mut values: Vec<Vec<f32>> = initial.iter().map(|tensor| tensor.values.clone()).collect();
         for (_, shape) in &meta[initial.len()..] {
-            values.push(vec![settings.inner_rate; shape.iter().product()]);
+            values.push(vec![graph::initial_of_others(&settings); shape.iter().product()]);
         }
         let options = CompileOptions {
             resident: graph::resident(&meta),
             ..CompileOptions::default()
         };
         let runner = if settings.chunks == 1 {
-            let graph = fused_graph(&problem, settings)?;
+            let graph = fused_graph(&problem, &settings)?;
             let program = engine.compile(&graph, &options)?;
             Runner::Fused(Chunk::new(0, settings.tasks, program, &problem, &[]))
         } else {
-            let optimiser = engine.compile(&optimiser_graph(&problem, settings)?, &options)?;
+            let optimiser = engine.compile(&optimiser_graph(&problem, &settings)?, &options)?;
             let mut chunks = Vec::with_capacity(settings.chunks);
             let mut first_task = 0;
             for index in 0..settings.chunks {
                 let larger = usize::from(index < settings.tasks % settings.chunks);
                 let tasks = settings.tasks / settings.chunks + larger;
-                let graph = gradient_graph(&problem, settings, tasks, settings.tasks)?;
+                let graph = gradient_graph(&problem, &settings, tasks, settings.tasks)?;
                 let program = engine.compile(&graph, &CompileOptions::default())?;
                 chunks.push(Chunk::new(first_task, tasks, program, &problem, &meta));
                 first_task += tasks;
@@ -196,7 +200,7 @@ impl MetaLearner {
             }
         };
         let mut learner = Self {
-            settings: settings.clone(),
+            settings,
             problem,
             meta,
             engine: engine.name(),
@@ -365,21 +369,27 @@ impl MetaLearner {
     pub fn learned(&mut self) -> Result<Learned, TrainError> {
         let mut parameters = self.state()?.tensors;
         parameters.truncate(self.meta.len());
-        let rates = parameters.split_off(self.problem.rule.parameters.len());
-        let step_sizes = if self.settings.learn_inner_rate {
-            rates
+        let rows = self.problem.rule.rows();
+        let others = parameters.split_off(rows.parameters.len());
+        let inner = &self.settings.inner;
+        if let Inner::Ridge { .. } = inner {
+            let logarithm = others.first().and_then(|tensor| tensor.values.first());
+            return Ok(Learned::with_ridge(parameters, logarithm.map_or(f32::NAN, |value| value.exp())));
+        }
+        let step_sizes = if inner.learns_rates() {
+            others
         } else {
-            let fixed = |parameter: &Parameter| NamedTensor {
-                name: format!("rate/{}", parameter.name),
+            let fixed = |name: &str| NamedTensor {
+                name: format!("rate/{name}"),
                 shape: vec![],
-                values: vec![self.settings.inner_rate],
+                values: vec![inner.rate()],
             };
-            self.problem.rule.parameters.iter().map(fixed).collect()
+            rows.adapted().iter().map(|(parameter, _)| fixed(&parameter.name)).collect()
         };
         Ok(Learned {
             parameters,
             step_sizes,
-            step_scales: vec![1.0; self.settings.inner_steps],
+            step_scales: vec![1.0; inner.steps().max(1)],
         })
     }
 

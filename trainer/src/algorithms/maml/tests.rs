@@ -3,13 +3,14 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use pliant_compiler::adaptation::gradient::GradientRule;
 use pliant_compiler::adaptation::loss::RowField;
 use pliant_compiler::reference::{Tensor64, evaluate};
 
 use super::learner::Chunk;
 use super::*;
 use crate::engine::{EngineError, Port, Program, Statistics};
-use crate::recipe::{Adam, Order, Schedule};
+use crate::recipe::{self, Adam, Order, Schedule};
 use pliant_compiler::graph::{GraphError, ValueId};
 use pliant_compiler::policy::Parameter;
 use pliant_runtime::image::FieldKind;
@@ -187,6 +188,7 @@ fn settings() -> recipe::Maml {
         inner_steps: 1,
         inner_rate: 0.2,
         order: Order::Second,
+        adapts: recipe::Adapts::All,
         gradient_clip: None,
         learn_inner_rate: false,
         chunks: 1,
@@ -224,7 +226,7 @@ fn the_meta_gradient_is_the_one_by_hand() {
                 .compile(&graph, &CompileOptions::default())
                 .unwrap(),
             &problem,
-            &graph::meta_parameters(&problem, &settings),
+            &graph::meta_parameters(&problem, &(&settings).into()),
         );
         chunk.program.set(0, &[w as f32]).unwrap();
         chunk.load(&|tasks, data| draw(&Lines, 0, 0, tasks, data), 1).unwrap();

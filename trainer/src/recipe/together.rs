@@ -1,0 +1,68 @@
+//! What sections must agree on: a rule that the policy has the parameters for, data that the algorithm can divide.
+
+use super::check::Checker;
+use super::{Adapts, Algorithm, Family, Recipe, Ridge};
+
+impl Recipe {
+    /// Finds sections that are fine by themselves and do not go together.
+    pub(super) fn check_together(&self, checker: &mut Checker) {
+        let policy = &self.policy;
+        let adapts = match &self.algorithm {
+            Algorithm::Maml(settings) => settings.adapts,
+            _ => Adapts::All,
+        };
+        let path = |field: &str| format!("algorithm.{}.{field}", self.algorithm.name());
+        let hidden = format!("{:?}", policy.hidden);
+        match adapts {
+            Adapts::Context => {
+                let range = "at least 1 where `algorithm.maml.adapts` is \"context\"";
+                checker.require(policy.context > 0, "policy.context", policy.context, range);
+            }
+            Adapts::All | Adapts::Head => {
+                let range = "0 unless `[algorithm.maml]` has `adapts = \"context\"`: nothing else adapts a context";
+                checker.require(policy.context == 0, "policy.context", policy.context, range);
+            }
+        }
+        checker.require(
+            adapts != Adapts::Head || !policy.hidden.is_empty(),
+            "policy.hidden",
+            &hidden,
+            "at least one layer where `algorithm.maml.adapts` is \"head\": a head adapts on features",
+        );
+        checker.require(
+            policy.context == 0 || policy.memory == 0,
+            "policy.context",
+            policy.context,
+            "0 where `memory` is above 0: a recurrent policy has no context",
+        );
+        match (&self.algorithm, &self.family) {
+            (Algorithm::Ridge(_), _) => {
+                checker.require(
+                    policy.hidden.last().is_some_and(|width| *width <= Ridge::MOST_FEATURES),
+                    "policy.hidden",
+                    &hidden,
+                    format_args!(
+                        "at least one layer, the last of at most {} units: the head is fitted to its activations",
+                        Ridge::MOST_FEATURES
+                    ),
+                );
+                checker.require(
+                    policy.memory == 0,
+                    "policy.memory",
+                    policy.memory,
+                    "0 for `[algorithm.ridge]`: its rows have no order in time",
+                );
+            }
+            (Algorithm::Reptile(settings), Family::Sinusoid(family)) if settings.inner_steps > 1 => {
+                let shares = settings.inner_steps - 1;
+                checker.require(
+                    family.queries >= shares && family.queries.is_multiple_of(shares),
+                    "family.sinusoid.queries",
+                    family.queries,
+                    format_args!("a multiple of {shares}, `{}` without the first", path("inner_steps")),
+                );
+            }
+            _ => {}
+        }
+    }
+}
