@@ -19,25 +19,39 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 mod analytic_policy_gradient;
+mod bandit;
 mod check;
+mod half_circle;
 mod maml;
 mod maml_policy_gradient;
 mod navigation;
+mod ppo;
 mod quadrotor;
+mod rl2;
 mod sections;
 mod sinusoid;
+mod swing_up;
+mod tabular;
 
 pub use analytic_policy_gradient::{AnalyticPolicyGradient, Cycle};
+pub use bandit::Bandit;
 pub use check::{Checker, OutOfRange};
+pub use half_circle::HalfCircle;
 pub use maml::{Maml, Order};
 pub use maml_policy_gradient::{MamlPolicyGradient, Phase};
 pub use navigation::Navigation;
+pub use ppo::Ppo;
 pub use quadrotor::Quadrotor;
+pub use rl2::Rl2;
 pub use sections::{Activation, Adam, Checkpoint, Evaluation, Initialiser, Policy, Schedule};
 pub use sinusoid::Sinusoid;
+pub use swing_up::SwingUp;
+pub use tabular::Tabular;
 
 /// The recipes that come with the program: `pliant train NAME` works anywhere.
 pub const EMBEDDED: &[(&str, &str)] = &[
+    ("bandit", include_str!("../../models/bandit-rl2/recipe.toml")),
+    ("mdp", include_str!("../../models/mdp-rl2/recipe.toml")),
     (
         "point-navigation",
         include_str!("../../models/point-navigation/recipe.toml"),
@@ -74,21 +88,33 @@ pub struct Recipe {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Family {
+    /// `[family.bandit]`
+    Bandit(Bandit),
+    /// `[family.half-circle]`
+    HalfCircle(HalfCircle),
     /// `[family.navigation]`
     Navigation(Navigation),
     /// `[family.quadrotor]`
     Quadrotor(Quadrotor),
     /// `[family.sinusoid]`
     Sinusoid(Sinusoid),
+    /// `[family.swing-up]`
+    SwingUp(SwingUp),
+    /// `[family.tabular]`
+    Tabular(Tabular),
 }
 
 impl Family {
     /// The family's name as written in recipes and reports.
     pub const fn name(&self) -> &'static str {
         match self {
+            Self::Bandit(_) => "bandit",
+            Self::HalfCircle(_) => "half-circle",
             Self::Navigation(_) => "navigation",
             Self::Quadrotor(_) => "quadrotor",
             Self::Sinusoid(_) => "sinusoid",
+            Self::SwingUp(_) => "swing-up",
+            Self::Tabular(_) => "tabular",
         }
     }
 }
@@ -103,6 +129,10 @@ pub enum Algorithm {
     Maml(Maml),
     /// `[algorithm.maml-policy-gradient]`
     MamlPolicyGradient(MamlPolicyGradient),
+    /// `[algorithm.ppo]`
+    Ppo(Ppo),
+    /// `[algorithm.rl2]`
+    Rl2(Rl2),
 }
 
 impl Algorithm {
@@ -112,6 +142,8 @@ impl Algorithm {
             Self::AnalyticPolicyGradient(_) => "analytic-policy-gradient",
             Self::Maml(_) => "maml",
             Self::MamlPolicyGradient(_) => "maml-policy-gradient",
+            Self::Ppo(_) => "ppo",
+            Self::Rl2(_) => "rl2",
         }
     }
 }
@@ -158,8 +190,8 @@ pub enum RecipeError {
         family: &'static str,
         /// The algorithm asked for.
         algorithm: &'static str,
-        /// The algorithm that trains this family.
-        instead: &'static str,
+        /// The algorithms that train this family.
+        instead: String,
     },
     /// `--set` was not of the form `path=value`, or the path leads nowhere.
     #[error("cannot set `{assignment}`: {reason}")]
@@ -283,13 +315,13 @@ impl Source {
                 problems,
             });
         }
-        let instead = recipe.family_algorithm();
-        if recipe.algorithm.name() != instead {
+        let algorithms = recipe.family_algorithms();
+        if !algorithms.contains(&recipe.algorithm.name()) {
             return Err(RecipeError::Mismatch {
                 origin: self.origin.clone(),
                 family: recipe.family.name(),
                 algorithm: recipe.algorithm.name(),
-                instead,
+                instead: algorithms.join("]` or `[algorithm."),
             });
         }
         Ok(recipe)
@@ -314,9 +346,13 @@ impl Recipe {
         checker.count("seed", self.seed, 0, i64::MAX as u64);
         checker.section("family", |checker| {
             checker.section(self.family.name(), |checker| match &self.family {
+                Family::Bandit(family) => family.check(checker),
+                Family::HalfCircle(family) => family.check(checker),
                 Family::Navigation(family) => family.check(checker),
                 Family::Quadrotor(family) => family.check(checker),
                 Family::Sinusoid(family) => family.check(checker),
+                Family::SwingUp(_) => {}
+                Family::Tabular(family) => family.check(checker),
             });
         });
         checker.section("policy", |checker| self.policy.check(checker));
@@ -325,6 +361,8 @@ impl Recipe {
                 Algorithm::AnalyticPolicyGradient(algorithm) => algorithm.check(checker),
                 Algorithm::Maml(algorithm) => algorithm.check(checker),
                 Algorithm::MamlPolicyGradient(algorithm) => algorithm.check(checker),
+                Algorithm::Ppo(algorithm) => algorithm.check(checker, self.policy.memory > 0),
+                Algorithm::Rl2(algorithm) => algorithm.check(checker, self.policy.memory > 0),
             });
         });
         checker.section("checkpoint", |checker| self.checkpoint.check(checker));
@@ -332,12 +370,15 @@ impl Recipe {
         checker.problems
     }
 
-    /// The algorithm that trains this recipe's family.
-    const fn family_algorithm(&self) -> &'static str {
+    /// The algorithms that train this recipe's family.
+    const fn family_algorithms(&self) -> &'static [&'static str] {
         match self.family {
-            Family::Navigation(_) => "maml-policy-gradient",
-            Family::Quadrotor(_) => "analytic-policy-gradient",
-            Family::Sinusoid(_) => "maml",
+            Family::Bandit(_) => &["rl2"],
+            Family::SwingUp(_) => &["ppo"],
+            Family::Navigation(_) => &["maml-policy-gradient"],
+            Family::Quadrotor(_) => &["analytic-policy-gradient"],
+            Family::Sinusoid(_) => &["maml"],
+            Family::HalfCircle(_) | Family::Tabular(_) => &["rl2", "ppo"],
         }
     }
 }

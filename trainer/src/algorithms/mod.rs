@@ -4,6 +4,8 @@ pub mod analytic_policy_gradient;
 mod maml;
 pub mod maml_policy_gradient;
 mod multi_task;
+pub mod ppo;
+mod rl2;
 
 pub use analytic_policy_gradient::AnalyticPolicyGradient;
 pub use maml::{
@@ -11,6 +13,8 @@ pub use maml::{
 };
 pub use maml_policy_gradient::MamlPolicyGradient;
 pub use multi_task::{MultiTaskLearner, MultiTaskSettings};
+pub use ppo::Ppo;
+pub use rl2::rl2;
 
 use std::sync::Arc;
 
@@ -18,6 +22,7 @@ use pliant_compiler::graph::Graph;
 
 use crate::deployment;
 use crate::engine::{CompileOptions, Engine};
+use crate::envs::VectorEnvironment;
 use crate::error::TrainError;
 use crate::nn;
 use crate::recipe::{self, Family, Recipe};
@@ -102,6 +107,31 @@ pub struct Learned {
     pub step_sizes: Vec<NamedTensor>,
     /// What the step sizes are multiplied by at each adaptation step; as long as the number of steps trained for.
     pub step_scales: Vec<f32>,
+    /// How observations were normalised in training, where they were: the contract's scales.
+    pub observations: Option<ObservationScale>,
+}
+
+/// How observations are normalised: `(x - mean) / deviation`, cut at `clip`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ObservationScale {
+    /// One a channel.
+    pub mean: Vec<f32>,
+    /// One a channel, above 0.
+    pub deviation: Vec<f32>,
+    /// Greatest magnitude of a normalised value.
+    pub clip: f32,
+}
+
+impl ObservationScale {
+    /// Normalises observations that lie in columns, `[channels, batch]`.
+    pub fn apply(&self, observations: &mut [f32], batch: usize) {
+        let channels = self.mean.iter().zip(&self.deviation);
+        for (values, (mean, deviation)) in observations.chunks_exact_mut(batch).zip(channels) {
+            for value in values {
+                *value = ((*value - mean) / deviation).clamp(-self.clip, self.clip);
+            }
+        }
+    }
 }
 
 impl Learned {
@@ -116,6 +146,17 @@ impl Learned {
             step_sizes: parameters.iter().map(step_size).collect(),
             parameters,
             step_scales: vec![1.0; steps],
+            observations: None,
+        }
+    }
+
+    /// Parameters that no rule changes: a policy that only acts, or adapts in its memory.
+    pub fn fixed(parameters: Vec<NamedTensor>) -> Self {
+        Self {
+            parameters,
+            step_sizes: Vec::new(),
+            step_scales: Vec::new(),
+            observations: None,
         }
     }
 }
@@ -192,6 +233,34 @@ pub fn learner(recipe: &Recipe, engine: &Arc<dyn Engine>, threads: usize) -> Res
                 AnalyticPolicyGradient::new(settings, recipe.seed, &problem, initialiser, engine.as_ref(), threads)?;
             Ok(Box::new(learner))
         }
+        (family, recipe::Algorithm::Ppo(settings)) => {
+            let (problem, environment) = vectorised(recipe).ok_or_else(|| mismatch(family, &recipe.algorithm))?;
+            let (seed, initialiser) = (recipe.seed, recipe.policy.initialiser);
+            let learner = Ppo::new(
+                settings,
+                seed,
+                problem?,
+                initialiser,
+                &*environment,
+                engine.as_ref(),
+                threads,
+            )?;
+            Ok(Box::new(learner))
+        }
+        (family, recipe::Algorithm::Rl2(settings)) => {
+            let (problem, environment) = vectorised(recipe).ok_or_else(|| mismatch(family, &recipe.algorithm))?;
+            let (seed, initialiser) = (recipe.seed, recipe.policy.initialiser);
+            let learner = rl2(
+                settings,
+                seed,
+                problem?,
+                initialiser,
+                &*environment,
+                engine.as_ref(),
+                threads,
+            )?;
+            Ok(Box::new(learner))
+        }
         (family, algorithm) => Err(mismatch(family, algorithm)),
     }
 }
@@ -202,6 +271,18 @@ fn simulated(recipe: &Recipe) -> Option<analytic_policy_gradient::Problem> {
         policy: deployment::policy(recipe),
         simulator: tasks::simulator(recipe)?,
     })
+}
+
+/// Makes a batch of so many instances.
+type Environments = Box<dyn Fn(usize) -> Box<dyn VectorEnvironment>>;
+
+/// The policy and the environments of a recipe whose family has some to learn from by reinforcement.
+fn vectorised(recipe: &Recipe) -> Option<(Result<ppo::Problem, TrainError>, Environments)> {
+    let actions = tasks::vector_environment(recipe, 1)?.actions();
+    let recipe = recipe.clone();
+    let problem = ppo::Problem::new(deployment::policy(&recipe), actions);
+    let environment = move |batch| tasks::vector_environment(&recipe, batch).expect("it has environments");
+    Some((problem, Box::new(environment)))
 }
 
 /// The graph that a recipe's training spends its time in, with its options: for choosing an engine by measuring.
@@ -223,6 +304,10 @@ pub fn probe(recipe: &Recipe) -> Result<(Graph, CompileOptions), TrainError> {
         (family, recipe::Algorithm::AnalyticPolicyGradient(settings)) => {
             let problem = simulated(recipe).ok_or_else(|| mismatch(family, &recipe.algorithm))?;
             analytic_policy_gradient::probe(&problem, settings)
+        }
+        (family, recipe::Algorithm::Ppo(settings) | recipe::Algorithm::Rl2(recipe::Rl2 { ppo: settings, .. })) => {
+            let (problem, _) = vectorised(recipe).ok_or_else(|| mismatch(family, &recipe.algorithm))?;
+            ppo::probe(&problem?, settings)
         }
         (family, algorithm) => Err(mismatch(family, algorithm)),
     }

@@ -68,7 +68,7 @@ pub struct Exported {
 /// [`ExportError`]; for parameters that are not finite, for instance.
 pub fn export(recipe: &Recipe, learned: &Learned, threads: usize) -> Result<Exported, ExportError> {
     let Some(spec) = deployment::adaptation_spec(recipe, &learned.step_scales) else {
-        let contract = deployment::contract(recipe)?;
+        let contract = deployment::contract_with(recipe, learned.observations.as_ref())?;
         let parameters: Vec<Tensor> = learned.parameters.iter().map(tensor).collect();
         let options = image_options(recipe);
         let image = compile_policy(&deployment::policy(recipe), &parameters, None, &contract, &options)?;
@@ -81,7 +81,7 @@ pub fn export(recipe: &Recipe, learned: &Learned, threads: usize) -> Result<Expo
     let build = |spec| device_image(recipe, learned, spec);
     let (spec, env_steps) = calibrate(recipe, spec, build, threads)?;
     let image = build(spec)?;
-    let contract = deployment::contract(recipe)?;
+    let contract = deployment::contract_with(recipe, learned.observations.as_ref())?;
     let (parameters, step_sizes) = (&learned.parameters, step_sizes(learned));
     let models = onnx::models(recipe, &contract, parameters, &step_sizes, &spec)?;
     Ok(Exported {
@@ -95,6 +95,7 @@ fn image_options(recipe: &Recipe) -> ImageOptions {
     ImageOptions {
         max_macs_per_record: Some(MAX_MACS_PER_RECORD),
         card: Some(format!("{}: {}", recipe.name, recipe.description)),
+        state_reset: deployment::state_reset(recipe),
     }
 }
 
@@ -104,7 +105,8 @@ fn image_options(recipe: &Recipe) -> ImageOptions {
 /// As [`export`].
 pub fn device_image(recipe: &Recipe, learned: &Learned, spec: AdaptationSpec) -> Result<Vec<u8>, ExportError> {
     let card = format!("{}: {}", recipe.name, recipe.description);
-    let (policy, contract) = (deployment::policy(recipe), deployment::contract(recipe)?);
+    let contract = deployment::contract_with(recipe, learned.observations.as_ref())?;
+    let policy = deployment::policy(recipe);
     policy_image(&policy, learned, spec, &contract, Some(card))
 }
 
@@ -123,6 +125,7 @@ pub fn policy_image(
     let options = ImageOptions {
         max_macs_per_record: Some(MAX_MACS_PER_RECORD),
         card,
+        ..ImageOptions::default()
     };
     let adaptation = AdaptationDescription {
         spec,
@@ -184,7 +187,9 @@ fn calibrate(
                 env_steps,
             ))
         }
-        Family::Quadrotor(_) => Ok((spec, 0)),
+        Family::Bandit(_) | Family::HalfCircle(_) | Family::Quadrotor(_) | Family::SwingUp(_) | Family::Tabular(_) => {
+            Ok((spec, 0))
+        }
     }
 }
 
@@ -260,6 +265,7 @@ mod tests {
             parameters: parameters.clone(),
             step_sizes,
             step_scales: vec![1.0],
+            observations: None,
         };
         let fixed = learned(vec![named(&[], &[0.1]), named(&[], &[0.1])]);
         assert_eq!(step_sizes(&fixed), StepSizes::Uniform(0.1));

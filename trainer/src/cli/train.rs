@@ -23,8 +23,8 @@ use crate::run::{Outcome as Ending, RunDirectory, RunLog, RunRecord, Session, Wa
 const CARD_FILE: &str = "card.md";
 
 const AFTER_HELP: &str = "\
-Recipes that come with pliant: point-navigation, quadrotor, sinusoid. A recipe
-is one TOML file; copy one from models/ to write your own. Unknown fields and
+Recipes that come with pliant: bandit, mdp, point-navigation, quadrotor,
+sinusoid. A recipe is one TOML file; copy one from models/ to write your own. Unknown fields and
 values out of range are refused by name.
 
 Examples:

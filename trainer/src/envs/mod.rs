@@ -1,14 +1,27 @@
 //! Environments: one file each, stepped as a batch (structure of arrays), deterministic for a given random stream.
 
+mod bandits;
+mod half_circle;
 mod navigation;
 pub mod quadrotor;
 mod simulation;
+mod swing_up;
+mod tabular;
+mod trials;
+mod vector;
 
+pub use bandits::Bandits;
+pub use half_circle::HalfCircle;
 pub use navigation::{MAX_STEP, Navigation};
 pub use quadrotor::Quadrotor;
 pub use simulation::{
     Expression, Expressions, GraphStep, Lanes, Number, Outcome, Reference, Simulation, Simulator, System, Widths,
 };
+
+pub use swing_up::{SwingUp, TORQUE as SWING_UP_TORQUE};
+pub use tabular::TabularProcesses;
+pub use trials::Trials;
+pub use vector::{ActionSpace, VectorEnvironment};
 
 use pliant_runtime::experience::End;
 

@@ -7,13 +7,16 @@ use serde::{Deserialize, Serialize};
 
 mod control;
 mod flight;
+pub mod reference;
 mod statistics;
 mod supervised;
+mod trials;
 
 pub use control::{ControlOutcome, Episode, adapt_to_environments, trace_environment};
 pub use flight::{Flight, fly};
 pub use statistics::{Estimate, bootstrap_mean};
 pub use supervised::{TaskOutcome, TaskRange, adapt_to_tasks};
+pub use trials::{Choice, TrialOutcome, by_episode, run_trials, trial_episodes};
 
 use crate::deployment;
 use crate::recipe::{self, Family, Recipe};
@@ -84,6 +87,9 @@ pub fn evaluate(recipe: &Recipe, image: &[u8], options: EvalOptions) -> Result<E
         Family::Sinusoid(settings) => evaluate_sinusoid(&image, &SinusoidFamily::new(settings), options),
         Family::Navigation(settings) => evaluate_navigation(&image, settings, options),
         Family::Quadrotor(settings) => flight::evaluate(&image, settings, options),
+        Family::Bandit(_) | Family::HalfCircle(_) | Family::SwingUp(_) | Family::Tabular(_) => {
+            trials::evaluate(&image, recipe, options)
+        }
     }
 }
 

@@ -5,12 +5,14 @@ mod navigation;
 mod simulated;
 mod sinusoid;
 mod supervised;
+mod vector;
 
 pub use control::{ControlFamily, Oracle, Plane};
 pub use navigation::NavigationFamily;
 pub use simulated::{fly_streams, simulator};
 pub use sinusoid::{GRID, Sinusoid, SinusoidFamily};
 pub use supervised::{Rows, SupervisedFamily, training_task};
+pub use vector::{task_stream, vector_environment};
 
 use crate::recipe::{Family, Recipe};
 
@@ -33,7 +35,11 @@ impl Tasks {
     /// None where nothing is adapted by a rule: a policy that only acts.
     pub fn of(recipe: &Recipe) -> Option<Self> {
         Some(match &recipe.family {
-            Family::Quadrotor(_) => return None,
+            Family::Bandit(_)
+            | Family::HalfCircle(_)
+            | Family::Quadrotor(_)
+            | Family::SwingUp(_)
+            | Family::Tabular(_) => return None,
             Family::Sinusoid(settings) => Self::Supervised(Box::new(SinusoidFamily::new(settings))),
             Family::Navigation(settings) => Self::Control {
                 family: Box::new(NavigationFamily::new(settings)),

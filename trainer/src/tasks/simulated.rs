@@ -14,7 +14,7 @@ pub fn simulator(recipe: &Recipe) -> Option<Arc<dyn Simulator>> {
             let quadrotor = Quadrotor::new(settings.variation()).with_sluggish(settings.sluggish);
             Some(Arc::new(quadrotor))
         }
-        Family::Navigation(_) | Family::Sinusoid(_) => None,
+        _ => None,
     }
 }
 

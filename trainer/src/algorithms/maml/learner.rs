@@ -380,6 +380,7 @@ impl MetaLearner {
             parameters,
             step_sizes,
             step_scales: vec![1.0; self.settings.inner_steps],
+            observations: None,
         })
     }
 
