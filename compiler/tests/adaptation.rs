@@ -150,7 +150,10 @@ fn fold_matches_whole_support(policy: &PolicyDescription, objective: Objective, 
         for (parameter, &adapts) in rule.parameters.iter().zip(&rule.adapts) {
             let end = start + parameter.elements();
             if adapts {
-                values[start..end].iter_mut().zip(&mut next).for_each(|(to, from)| *to = *from);
+                values[start..end]
+                    .iter_mut()
+                    .zip(&mut next)
+                    .for_each(|(to, from)| *to = *from);
             }
             start = end;
         }

@@ -78,6 +78,7 @@ fn a_policy_that_adapts_passes_its_golden_steps_and_is_reported() {
     let options = ImageOptions {
         max_macs_per_record: Some(500),
         card: Some("a test".to_owned()),
+        ..ImageOptions::default()
     };
     let bytes = compile_policy(
         &policy,

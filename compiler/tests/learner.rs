@@ -50,7 +50,7 @@ fn compile(policy: PolicyDescription, spec: AdaptationSpec, contract: &Contract)
     // Small records, so that slices fall in the middle of every plan.
     let options = ImageOptions {
         max_macs_per_record: Some(200),
-        card: None,
+        ..ImageOptions::default()
     };
     let bytes = compile_policy(&policy, &parameters, Some(&adaptation), contract, &options).unwrap();
     Compiled {

@@ -130,7 +130,11 @@ impl Case {
     fn new(policy: &PolicyDescription) -> Self {
         let mut random = Random(11);
         Self {
-            parameters: policy.parameters().iter().map(|p| random.values(p.elements())).collect(),
+            parameters: policy
+                .parameters()
+                .iter()
+                .map(|p| random.values(p.elements()))
+                .collect(),
             fields: [random.values(ROWS * 2), random.values(ROWS * 2)],
         }
     }
@@ -161,7 +165,11 @@ impl Case {
         inputs.push(("y", Tensor64::new(&[ROWS, 2], widen(&self.fields[1]))));
         inputs.push(("row_weight", Tensor64::new(&[ROWS], vec![1.0; ROWS])));
         inputs.push(("step_scale", Tensor64::new(&[1], vec![1.0])));
-        evaluate(&graph, &inputs).unwrap().into_iter().flat_map(|tensor| tensor.data).collect()
+        evaluate(&graph, &inputs)
+            .unwrap()
+            .into_iter()
+            .flat_map(|tensor| tensor.data)
+            .collect()
     }
 }
 
@@ -170,7 +178,10 @@ fn features(case: &Case) -> Vec<[f64; 5]> {
     let layer = |input: &[f64], weight: &[f32], bias: &[f32]| -> Vec<f64> {
         let mut output = widen(bias);
         for (value, row) in input.iter().zip(weight.chunks_exact(bias.len())) {
-            output.iter_mut().zip(row).for_each(|(sum, weight)| *sum += value * f64::from(*weight));
+            output
+                .iter_mut()
+                .zip(row)
+                .for_each(|(sum, weight)| *sum += value * f64::from(*weight));
         }
         output.iter().map(|value| value.tanh()).collect()
     };
@@ -225,7 +236,10 @@ fn fold_in_double_precision(case: &Case, policy: &PolicyDescription, rule: &Ridg
         ("gram".into(), Tensor64::new(&[5, 5], vec![0.0; 25])),
         ("right".into(), Tensor64::new(&[5, 2], vec![0.0; 10])),
         ("step_scale".into(), Tensor64::new(&[1], vec![1.0])),
-        ("layer2.weight".into(), Tensor64::new(&[4, 2], widen(&case.parameters[4]))),
+        (
+            "layer2.weight".into(),
+            Tensor64::new(&[4, 2], widen(&case.parameters[4])),
+        ),
         ("layer2.bias".into(), Tensor64::new(&[2], widen(&case.parameters[5]))),
     ];
     let run = |device: &DeviceGraph, memory: &mut Vec<(String, Tensor64)>| {
@@ -242,7 +256,11 @@ fn fold_in_double_precision(case: &Case, policy: &PolicyDescription, rule: &Ridg
         }
     };
     let columns = |memory: &[(String, Tensor64)]| {
-        let name = if rule.forgetting().is_some() { "estimate" } else { "right" };
+        let name = if rule.forgetting().is_some() {
+            "estimate"
+        } else {
+            "right"
+        };
         memory.iter().find(|(known, _)| known == name).unwrap().1.clone()
     };
     run(&rule.begin(RIDGE).unwrap(), &mut memory);
@@ -316,7 +334,10 @@ fn the_plans_of_a_device_give_the_fitted_head() {
         };
         let expected = case.whole(&rule);
         let elements = rule.accumulator_elements();
-        let update = Update::Ridge { ridge: RIDGE, forgetting };
+        let update = Update::Ridge {
+            ridge: RIDGE,
+            forgetting,
+        };
         let rule = Rule::from(rule);
         for (chunk, max_macs) in [(1, None), (3, None), (3, Some(20))] {
             let plans = rule.plans(chunk, &frozen, &update).unwrap();
@@ -376,7 +397,9 @@ fn tasks_do_not_see_each_other() {
     let y = graph.input("y", DType::F32, &[2, ROWS, 2]).unwrap();
     let weights = graph.full(&[2, ROWS], 1.0).unwrap();
     let (ridge, scale) = (graph.scalar(RIDGE), graph.scalar(1.0));
-    let next = rule.inner_step(&mut graph, &parameters, ridge, &[x, y], weights, scale).unwrap();
+    let next = rule
+        .inner_step(&mut graph, &parameters, ridge, &[x, y], weights, scale)
+        .unwrap();
     graph.output("weight", next[4]).unwrap();
     graph.output("bias", next[5]).unwrap();
     let mut inputs: Vec<(&str, Tensor64)> = (rule.rows().parameters.iter().zip(&case.parameters))
@@ -394,16 +417,21 @@ fn tasks_do_not_see_each_other() {
     for (found, expected) in found.zip(&expected) {
         assert!((found - expected).abs() < 1e-12, "{found} instead of {expected}");
     }
-    assert!((outputs[0].data[8] - expected[0]).abs() > 1e-3, "the second task is another one");
+    assert!(
+        (outputs[0].data[8] - expected[0]).abs() > 1e-3,
+        "the second task is another one"
+    );
 }
 
 #[test]
 fn the_fit_is_exported_for_any_number_of_rows() {
     let rule = RidgeRule::for_policy(&policy()).unwrap();
     let options = ExportOptions::default();
-    let model = export_symbolic("rows", &options, |rows| -> Result<Graph, pliant_compiler::onnx::OnnxError> {
-        Ok(rule.adapt(rows, RIDGE).unwrap())
-    });
+    let model = export_symbolic(
+        "rows",
+        &options,
+        |rows| -> Result<Graph, pliant_compiler::onnx::OnnxError> { Ok(rule.adapt(rows, RIDGE).unwrap()) },
+    );
     assert!(model.is_ok(), "{:?}", model.err());
 }
 
@@ -423,7 +451,10 @@ fn policies_without_a_linear_head_are_refused() {
         PolicyDescription::bounded(hidden.clone()),
         PolicyDescription::deterministic(recurrent),
     ] {
-        assert_eq!(RidgeRule::for_policy(&policy).err(), Some(AdaptationError::NoLinearHead));
+        assert_eq!(
+            RidgeRule::for_policy(&policy).err(),
+            Some(AdaptationError::NoLinearHead)
+        );
     }
     let policy = PolicyDescription::deterministic(hidden);
     let update = Update::Ridge {
@@ -431,7 +462,10 @@ fn policies_without_a_linear_head_are_refused() {
         forgetting: None,
     };
     let rule = |objective| Rule::of(&policy, objective, &update, None, None);
-    assert_eq!(rule(Objective::PolicyGradient).err(), Some(AdaptationError::NoLinearHead));
+    assert_eq!(
+        rule(Objective::PolicyGradient).err(),
+        Some(AdaptationError::NoLinearHead)
+    );
     let other = Update::Gradient(pliant_compiler::adaptation::gradient::StepSizes::Uniform(0.1));
     let rule = rule(Objective::Supervised).unwrap();
     assert_eq!(rule.adapt(3, &other).err(), Some(AdaptationError::OtherRule));

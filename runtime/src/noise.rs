@@ -50,6 +50,32 @@ impl Noise {
         radius * functions::cos(angle)
     }
 
+    /// A choice among as many as there are `logits`, drawn with probabilities in proportion to their exponentials (a
+    /// softmax): how a policy with discrete actions acts when it samples. The choice does not depend on a constant added to
+    /// all logits. One uniform number a call; 0 for no logits.
+    ///
+    /// ```
+    /// use pliant_runtime::noise::Noise;
+    ///
+    /// let mut noise = Noise::seeded(3);
+    /// // ln 3 and ln 1: three times as likely.
+    /// let first = (0..4000).filter(|_| noise.choose(&[1.0986, 0.0]) == 0).count();
+    /// assert!((2900..3100).contains(&first));
+    /// ```
+    pub fn choose(&mut self, logits: &[f32]) -> usize {
+        let greatest = logits.iter().copied().fold(f32::MIN, f32::max);
+        let weight = |logit: &f32| functions::exp(logit - greatest);
+        let total: f32 = logits.iter().map(weight).sum();
+        let mut left = self.uniform() * total;
+        for (index, logit) in logits.iter().enumerate() {
+            left -= weight(logit);
+            if left <= 0.0 {
+                return index;
+            }
+        }
+        logits.len().saturating_sub(1)
+    }
+
     /// Standard normal numbers drawn since the seed; wraps. With the seed it says where in the stream this is.
     pub const fn drawn(&self) -> u32 {
         self.drawn

@@ -6,10 +6,11 @@ use pliant_compiler::adaptation::gradient::GradientRule;
 use pliant_compiler::adaptation::ridge::RidgeRule;
 use pliant_compiler::adaptation::{AdaptationError, Rule, Subset};
 use pliant_compiler::policy::{self, Gaussian, Gru, Mlp, Network, PolicyDescription};
-use pliant_runtime::contract::{Channel, Contract, ContractError};
-use pliant_runtime::image::{AdaptationSpec, Objective};
+use pliant_runtime::contract::{Channel, Contract, ContractError, Source};
+use pliant_runtime::image::{AdaptationSpec, Objective, ResetRule};
 
-use crate::envs::{MAX_STEP, Navigation, Simulator};
+use crate::algorithms::ObservationScale;
+use crate::envs::{MAX_STEP, Navigation, SWING_UP_TORQUE as TORQUE, Simulator};
 use crate::recipe::{Activation, Algorithm, Family, Recipe};
 use crate::tasks::{self, TaskConflictFamily};
 
@@ -19,20 +20,30 @@ const CHUNK_ROWS: u32 = 20;
 /// The policy of a recipe; where there is a head a task, the network that one task sees.
 pub fn policy(recipe: &Recipe) -> PolicyDescription {
     match &recipe.family {
+        // The outputs are logits.
+        Family::Bandit(family) => PolicyDescription::deterministic(in_context(recipe, 0, family.arms)),
+        Family::Tabular(family) => PolicyDescription::deterministic(in_context(recipe, family.states, family.actions)),
+        Family::HalfCircle(_) => PolicyDescription::stochastic(in_context(recipe, 2, 2), gaussian(recipe)),
+        Family::SwingUp(_) => PolicyDescription::stochastic(in_context(recipe, 3, 1), gaussian(recipe)),
         Family::Sinusoid(_) => PolicyDescription::deterministic(network(recipe, 1, 1)),
-        Family::Navigation(_) => {
-            let floor = match &recipe.algorithm {
-                Algorithm::MamlPolicyGradient(settings) => settings.log_std_floor,
-                _ => f32::NEG_INFINITY,
-            };
-            PolicyDescription::stochastic(network(recipe, 2, 2), Gaussian { floor })
-        }
+        Family::Navigation(_) => PolicyDescription::stochastic(network(recipe, 2, 2), gaussian(recipe)),
         Family::TaskConflict(_) => PolicyDescription::deterministic(network(recipe, TaskConflictFamily::INPUTS, 1)),
         _ => {
             let widths = simulated(recipe).widths();
             PolicyDescription::bounded(network(recipe, widths.observation, widths.action))
         }
     }
+}
+
+/// How continuous actions are sampled.
+fn gaussian(recipe: &Recipe) -> Gaussian {
+    let floor = match &recipe.algorithm {
+        Algorithm::MamlPolicyGradient(settings) => settings.log_std_floor,
+        Algorithm::Ppo(settings) => settings.log_std_floor,
+        Algorithm::Rl2(settings) => settings.ppo.log_std_floor,
+        _ => f32::NEG_INFINITY,
+    };
+    Gaussian { floor }
 }
 
 /// The rule by which the policy adapts: in meta-training, on the device and in the exported graphs.
@@ -65,9 +76,16 @@ fn gradient_clip(recipe: &Recipe) -> Option<f32> {
         Algorithm::MamlPolicyGradient(settings) => settings.gradient_clip,
         Algorithm::AnalyticPolicyGradient(_)
         | Algorithm::MultiTask(_)
+        | Algorithm::Ppo(_)
         | Algorithm::Reptile(_)
-        | Algorithm::Ridge(_) => None,
+        | Algorithm::Ridge(_)
+        | Algorithm::Rl2(_) => None,
     }
+}
+
+/// When the memory of a policy begins anew; none for each episode.
+pub fn state_reset(recipe: &Recipe) -> Option<ResetRule> {
+    matches!(recipe.algorithm, Algorithm::Rl2(_)).then_some(ResetRule::Task)
 }
 
 /// What adaptation minimises; none for a policy that only acts, and adapts by its memory if it has one.
@@ -127,6 +145,53 @@ pub fn adaptation_spec(recipe: &Recipe, step_scales: &[f32]) -> Option<Adaptatio
 /// None for a recipe that passed its checks.
 pub fn contract(recipe: &Recipe) -> Result<Contract, ContractError> {
     match &recipe.family {
+        Family::Bandit(family) => {
+            let arms: Vec<String> = (0..family.arms).map(|arm| format!("arm {arm}")).collect();
+            let mut contract = Contract::new(1.0);
+            observe_context(recipe, &mut contract, &arms, Some(1.0))?;
+            choose(&mut contract, &arms)?;
+            Ok(contract)
+        }
+        Family::Tabular(family) => {
+            let actions: Vec<String> = (0..family.actions).map(|action| format!("action {action}")).collect();
+            let mut contract = Contract::new(1.0);
+            for state in 0..family.states {
+                let channel = Channel::observation(&format!("state {state}"), "").with_range(0.0, 1.0);
+                contract.observe(channel)?;
+            }
+            observe_context(recipe, &mut contract, &actions, None)?;
+            choose(&mut contract, &actions)?;
+            Ok(contract)
+        }
+        Family::HalfCircle(_) => {
+            let mut contract = Contract::new(10.0);
+            for name in ["x", "y"] {
+                contract.observe(Channel::observation(name, ""))?;
+            }
+            let moves = ["dx", "dy"];
+            for name in moves.iter().filter(|_| matches!(recipe.algorithm, Algorithm::Rl2(_))) {
+                let channel = Channel::observation(&format!("previous {name}"), "");
+                contract.observe(Channel {
+                    source: Source::PreviousAction,
+                    ..channel
+                })?;
+            }
+            observe_context(recipe, &mut contract, &[], Some(1.0))?;
+            for name in moves {
+                contract.actuate(plane_move(name))?;
+            }
+            Ok(contract)
+        }
+        Family::SwingUp(_) => {
+            let mut contract = Contract::new(20.0);
+            for name in ["angle, cosine", "angle, sine"] {
+                contract.observe(Channel::observation(name, "").with_range(-1.0, 1.0))?;
+            }
+            contract.observe(Channel::observation("angular velocity", "rad/s").with_range(-8.0, 8.0))?;
+            let torque = Channel::action("torque", "N m").with_normaliser(0.0, TORQUE);
+            contract.actuate(torque.with_range(-TORQUE, TORQUE))?;
+            Ok(contract)
+        }
         Family::Sinusoid(family) => {
             // The protocol learns raw inputs and targets: the normaliser is the identity. Answers are not clipped to the
             // amplitudes of the family, which would be knowledge that the protocol does not grant.
@@ -144,10 +209,7 @@ pub fn contract(recipe: &Recipe) -> Result<Contract, ContractError> {
                 contract.observe(Channel::observation(name, ""))?;
             }
             for name in ["dx", "dy"] {
-                let action = Channel::action(name, "")
-                    .with_normaliser(0.0, MAX_STEP)
-                    .with_range(-MAX_STEP, MAX_STEP);
-                contract.actuate(action)?;
+                contract.actuate(plane_move(name))?;
             }
             Ok(contract)
         }
@@ -179,6 +241,76 @@ pub fn contract(recipe: &Recipe) -> Result<Contract, ContractError> {
 /// The simulator of a family that has no other form.
 fn simulated(recipe: &Recipe) -> Arc<dyn Simulator> {
     tasks::simulator(recipe).expect("families without rows or an environment of their own are simulated")
+}
+
+/// A move along an axis of the plane.
+fn plane_move(name: &str) -> Channel {
+    Channel::action(name, "")
+        .with_normaliser(0.0, MAX_STEP)
+        .with_range(-MAX_STEP, MAX_STEP)
+}
+
+/// The contract of a recipe with the normaliser that training found.
+///
+/// # Errors
+/// As [`contract`].
+pub fn contract_with(recipe: &Recipe, scale: Option<&ObservationScale>) -> Result<Contract, ContractError> {
+    let mut contract = contract(recipe)?;
+    if let Some(ObservationScale { mean, deviation, clip }) = scale {
+        for (channel, (&mean, &deviation)) in contract.observations.iter_mut().zip(mean.iter().zip(deviation)) {
+            (channel.mean, channel.scale, channel.clip) = (mean, deviation, *clip);
+        }
+    }
+    Ok(contract)
+}
+
+/// What a policy that learns in context sees beside its observation: the previous action (one-hot where discrete), its
+/// reward, and whether an episode begins. `rewards` from 0 to so much, where that is known.
+fn observe_context(
+    recipe: &Recipe,
+    contract: &mut Contract,
+    actions: &[String],
+    rewards: Option<f32>,
+) -> Result<(), ContractError> {
+    if !matches!(recipe.algorithm, Algorithm::Rl2(_)) {
+        return Ok(());
+    }
+    for action in actions {
+        let channel = Channel::observation(&format!("previous {action}"), "").with_range(0.0, 1.0);
+        contract.observe(Channel {
+            source: Source::PreviousAction,
+            ..channel
+        })?;
+    }
+    let reward = Channel::observation("reward", "");
+    contract.observe(Channel {
+        source: Source::Reward,
+        ..match rewards {
+            Some(most) => reward.with_range(0.0, most),
+            None => reward,
+        }
+    })?;
+    contract.observe(Channel {
+        source: Source::Done,
+        ..Channel::observation("episode begins", "").with_range(0.0, 1.0)
+    })
+}
+
+/// One action channel a choice: its logit. Firmware draws one with `Noise::choose`, or takes the largest.
+fn choose(contract: &mut Contract, choices: &[String]) -> Result<(), ContractError> {
+    choices
+        .iter()
+        .try_for_each(|choice| contract.actuate(Channel::action(&format!("logit of {choice}"), "")))
+}
+
+/// The recipe's network, which also sees what came before where it learns in context.
+fn in_context(recipe: &Recipe, observations: usize, actions: usize) -> Network {
+    let context = if matches!(recipe.algorithm, Algorithm::Rl2(_)) {
+        actions + 2
+    } else {
+        0
+    };
+    network(recipe, observations + context, actions)
 }
 
 /// The recipe's network.

@@ -69,6 +69,35 @@ pub enum TrainError {
     /// Predicting needs a policy, and this learner knows a loss only.
     #[error("this learner was made from a loss, not from a policy: it has nothing to predict with")]
     NoPolicy,
+    /// An environment gave something that is no number.
+    #[error(
+        "environment `{environment}`, instance {instance}, step {step} of iteration {iteration}: {what} is not finite; look at the parameters it draws and at its step"
+    )]
+    NotFinite {
+        /// Its name.
+        environment: String,
+        /// The instance, counted over all shards.
+        instance: usize,
+        /// The step of the iteration's window, from 0.
+        step: usize,
+        /// The iteration, from 1.
+        iteration: u64,
+        /// The reward, or a number of the observation.
+        what: String,
+    },
+    /// A window does not reach to the end of an episode.
+    #[error(
+        "`steps` is {steps}, but an episode (of a trial: all its episodes together) has up to {horizon}; its end would never be seen: raise `steps`"
+    )]
+    ShortWindow {
+        /// Steps of a window.
+        steps: usize,
+        /// Steps of an episode.
+        horizon: usize,
+    },
+    /// RL2 without memory.
+    #[error("learning in context needs a policy with memory: set `memory` under [policy]")]
+    NoMemory,
     /// The algorithm samples actions and the policy has none to sample.
     #[error("the policy has no standard deviation to sample actions with, which this algorithm needs")]
     Deterministic,

@@ -22,34 +22,48 @@ use crate::envs::quadrotor::Variation;
 use crate::envs::{CartPole, Pendulum, TwoLinkArm, Vehicle};
 
 mod analytic_policy_gradient;
+mod bandit;
 mod check;
+mod half_circle;
 mod maml;
 mod maml_policy_gradient;
 mod multi_task;
 mod navigation;
+mod ppo;
 mod reptile;
 mod ridge;
+mod rl2;
 mod sections;
 mod sinusoid;
+mod swing_up;
+mod tabular;
 mod task_conflict;
 mod together;
 
 pub use analytic_policy_gradient::{AnalyticPolicyGradient, Cycle};
+pub use bandit::Bandit;
 pub use check::{Checker, OutOfRange};
+pub use half_circle::HalfCircle;
 pub use maml::{Adapts, Maml, Order};
 pub use maml_policy_gradient::{MamlPolicyGradient, Phase};
 pub use multi_task::{Balance, Balancing, HeadAdaptation, MultiTask, Sampling};
 pub use navigation::Navigation;
+pub use ppo::Ppo;
 pub use reptile::Reptile;
 pub use ridge::Ridge;
+pub use rl2::Rl2;
 pub use sections::{Activation, Adam, Checkpoint, Evaluation, Initialiser, Policy, Schedule};
 pub use sinusoid::Sinusoid;
+pub use swing_up::SwingUp;
+pub use tabular::Tabular;
 pub use task_conflict::TaskConflict;
 
 /// The recipes that come with the program: `pliant train NAME` works anywhere.
 pub const EMBEDDED: &[(&str, &str)] = &[
     ("arm", include_str!("../../models/arm/recipe.toml")),
+    ("bandit", include_str!("../../models/bandit-rl2/recipe.toml")),
     ("cart-pole", include_str!("../../models/cart-pole/recipe.toml")),
+    ("mdp", include_str!("../../models/mdp-rl2/recipe.toml")),
     ("pendulum", include_str!("../../models/pendulum/recipe.toml")),
     (
         "point-navigation",
@@ -58,8 +72,14 @@ pub const EMBEDDED: &[(&str, &str)] = &[
     ("quadrotor", include_str!("../../models/quadrotor/recipe.toml")),
     ("sinusoid", include_str!("../../models/sinusoid/recipe.toml")),
     ("sinusoid-anil", include_str!("../../models/sinusoid-anil/recipe.toml")),
-    ("sinusoid-cavia", include_str!("../../models/sinusoid-cavia/recipe.toml")),
-    ("sinusoid-fomaml", include_str!("../../models/sinusoid-fomaml/recipe.toml")),
+    (
+        "sinusoid-cavia",
+        include_str!("../../models/sinusoid-cavia/recipe.toml"),
+    ),
+    (
+        "sinusoid-fomaml",
+        include_str!("../../models/sinusoid-fomaml/recipe.toml"),
+    ),
     (
         "sinusoid-meta-sgd",
         include_str!("../../models/sinusoid-meta-sgd/recipe.toml"),
@@ -68,7 +88,10 @@ pub const EMBEDDED: &[(&str, &str)] = &[
         "sinusoid-reptile",
         include_str!("../../models/sinusoid-reptile/recipe.toml"),
     ),
-    ("sinusoid-ridge", include_str!("../../models/sinusoid-ridge/recipe.toml")),
+    (
+        "sinusoid-ridge",
+        include_str!("../../models/sinusoid-ridge/recipe.toml"),
+    ),
     ("task-conflict", include_str!("../../models/task-conflict/recipe.toml")),
     ("vehicle", include_str!("../../models/vehicle/recipe.toml")),
 ];
@@ -101,8 +124,12 @@ pub struct Recipe {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Family {
+    /// `[family.bandit]`
+    Bandit(Bandit),
     /// `[family.cart-pole]`
     CartPole(CartPole),
+    /// `[family.half-circle]`
+    HalfCircle(HalfCircle),
     /// `[family.navigation]`
     Navigation(Navigation),
     /// `[family.pendulum]`
@@ -111,6 +138,10 @@ pub enum Family {
     Quadrotor(Variation),
     /// `[family.sinusoid]`
     Sinusoid(Sinusoid),
+    /// `[family.swing-up]`
+    SwingUp(SwingUp),
+    /// `[family.tabular]`
+    Tabular(Tabular),
     /// `[family.task-conflict]`
     TaskConflict(TaskConflict),
     /// `[family.two-link-arm]`
@@ -124,10 +155,14 @@ impl Family {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::CartPole(_) => "cart-pole",
+            Self::Bandit(_) => "bandit",
+            Self::HalfCircle(_) => "half-circle",
             Self::Navigation(_) => "navigation",
             Self::Pendulum(_) => "pendulum",
             Self::Quadrotor(_) => "quadrotor",
             Self::Sinusoid(_) => "sinusoid",
+            Self::SwingUp(_) => "swing-up",
+            Self::Tabular(_) => "tabular",
             Self::TaskConflict(_) => "task-conflict",
             Self::TwoLinkArm(_) => "two-link-arm",
             Self::Vehicle(_) => "vehicle",
@@ -147,10 +182,14 @@ pub enum Algorithm {
     MamlPolicyGradient(MamlPolicyGradient),
     /// `[algorithm.multi-task]`
     MultiTask(MultiTask),
+    /// `[algorithm.ppo]`
+    Ppo(Ppo),
     /// `[algorithm.reptile]`
     Reptile(Reptile),
     /// `[algorithm.ridge]`
     Ridge(Ridge),
+    /// `[algorithm.rl2]`
+    Rl2(Rl2),
 }
 
 impl Algorithm {
@@ -161,8 +200,10 @@ impl Algorithm {
             Self::Maml(_) => "maml",
             Self::MamlPolicyGradient(_) => "maml-policy-gradient",
             Self::MultiTask(_) => "multi-task",
+            Self::Ppo(_) => "ppo",
             Self::Reptile(_) => "reptile",
             Self::Ridge(_) => "ridge",
+            Self::Rl2(_) => "rl2",
         }
     }
 }
@@ -372,10 +413,14 @@ impl Recipe {
         checker.section("family", |checker| {
             checker.section(self.family.name(), |checker| match &self.family {
                 Family::CartPole(family) => family.check(checker),
+                Family::Bandit(family) => family.check(checker),
+                Family::HalfCircle(family) => family.check(checker),
                 Family::Navigation(family) => family.check(checker),
                 Family::Pendulum(family) => family.check(checker),
                 Family::Quadrotor(family) => family.check(checker),
                 Family::Sinusoid(family) => family.check(checker),
+                Family::SwingUp(_) => {}
+                Family::Tabular(family) => family.check(checker),
                 Family::TaskConflict(family) => family.check(checker),
                 Family::TwoLinkArm(family) => family.check(checker),
                 Family::Vehicle(family) => family.check(checker),
@@ -400,8 +445,10 @@ impl Recipe {
                 Algorithm::Maml(algorithm) => algorithm.check(checker),
                 Algorithm::MamlPolicyGradient(algorithm) => algorithm.check(checker),
                 Algorithm::MultiTask(algorithm) => algorithm.check(checker),
+                Algorithm::Ppo(algorithm) => algorithm.check(checker, self.policy.memory > 0),
                 Algorithm::Reptile(algorithm) => algorithm.check(checker),
                 Algorithm::Ridge(algorithm) => algorithm.check(checker),
+                Algorithm::Rl2(algorithm) => algorithm.check(checker, self.policy.memory > 0),
             });
         });
         checker.section("checkpoint", |checker| self.checkpoint.check(checker));
@@ -413,8 +460,11 @@ impl Recipe {
     /// The algorithms that train this recipe's family.
     const fn family_algorithms(&self) -> &'static [&'static str] {
         match self.family {
+            Family::Bandit(_) => &["rl2"],
+            Family::HalfCircle(_) | Family::Tabular(_) => &["rl2", "ppo"],
             Family::Navigation(_) => &["maml-policy-gradient"],
             Family::Sinusoid(_) => &["maml", "reptile", "ridge"],
+            Family::SwingUp(_) => &["ppo"],
             Family::TaskConflict(_) => &["multi-task"],
             Family::CartPole(_)
             | Family::Pendulum(_)

@@ -29,6 +29,7 @@ fn learned(recipe: &Recipe) -> Learned {
         parameters,
         step_sizes,
         step_scales: vec![1.0],
+        observations: None,
     }
 }
 

@@ -30,6 +30,9 @@ pub struct ImageOptions {
     pub max_macs_per_record: Option<u64>,
     /// Text for people.
     pub card: Option<String>,
+    /// When the recurrent state begins anew; `None` for each episode. A policy that learns in context keeps it until the
+    /// task changes ([`ResetRule::Task`]).
+    pub state_reset: Option<ResetRule>,
 }
 
 /// The device image of a policy.
@@ -91,7 +94,13 @@ pub fn compile_policy(
     let rule = match adaptation {
         Some(AdaptationDescription { spec, adapts, update }) => {
             let objective = spec.objective().unwrap_or(Objective::Supervised);
-            Some(Rule::of(policy, objective, update, adapts.clone(), spec.gradient_clip())?)
+            Some(Rule::of(
+                policy,
+                objective,
+                update,
+                adapts.clone(),
+                spec.gradient_clip(),
+            )?)
         }
         None => None,
     };
@@ -113,7 +122,8 @@ pub fn compile_policy(
         .collect();
     builder.adapted(&adapted);
     if policy.network.state() > 0 {
-        builder.state([1, 1, 1, policy.network.state()], ResetRule::Episode);
+        let reset = options.state_reset.unwrap_or(ResetRule::Episode);
+        builder.state([1, 1, 1, policy.network.state()], reset);
     }
     let act = act_graph(policy, parameters, &adapts)?;
     builder.plan(PlanKind::Act, &simplify(&act.graph), &act.bindings)?;

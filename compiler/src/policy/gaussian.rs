@@ -1,5 +1,6 @@
 //! Actions sampled from independent normal distributions whose width does not depend on the state.
 
+use super::Layout;
 use crate::graph::{Graph, GraphError, ValueId};
 
 /// `ln(2 pi) / 2`.
@@ -61,6 +62,21 @@ impl Gaussian {
         log_std: ValueId,
         action: ValueId,
     ) -> Result<ValueId, GraphError> {
+        Self::log_probability_in(graph, Layout::Rows, mean, log_std, action)
+    }
+
+    /// As [`log_probability`](Self::log_probability), for instances in rows or in columns: `[1, instances]` for `mean` and
+    /// `action` `[actions, instances]` and `log_std` `[actions, 1]`.
+    ///
+    /// # Errors
+    /// [`GraphError::Operator`] when shapes do not broadcast.
+    pub fn log_probability_in(
+        graph: &mut Graph,
+        layout: Layout,
+        mean: ValueId,
+        log_std: ValueId,
+        action: ValueId,
+    ) -> Result<ValueId, GraphError> {
         let difference = graph.sub(action, mean)?;
         let narrow = graph.neg(log_std)?;
         let inverse_std = graph.exp(narrow)?;
@@ -70,7 +86,7 @@ impl Gaussian {
         let constant = graph.scalar(HALF_LOG_TWO_PI);
         let width = graph.add(log_std, constant)?;
         let terms = graph.sub(half, width)?;
-        let axis = graph.shape(terms).len() - 1;
+        let axis = layout.elements_axis(graph, terms);
         graph.reduce_sum(terms, &[axis], true)
     }
 }

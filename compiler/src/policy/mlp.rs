@@ -103,16 +103,12 @@ impl Mlp {
     /// Weight `[inputs, outputs]` and bias `[outputs]` of each layer; then, with a context, its weight `[context, outputs of
     /// the first layer]` and the vector itself, `[1, context]`.
     pub fn parameters(&self) -> Vec<Parameter> {
-        let layers = self
-            .sizes
-            .windows(2)
-            .enumerate()
-            .flat_map(|(layer, sizes)| {
-                [
-                    Parameter::new(format!("layer{layer}.weight"), sizes),
-                    Parameter::new(format!("layer{layer}.bias"), &sizes[1..]),
-                ]
-            });
+        let layers = self.sizes.windows(2).enumerate().flat_map(|(layer, sizes)| {
+            [
+                Parameter::new(format!("layer{layer}.weight"), sizes),
+                Parameter::new(format!("layer{layer}.bias"), &sizes[1..]),
+            ]
+        });
         let context = [
             Parameter::new(CONTEXT_WEIGHT, &[self.context, self.sizes[1]]),
             Parameter::new(CONTEXT, &[1, self.context]),

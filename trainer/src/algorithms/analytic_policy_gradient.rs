@@ -29,7 +29,7 @@ use super::maml_policy_gradient::share_out;
 use super::{Algorithm, Iteration, Learned, NamedTensor, TrainingState};
 use crate::engine::{CompileOptions, Engine, Program};
 use crate::error::TrainError;
-use crate::nn::initialise;
+use crate::nn::{initialise, prepare};
 use crate::recipe;
 use shard::{Shard, Validation, Window};
 
@@ -85,7 +85,7 @@ impl AnalyticPolicyGradient {
     ) -> Result<Self, TrainError> {
         let shapes = problem.parameters();
         let mut initial = initialise(&shapes, initialiser, seed);
-        prepare(&mut initial, settings);
+        prepare(&mut initial, settings.output_scale, settings.update_gate_bias);
         let parameters: Vec<Vec<f32>> = initial.into_iter().map(|tensor| tensor.values).collect();
         let batch = settings.environments / settings.shards;
         let shards = (0..settings.shards as u64)
@@ -276,19 +276,6 @@ pub fn probe(
     Ok((graph, backward_options(problem)))
 }
 
-/// Small outputs, and an update gate that starts open for the past.
-fn prepare(parameters: &mut [NamedTensor], settings: &recipe::AnalyticPolicyGradient) {
-    if let Some(last) = parameters.iter_mut().rfind(|tensor| tensor.name.ends_with(".weight")) {
-        last.values.iter_mut().for_each(|value| *value *= settings.output_scale);
-    }
-    if let Some(bias) = parameters.iter_mut().find(|tensor| tensor.name == "gru.state_bias") {
-        let units = bias.values.len() / 3;
-        bias.values[units..2 * units]
-            .iter_mut()
-            .for_each(|value| *value += settings.update_gate_bias);
-    }
-}
-
 /// 48 bits in two numbers that `f32` holds exactly.
 fn split(count: u64) -> [f32; 2] {
     [(count >> 24) as f32, (count & 0xff_ffff) as f32]
@@ -446,10 +433,6 @@ impl Algorithm for AnalyticPolicyGradient {
                 values: values.clone(),
             })
             .collect();
-        Ok(Learned {
-            parameters,
-            step_sizes: Vec::new(),
-            step_scales: Vec::new(),
-        })
+        Ok(Learned::fixed(parameters))
     }
 }

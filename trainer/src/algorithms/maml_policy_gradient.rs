@@ -394,6 +394,7 @@ impl Algorithm for MamlPolicyGradient {
             parameters,
             step_sizes: tensors.collect(),
             step_scales: self.settings.step_scales.clone(),
+            observations: None,
         })
     }
 }

@@ -4,8 +4,10 @@ pub mod analytic_policy_gradient;
 mod maml;
 pub mod maml_policy_gradient;
 mod multi_task;
+pub mod ppo;
 mod reptile;
 mod ridge;
+mod rl2;
 
 pub use analytic_policy_gradient::AnalyticPolicyGradient;
 pub use maml::{
@@ -15,7 +17,9 @@ pub use maml::{
 pub use maml_policy_gradient::MamlPolicyGradient;
 pub use multi_task::{MultiTaskLearner, MultiTaskSettings, MultiTaskTraining};
 pub(crate) use multi_task::{network as multi_task_network, predict as multi_task_predict};
+pub use ppo::Ppo;
 pub use ridge::RIDGE;
+pub use rl2::rl2;
 
 use std::sync::Arc;
 
@@ -23,6 +27,7 @@ use pliant_compiler::graph::Graph;
 
 use crate::deployment;
 use crate::engine::{CompileOptions, Engine};
+use crate::envs::VectorEnvironment;
 use crate::error::TrainError;
 use crate::nn;
 use crate::recipe::{self, Family, Recipe};
@@ -109,6 +114,31 @@ pub struct Learned {
     pub step_sizes: Vec<NamedTensor>,
     /// What the step sizes are multiplied by at each adaptation step; as long as the number of steps trained for.
     pub step_scales: Vec<f32>,
+    /// How observations were normalised in training, where they were: the contract's scales.
+    pub observations: Option<ObservationScale>,
+}
+
+/// How observations are normalised: `(x - mean) / deviation`, cut at `clip`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ObservationScale {
+    /// One a channel.
+    pub mean: Vec<f32>,
+    /// One a channel, above 0.
+    pub deviation: Vec<f32>,
+    /// Greatest magnitude of a normalised value.
+    pub clip: f32,
+}
+
+impl ObservationScale {
+    /// Normalises observations that lie in columns, `[channels, batch]`.
+    pub fn apply(&self, observations: &mut [f32], batch: usize) {
+        let channels = self.mean.iter().zip(&self.deviation);
+        for (values, (mean, deviation)) in observations.chunks_exact_mut(batch).zip(channels) {
+            for value in values {
+                *value = ((*value - mean) / deviation).clamp(-self.clip, self.clip);
+            }
+        }
+    }
 }
 
 impl Learned {
@@ -123,6 +153,17 @@ impl Learned {
             step_sizes: parameters.iter().map(step_size).collect(),
             parameters,
             step_scales: vec![1.0; steps],
+            observations: None,
+        }
+    }
+
+    /// Parameters that no rule changes: a policy that only acts, or adapts in its memory.
+    pub fn fixed(parameters: Vec<NamedTensor>) -> Self {
+        Self {
+            parameters,
+            step_sizes: Vec::new(),
+            step_scales: Vec::new(),
+            observations: None,
         }
     }
 }
@@ -165,8 +206,7 @@ pub trait Algorithm {
 /// # Errors
 /// What the graphs or the engine refuse.
 pub fn learner(recipe: &Recipe, engine: &Arc<dyn Engine>, threads: usize) -> Result<Box<dyn Algorithm>, TrainError> {
-    if let (Some(settings), Some(Tasks::Supervised(family))) =
-        (MetaSettings::of(&recipe.algorithm), Tasks::of(recipe))
+    if let (Some(settings), Some(Tasks::Supervised(family))) = (MetaSettings::of(&recipe.algorithm), Tasks::of(recipe))
     {
         let learner = supervised(recipe, settings, family, engine.as_ref(), threads)?;
         return Ok(Box::new(learner));
@@ -194,6 +234,34 @@ pub fn learner(recipe: &Recipe, engine: &Arc<dyn Engine>, threads: usize) -> Res
         (family, recipe::Algorithm::MultiTask(settings)) => {
             let tables = tasks::task_set(recipe).ok_or_else(|| mismatch(family, &recipe.algorithm))?;
             let learner = MultiTaskTraining::new(settings, &recipe.policy, recipe.seed, tables, engine.as_ref())?;
+            Ok(Box::new(learner))
+        }
+        (family, recipe::Algorithm::Ppo(settings)) => {
+            let (problem, environment) = vectorised(recipe).ok_or_else(|| mismatch(family, &recipe.algorithm))?;
+            let (seed, initialiser) = (recipe.seed, recipe.policy.initialiser);
+            let learner = Ppo::new(
+                settings,
+                seed,
+                problem?,
+                initialiser,
+                &*environment,
+                engine.as_ref(),
+                threads,
+            )?;
+            Ok(Box::new(learner))
+        }
+        (family, recipe::Algorithm::Rl2(settings)) => {
+            let (problem, environment) = vectorised(recipe).ok_or_else(|| mismatch(family, &recipe.algorithm))?;
+            let (seed, initialiser) = (recipe.seed, recipe.policy.initialiser);
+            let learner = rl2(
+                settings,
+                seed,
+                problem?,
+                initialiser,
+                &*environment,
+                engine.as_ref(),
+                threads,
+            )?;
             Ok(Box::new(learner))
         }
         (family, algorithm) => Err(mismatch(family, algorithm)),
@@ -224,13 +292,24 @@ fn simulated(recipe: &Recipe) -> Option<analytic_policy_gradient::Problem> {
     })
 }
 
+/// Makes a batch of so many instances.
+type Environments = Box<dyn Fn(usize) -> Box<dyn VectorEnvironment>>;
+
+/// The policy and the environments of a recipe whose family has some to learn from by reinforcement.
+fn vectorised(recipe: &Recipe) -> Option<(Result<ppo::Problem, TrainError>, Environments)> {
+    let actions = tasks::vector_environment(recipe, 1)?.actions();
+    let recipe = recipe.clone();
+    let problem = ppo::Problem::new(deployment::policy(&recipe), actions);
+    let environment = move |batch| tasks::vector_environment(&recipe, batch).expect("it has environments");
+    Some((problem, Box::new(environment)))
+}
+
 /// The graph that a recipe's training spends its time in, with its options: for choosing an engine by measuring.
 ///
 /// # Errors
 /// What the graphs refuse.
 pub fn probe(recipe: &Recipe) -> Result<(Graph, CompileOptions), TrainError> {
-    if let (Some(settings), Some(Tasks::Supervised(family))) =
-        (MetaSettings::of(&recipe.algorithm), Tasks::of(recipe))
+    if let (Some(settings), Some(Tasks::Supervised(family))) = (MetaSettings::of(&recipe.algorithm), Tasks::of(recipe))
     {
         return maml::probe(&Problem::new(deployment::rule(recipe)?, family.as_ref()), &settings);
     }
@@ -248,6 +327,10 @@ pub fn probe(recipe: &Recipe) -> Result<(Graph, CompileOptions), TrainError> {
         (family, recipe::Algorithm::MultiTask(settings)) => {
             let tables = tasks::task_set(recipe).ok_or_else(|| mismatch(family, &recipe.algorithm))?;
             multi_task::probe(settings, &recipe.policy, recipe.seed, &tables)
+        }
+        (family, recipe::Algorithm::Ppo(settings) | recipe::Algorithm::Rl2(recipe::Rl2 { ppo: settings, .. })) => {
+            let (problem, _) = vectorised(recipe).ok_or_else(|| mismatch(family, &recipe.algorithm))?;
+            ppo::probe(&problem?, settings)
         }
         (family, algorithm) => Err(mismatch(family, algorithm)),
     }

@@ -42,6 +42,7 @@ impl Learned {
                 values: vec![ridge],
             }],
             step_scales: vec![1.0],
+            observations: None,
         }
     }
 

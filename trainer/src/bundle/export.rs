@@ -77,7 +77,7 @@ pub fn export(recipe: &Recipe, learned: &Learned, threads: usize) -> Result<Expo
         return export_banked(recipe, settings, &tables, learned);
     }
     let Some(spec) = deployment::adaptation_spec(recipe, &learned.step_scales) else {
-        let contract = deployment::contract(recipe)?;
+        let contract = deployment::contract_with(recipe, learned.observations.as_ref())?;
         let parameters: Vec<Tensor> = learned.parameters.iter().map(tensor).collect();
         let options = image_options(recipe);
         let image = compile_policy(&deployment::policy(recipe), &parameters, None, &contract, &options)?;
@@ -90,7 +90,7 @@ pub fn export(recipe: &Recipe, learned: &Learned, threads: usize) -> Result<Expo
     let build = |spec| device_image(recipe, learned, spec);
     let (spec, env_steps) = calibrate(recipe, spec, build, threads)?;
     let image = build(spec)?;
-    let contract = deployment::contract(recipe)?;
+    let contract = deployment::contract_with(recipe, learned.observations.as_ref())?;
     let update = update(learned, forgetting(recipe));
     let models = onnx::models(recipe, &contract, &learned.parameters, &update, &spec)?;
     Ok(Exported {
@@ -104,6 +104,7 @@ pub(super) fn image_options(recipe: &Recipe) -> ImageOptions {
     ImageOptions {
         max_macs_per_record: Some(MAX_MACS_PER_RECORD),
         card: Some(format!("{}: {}", recipe.name, recipe.description)),
+        state_reset: deployment::state_reset(recipe),
     }
 }
 
@@ -113,7 +114,8 @@ pub(super) fn image_options(recipe: &Recipe) -> ImageOptions {
 /// As [`export`].
 pub fn device_image(recipe: &Recipe, learned: &Learned, spec: AdaptationSpec) -> Result<Vec<u8>, ExportError> {
     let card = format!("{}: {}", recipe.name, recipe.description);
-    let (policy, contract) = (deployment::policy(recipe), deployment::contract(recipe)?);
+    let contract = deployment::contract_with(recipe, learned.observations.as_ref())?;
+    let policy = deployment::policy(recipe);
     image_of(&policy, learned, spec, forgetting(recipe), &contract, Some(card))
 }
 
@@ -151,6 +153,7 @@ fn image_of(
     let options = ImageOptions {
         max_macs_per_record: Some(MAX_MACS_PER_RECORD),
         card,
+        ..ImageOptions::default()
     };
     let adaptation = AdaptationDescription {
         spec,
@@ -213,9 +216,13 @@ fn calibrate(
             ))
         }
         // What only acts has nothing to guard; heads learned together have no validation tasks.
-        Family::CartPole(_)
+        Family::Bandit(_)
+        | Family::CartPole(_)
+        | Family::HalfCircle(_)
         | Family::Pendulum(_)
         | Family::Quadrotor(_)
+        | Family::SwingUp(_)
+        | Family::Tabular(_)
         | Family::TaskConflict(_)
         | Family::TwoLinkArm(_)
         | Family::Vehicle(_) => Ok((spec, 0)),
@@ -317,6 +324,7 @@ mod tests {
             parameters: parameters.clone(),
             step_sizes,
             step_scales: vec![1.0],
+            observations: None,
         };
         let fixed = learned(vec![named(&[], &[0.1]), named(&[], &[0.1])]);
         assert_eq!(step_sizes(&fixed), StepSizes::Uniform(0.1));

@@ -1,14 +1,22 @@
 //! Environments: one file each, stepped as a batch (structure of arrays), deterministic for a given random stream.
 
+mod bandits;
 mod cart_pole;
+mod half_circle;
 mod navigation;
 mod pendulum;
 pub mod quadrotor;
 mod simulation;
+mod swing_up;
+mod tabular;
+mod trials;
 mod two_link_arm;
+mod vector;
 mod vehicle;
 
+pub use bandits::Bandits;
 pub use cart_pole::CartPole;
+pub use half_circle::HalfCircle;
 pub use navigation::{MAX_STEP, Navigation};
 pub use pendulum::Pendulum;
 pub use quadrotor::Quadrotor;
@@ -18,6 +26,11 @@ pub use simulation::{
 };
 pub use two_link_arm::TwoLinkArm;
 pub use vehicle::{Car, Vehicle};
+
+pub use swing_up::{SwingUp, TORQUE as SWING_UP_TORQUE};
+pub use tabular::TabularProcesses;
+pub use trials::Trials;
+pub use vector::{ActionSpace, VectorEnvironment};
 
 use pliant_runtime::experience::End;
 

@@ -9,9 +9,11 @@ mod control;
 mod flight;
 mod gap;
 mod multi_task;
+pub mod reference;
 mod simulated;
 mod statistics;
 mod supervised;
+mod trials;
 
 pub use control::{ControlOutcome, Episode, adapt_to_environments, trace_environment};
 pub use gap::{Gap, Returns};
@@ -19,6 +21,7 @@ pub use multi_task::{DeviceRows, IDENTIFICATION_ROWS, test_error};
 pub use simulated::{Rollout, returns, roll_out};
 pub use statistics::{Estimate, bootstrap_mean};
 pub use supervised::{TaskOutcome, TaskRange, adapt_to_tasks};
+pub use trials::{Choice, TrialOutcome, by_episode, run_trials, trial_episodes};
 
 use crate::deployment;
 use crate::recipe::{self, Family, Recipe};
@@ -107,6 +110,9 @@ pub fn evaluate(recipe: &Recipe, image: &[u8], options: EvalOptions) -> Result<E
             let tables = task_set(recipe).unwrap_or_default();
             let metric = "test error over the target's variance";
             multi_task::evaluate(&image, recipe.family.name(), metric, &tables, options)
+        }
+        Family::Bandit(_) | Family::HalfCircle(_) | Family::SwingUp(_) | Family::Tabular(_) => {
+            trials::evaluate(&image, recipe, options)
         }
         family => {
             let simulator = simulator(recipe).expect("families without rows or an environment are simulated");

@@ -5,6 +5,7 @@ use pliant_runtime::experience::End;
 use pliant_runtime::image::{AdaptationSpec, Image};
 
 use super::Baseline;
+use super::references::references;
 use crate::algorithms::Learned;
 use crate::algorithms::maml_policy_gradient::LOG_STD;
 use crate::bundle::{ExportError, device_image};
@@ -54,7 +55,7 @@ pub fn baselines(
     evaluation: &Evaluation,
     options: EvalOptions,
 ) -> Result<Vec<Baseline>, BaselineError> {
-    let mut found = Vec::new();
+    let mut found = references(recipe, options);
     let Some(tasks) = Tasks::of(recipe) else {
         return Ok(found);
     };
@@ -179,7 +180,7 @@ fn inner_rate(recipe: &Recipe) -> f32 {
         Algorithm::Reptile(settings) => settings.inner_rate,
         // Of the reference recipe: a ridge has no step size to start from.
         Algorithm::Ridge(_) => 0.01,
-        Algorithm::AnalyticPolicyGradient(_) | Algorithm::MultiTask(_) => 0.0,
+        Algorithm::AnalyticPolicyGradient(_) | Algorithm::MultiTask(_) | Algorithm::Ppo(_) | Algorithm::Rl2(_) => 0.0,
     }
 }
 

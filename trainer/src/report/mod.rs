@@ -6,6 +6,7 @@ mod chart;
 mod compare;
 mod curves;
 mod html;
+mod references;
 mod results;
 mod samples;
 mod table;

@@ -7,6 +7,7 @@ mod sinusoid;
 mod supervised;
 mod task_conflict;
 mod task_set;
+mod vector;
 
 pub use control::{ControlFamily, Oracle, Plane};
 pub use navigation::NavigationFamily;
@@ -15,6 +16,7 @@ pub use sinusoid::{GRID, Sinusoid, SinusoidFamily};
 pub use supervised::{Rows, SupervisedFamily, training_task};
 pub use task_conflict::TaskConflictFamily;
 pub use task_set::{TaskRows, TaskTable, task_set};
+pub use vector::{task_stream, vector_environment};
 
 use crate::recipe::{Family, Recipe};
 
@@ -42,9 +44,13 @@ impl Tasks {
                 family: Box::new(NavigationFamily::new(settings)),
                 trajectories: settings.evaluation_trajectories,
             },
-            Family::CartPole(_)
+            Family::Bandit(_)
+            | Family::CartPole(_)
+            | Family::HalfCircle(_)
             | Family::Pendulum(_)
             | Family::Quadrotor(_)
+            | Family::SwingUp(_)
+            | Family::Tabular(_)
             | Family::TaskConflict(_)
             | Family::TwoLinkArm(_)
             | Family::Vehicle(_) => return None,

@@ -1,7 +1,7 @@
 //! The graphs of meta-training: inner loop, meta-gradient, and the outer optimiser.
 
-use pliant_compiler::adaptation::{AdaptationError, Rule};
 use pliant_compiler::adaptation::gradient::Order;
+use pliant_compiler::adaptation::{AdaptationError, Rule};
 use pliant_compiler::autodiff;
 use pliant_compiler::graph::{DType, Graph, GraphError, ValueId};
 use pliant_compiler::policy::{CONTEXT, PolicyDescription};
@@ -50,7 +50,11 @@ pub(super) fn meta_parameters(problem: &Problem, settings: &MetaSettings) -> Vec
     let mut meta: Vec<_> = parameters.map(|one| (one.name.clone(), one.shape.clone())).collect();
     if settings.inner.learns_rates() {
         let adapted = rows.adapted();
-        meta.extend(adapted.iter().map(|(one, _)| (format!("rate/{}", one.name), one.shape.clone())));
+        meta.extend(
+            adapted
+                .iter()
+                .map(|(one, _)| (format!("rate/{}", one.name), one.shape.clone())),
+        );
     }
     if let Inner::Ridge { .. } = settings.inner {
         meta.push((ridge::LOG_RIDGE.to_owned(), vec![1]));
@@ -209,9 +213,7 @@ fn meta_gradient(
     let after = graph.scale(after, share)?;
     let before = graph.scale(before, share)?;
     let gradients = match settings.inner {
-        Inner::Reptile { rate, .. } => {
-            reptile::displacement(graph, &rows.parameters, [&start, &adapted], rate, share)?
-        }
+        Inner::Reptile { rate, .. } => reptile::displacement(graph, &rows.parameters, [&start, &adapted], rate, share)?,
         _ => autodiff::gradients(graph, after, &meta)?,
     };
     Ok(MetaGradient {

@@ -8,8 +8,8 @@ use pliant_compiler::policy::PolicyDescription;
 use pliant_runtime::image::Objective;
 use rayon::prelude::*;
 
-use super::settings::{Inner, MetaSettings};
 use super::graph::{self, Problem, fused_graph, gradient_graph, optimiser_graph};
+use super::settings::{Inner, MetaSettings};
 use crate::algorithms::{Learned, NamedTensor, TrainingState};
 use crate::engine::{CompileOptions, Engine, PlanEngine, Program};
 use crate::error::TrainError;
@@ -374,7 +374,10 @@ impl MetaLearner {
         let inner = &self.settings.inner;
         if let Inner::Ridge { .. } = inner {
             let logarithm = others.first().and_then(|tensor| tensor.values.first());
-            return Ok(Learned::with_ridge(parameters, logarithm.map_or(f32::NAN, |value| value.exp())));
+            return Ok(Learned::with_ridge(
+                parameters,
+                logarithm.map_or(f32::NAN, |value| value.exp()),
+            ));
         }
         let step_sizes = if inner.learns_rates() {
             others
@@ -384,12 +387,16 @@ impl MetaLearner {
                 shape: vec![],
                 values: vec![inner.rate()],
             };
-            rows.adapted().iter().map(|(parameter, _)| fixed(&parameter.name)).collect()
+            rows.adapted()
+                .iter()
+                .map(|(parameter, _)| fixed(&parameter.name))
+                .collect()
         };
         Ok(Learned {
             parameters,
             step_sizes,
             step_scales: vec![1.0; inner.steps().max(1)],
+            observations: None,
         })
     }
 

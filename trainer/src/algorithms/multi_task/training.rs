@@ -394,6 +394,7 @@ impl Algorithm for MultiTaskTraining {
             step_scales: vec![1.0; adaptation.steps],
             step_sizes,
             parameters: self.parameters()?,
+            observations: None,
         })
     }
 }

@@ -1,0 +1,128 @@
+//! Environments for reinforcement learning on many tasks at once.
+
+use pliant_runtime::experience::End;
+
+use crate::random::Stream;
+
+/// What an agent chooses from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ActionSpace {
+    /// One of so many.
+    Discrete(usize),
+    /// So many real numbers.
+    Continuous(usize),
+}
+
+impl ActionSpace {
+    /// Outputs of a policy: one logit a choice, or one mean a number.
+    pub const fn width(self) -> usize {
+        match self {
+            Self::Discrete(width) | Self::Continuous(width) => width,
+        }
+    }
+}
+
+/// A batch of instances of environments of one family, stepped together, each with a task and an episode of its own that
+/// begin anew one by one.
+///
+/// Numbers lie in columns: number `n` of instance `i` stands at `n * batch + i`. An instance has no task before
+/// [`new_task`](Self::new_task), and no episode before [`new_episode`](Self::new_episode); one whose episode has ended is
+/// given a new one before the next step.
+///
+/// A task and an episode depend on nothing but the stream that they are drawn from, so a training run, a test on the device
+/// and a baseline can meet the very same ones.
+///
+/// ```
+/// use pliant_runtime::experience::End;
+/// use pliant_trainer::envs::{ActionSpace, Bandits, VectorEnvironment};
+/// use pliant_trainer::random::stream;
+///
+/// let mut bandits = Bandits::new(3, 100, 2);
+/// assert_eq!(bandits.actions(), ActionSpace::Discrete(3));
+/// let mut random = stream(0, "example", &[]);
+/// for instance in 0..2 {
+///     bandits.new_task(instance, &mut random);
+///     bandits.new_episode(instance, &mut random);
+/// }
+/// let (mut rewards, mut ends) = ([0.0; 2], [End::Continue; 2]);
+/// bandits.step(&[0.0, 2.0], &mut rewards, &mut ends);
+/// assert!(rewards.iter().all(|&reward| reward == 0.0 || reward == 1.0));
+/// ```
+pub trait VectorEnvironment: Send {
+    /// What errors call it.
+    fn name(&self) -> &str;
+
+    /// Number of instances.
+    fn batch(&self) -> usize;
+
+    /// Numbers in one observation; may be 0.
+    fn observation_width(&self) -> usize;
+
+    /// What an agent chooses from.
+    fn actions(&self) -> ActionSpace;
+
+    /// What a policy's outputs are multiplied by to be continuous actions, and the greatest magnitude of those: scale and
+    /// range of the contract's action channels.
+    fn action_scale(&self) -> f32 {
+        1.0
+    }
+
+    /// Steps after which an episode ends at the latest.
+    fn horizon(&self) -> usize;
+
+    /// Draws a new task for an instance. Ends its episode.
+    fn new_task(&mut self, instance: usize, random: &mut Stream);
+
+    /// Starts an episode of an instance's task. Everything random in it, chance in the course of it included, is drawn from
+    /// `random` or from streams that `random` seeds.
+    fn new_episode(&mut self, instance: usize, random: &mut Stream);
+
+    /// Writes the current observations, `[observation_width, batch]`.
+    fn observe(&self, observations: &mut [f32]);
+
+    /// Moves every instance by one step: reads `actions`, `[width, batch]` in physical units where they are continuous,
+    /// otherwise `[batch]`, the number of the choice; writes `rewards` `[batch]` and `ends` `[batch]`.
+    fn step(&mut self, actions: &[f32], rewards: &mut [f32], ends: &mut [End]);
+}
+
+impl<E: VectorEnvironment + ?Sized> VectorEnvironment for Box<E> {
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+
+    fn batch(&self) -> usize {
+        (**self).batch()
+    }
+
+    fn observation_width(&self) -> usize {
+        (**self).observation_width()
+    }
+
+    fn actions(&self) -> ActionSpace {
+        (**self).actions()
+    }
+
+    fn action_scale(&self) -> f32 {
+        (**self).action_scale()
+    }
+
+    fn horizon(&self) -> usize {
+        (**self).horizon()
+    }
+
+    fn new_task(&mut self, instance: usize, random: &mut Stream) {
+        (**self).new_task(instance, random);
+    }
+
+    fn new_episode(&mut self, instance: usize, random: &mut Stream) {
+        (**self).new_episode(instance, random);
+    }
+
+    fn observe(&self, observations: &mut [f32]) {
+        (**self).observe(observations);
+    }
+
+    fn step(&mut self, actions: &[f32], rewards: &mut [f32], ends: &mut [End]) {
+        (**self).step(actions, rewards, ends);
+    }
+}

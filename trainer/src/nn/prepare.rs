@@ -1,0 +1,17 @@
+//! What control policies start from beyond random weights.
+
+use crate::algorithms::NamedTensor;
+
+/// Small outputs, and an update gate that starts open for the past: multiplies the last weight of a policy by
+/// `output_scale`, and adds `update_gate_bias` to the bias of the update gate where there is one.
+pub fn prepare(parameters: &mut [NamedTensor], output_scale: f32, update_gate_bias: f32) {
+    if let Some(last) = parameters.iter_mut().rfind(|tensor| tensor.name.ends_with(".weight")) {
+        last.values.iter_mut().for_each(|value| *value *= output_scale);
+    }
+    if let Some(bias) = parameters.iter_mut().find(|tensor| tensor.name == "gru.state_bias") {
+        let units = bias.values.len() / 3;
+        bias.values[units..2 * units]
+            .iter_mut()
+            .for_each(|value| *value += update_gate_bias);
+    }
+}

@@ -1,0 +1,94 @@
+//! Environments for learning in context: golden trajectories, splits, and the distributions they are drawn from.
+
+use pliant_runtime::experience::End;
+use pliant_trainer::envs::{Bandits, TabularProcesses, VectorEnvironment};
+use pliant_trainer::tasks::{Split, task_stream};
+
+/// An instance of a task of a split, at the start of an episode.
+fn start<E: VectorEnvironment>(mut environment: E, split: Split, index: u64) -> E {
+    for instance in 0..environment.batch() {
+        let mut random = task_stream(0, split, &[index + instance as u64]);
+        environment.new_task(instance, &mut random);
+        environment.new_episode(instance, &mut random);
+    }
+    environment
+}
+
+#[test]
+fn golden_pulls() {
+    let mut bandits = start(Bandits::new(3, 8, 2), Split::Test, 0);
+    let (mut rewards, mut ends) = ([0.0; 2], [End::Continue; 2]);
+    let mut trajectory = Vec::new();
+    for pull in 0..8 {
+        bandits.step(&[(pull % 3) as f32, 1.0], &mut rewards, &mut ends);
+        trajectory.push(rewards.map(|reward| reward as u8));
+    }
+    assert_eq!(ends, [End::Terminated; 2]);
+    let probabilities: Vec<String> = bandits.probabilities(0).iter().map(|p| format!("{p:.6}")).collect();
+    assert_eq!(probabilities, PROBABILITIES);
+    assert_eq!(trajectory, PULLS);
+}
+
+const PROBABILITIES: [&str; 3] = ["", "", ""];
+const PULLS: [[u8; 2]; 8] = [[0; 2]; 8];
+
+#[test]
+fn golden_process() {
+    let mut processes = start(TabularProcesses::new(4, 2, 6, 2), Split::Test, 0);
+    let (mut rewards, mut ends) = ([0.0; 2], [End::Continue; 2]);
+    let mut observation = [0.0; 8];
+    let mut trajectory = Vec::new();
+    for step in 0..6 {
+        processes.observe(&mut observation);
+        assert_eq!(observation[processes.state(1) * 2 + 1], 1.0);
+        assert_eq!(observation.iter().sum::<f32>(), 2.0);
+        let states = [processes.state(0), processes.state(1)];
+        processes.step(&[(step % 2) as f32, 1.0], &mut rewards, &mut ends);
+        trajectory.push(format!("{states:?} {:.4} {:.4}", rewards[0], rewards[1]));
+    }
+    assert_eq!(ends, [End::Terminated; 2]);
+    assert_eq!(trajectory, PROCESS);
+}
+
+const PROCESS: [&str; 6] = [""; 6];
+
+#[test]
+fn splits_share_no_task_and_a_task_is_always_the_same() {
+    let probabilities = |split, index| start(Bandits::new(10, 100, 1), split, index).probabilities(0).to_vec();
+    assert_eq!(probabilities(Split::Test, 3), probabilities(Split::Test, 3));
+    // Neither its neighbours nor the size of the batch matter.
+    let batch = start(Bandits::new(10, 100, 5), Split::Test, 0);
+    assert_eq!(batch.probabilities(3), probabilities(Split::Test, 3));
+    let mut seen: Vec<Vec<f32>> = Vec::new();
+    for split in [Split::Train, Split::Validation, Split::Test] {
+        for index in 0..50 {
+            let task = probabilities(split, index);
+            assert!(!seen.contains(&task));
+            seen.push(task);
+        }
+    }
+}
+
+#[test]
+fn processes_have_the_moments_of_their_prior() {
+    let processes = start(TabularProcesses::new(10, 5, 10, 200), Split::Train, 0);
+    let means: Vec<f64> = (0..200)
+        .flat_map(|instance| processes.mean_rewards(instance).iter().map(|&mean| f64::from(mean)))
+        .collect();
+    let mean = means.iter().sum::<f64>() / means.len() as f64;
+    let variance = means.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / means.len() as f64;
+    assert!(
+        (mean - 1.0).abs() < 0.03 && (variance - 1.0).abs() < 0.05,
+        "{mean} {variance}"
+    );
+    let mut squares = 0.0;
+    for instance in 0..200 {
+        for row in processes.transitions(instance).chunks_exact(10) {
+            assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-5);
+            squares += row.iter().map(|&p| f64::from(p).powi(2)).sum::<f64>();
+        }
+    }
+    // E[p^2] = 2 / (n (n + 1)) for each of n numbers of a flat Dirichlet distribution.
+    let expected = 2.0 / 11.0;
+    assert!((squares / (200.0 * 50.0) - expected).abs() < 0.004, "{squares}");
+}
