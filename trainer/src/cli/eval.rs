@@ -4,11 +4,16 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use std::time::Instant;
+
+use pliant_compiler::image::inspect;
+
 use super::error::CliError;
 use super::{print_json, print_text, threads};
-use crate::bundle::Bundle;
+use crate::bundle::{Bundle, BundleError};
 use crate::eval::{EvalOptions, evaluate};
-use crate::report::adaptation_table;
+use crate::report::{DeviceCost, adaptation_table, baselines, comparison};
+use crate::tasks::Tasks;
 
 const AFTER_HELP: &str = "\
 The device image acts and adapts through the same runtime that a microcontroller
@@ -34,7 +39,10 @@ pub(super) struct EvalArgs {
     /// Worker threads; they change nothing but the time [default: one a core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
-    /// Print one JSON object on standard output
+    /// Do not measure what to compare it with (supervised families: some seconds)
+    #[arg(long)]
+    score_only: bool,
+    /// Print the scores as one JSON object on standard output, without the comparison
     #[arg(long)]
     json: bool,
 }
@@ -46,10 +54,21 @@ pub(super) fn run(args: &EvalArgs) -> Result<(), CliError> {
         seed: args.seed.unwrap_or(bundle.recipe.evaluation.seed),
         threads: threads(args.threads),
     };
+    let started = Instant::now();
     let evaluation = evaluate(&bundle.recipe, &bundle.image, options)?;
+    let seconds = started.elapsed().as_secs_f64();
     if args.json {
-        print_json(&evaluation)
-    } else {
-        print_text(&adaptation_table(&evaluation))
+        return print_json(&evaluation);
     }
+    let inspected = inspect(&bundle.image).map_err(|source| BundleError::Inspect {
+        path: args.bundle.clone(),
+        source,
+    })?;
+    // Environments take minutes; what `pliant train` measured of them stands on the card.
+    let compared = match Tasks::of(&bundle.recipe) {
+        Some(Tasks::Supervised(_)) if !args.score_only => baselines(&bundle.recipe, &evaluation, options)?,
+        _ => Vec::new(),
+    };
+    let comparison = comparison(&evaluation, &DeviceCost::of(&inspected), &compared, seconds);
+    print_text(&(adaptation_table(&evaluation) + &comparison))
 }

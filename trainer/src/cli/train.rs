@@ -260,7 +260,9 @@ impl<'a> Run<'a> {
         if self.args.json {
             print_json(&self.outcome(Some(&results)))
         } else {
-            print_text(&adaptation_table(&results.evaluation))
+            let seconds = results.training.seconds;
+            let compared = report::comparison(&results.evaluation, &results.cost, &results.baselines, seconds);
+            print_text(&(adaptation_table(&results.evaluation) + &compared))
         }
     }
 
@@ -286,7 +288,9 @@ impl<'a> Run<'a> {
             options.tasks
         ));
         let evaluation = evaluate(&self.recipe, &bytes, options)?;
-        self.say("measuring what to compare it with: no adaptation, training from scratch, an oracle");
+        self.say(
+            "measuring what to compare it with: no adaptation, training from scratch, all tasks together, an oracle",
+        );
         let baselines = report::baselines(&self.recipe, &evaluation, options)?;
         let samples = report::samples(&self.recipe, &bytes, options)?;
         let learner = self.session.learner();

@@ -76,5 +76,6 @@ fn median(values: &mut [f64]) -> AdaptationStep {
         step: 0,
         mean: at(middle),
         ci95: [at(middle - half), at(middle + half)],
+        interquartile: None,
     }
 }

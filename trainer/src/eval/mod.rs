@@ -19,7 +19,7 @@ pub use control::{ControlOutcome, Episode, adapt_to_environments, trace_environm
 pub use gap::{Gap, Returns};
 pub use multi_task::{DeviceRows, IDENTIFICATION_ROWS, test_error};
 pub use simulated::{Rollout, returns, roll_out};
-pub use statistics::{Estimate, bootstrap_mean};
+pub use statistics::{Estimate, bootstrap_interquartile_mean, bootstrap_mean};
 pub use supervised::{TaskOutcome, TaskRange, adapt_to_tasks};
 pub use trials::{Choice, TrialOutcome, by_episode, run_trials, trial_episodes};
 
@@ -269,6 +269,9 @@ pub struct AdaptationStep {
     pub mean: f64,
     /// 95 % bootstrap interval of the mean over tasks.
     pub ci95: [f64; 2],
+    /// The mean over the middle half of the tasks. Absent where `mean` is another statistic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interquartile: Option<Estimate>,
 }
 
 /// A second way of scoring the same adaptation.
@@ -284,6 +287,11 @@ impl AdaptationStep {
     /// From one score a task.
     pub fn over_tasks(step: u32, scores: &[f64], seed: u64) -> Self {
         let Estimate { mean, ci95 } = bootstrap_mean(scores, seed);
-        Self { step, mean, ci95 }
+        Self {
+            step,
+            mean,
+            ci95,
+            interquartile: Some(bootstrap_interquartile_mean(scores, seed)),
+        }
     }
 }

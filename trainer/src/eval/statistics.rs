@@ -1,7 +1,7 @@
-//! Means with bootstrap intervals.
+//! Means and interquartile means with bootstrap intervals.
 
 use rand_core::Rng;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::random::stream;
 
@@ -9,7 +9,7 @@ use crate::random::stream;
 const RESAMPLES: usize = 2000;
 
 /// A mean with its 95 % bootstrap interval.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
     /// The mean, or the statistic, of the samples; NaN without samples.
     pub mean: f64,
@@ -29,6 +29,34 @@ pub fn bootstrap_mean(samples: &[f64], seed: u64) -> Estimate {
     bootstrap(samples.len(), seed, |chosen| {
         chosen.iter().map(|&index| samples[index]).sum::<f64>() / chosen.len() as f64
     })
+}
+
+/// Mean of the middle half of `samples` (one a task), which no outlier moves and which uses more of them than the median
+/// (Agarwal et al. 2021, "Deep Reinforcement Learning at the Edge of the Statistical Precipice"), with its interval as
+/// [`bootstrap_mean`]. The lower and the upper quarter, rounded down to whole samples, do not count; one that is not a number
+/// is an upper one.
+///
+/// ```
+/// use pliant_trainer::eval::bootstrap_interquartile_mean;
+/// let estimate = bootstrap_interquartile_mean(&[1.0, 900.0, 3.0, 2.0], 0);
+/// assert_eq!(estimate.mean, 2.5);
+/// ```
+pub fn bootstrap_interquartile_mean(samples: &[f64], seed: u64) -> Estimate {
+    bootstrap(samples.len(), seed, |chosen| {
+        interquartile_mean(&mut chosen.iter().map(|&index| samples[index]).collect::<Vec<_>>())
+    })
+}
+
+/// Of a slice whose order it changes.
+fn interquartile_mean(samples: &mut [f64]) -> f64 {
+    let quarter = samples.len() / 4;
+    let middle = quarter..samples.len() - quarter;
+    if quarter > 0 {
+        samples.select_nth_unstable_by(middle.start, f64::total_cmp);
+        samples[middle.start..].select_nth_unstable_by(middle.len() - 1, f64::total_cmp);
+    }
+    let middle = &samples[middle];
+    middle.iter().sum::<f64>() / middle.len() as f64
 }
 
 /// A statistic of `count` samples, given by their numbers, and its percentile bootstrap interval.
@@ -74,6 +102,32 @@ mod tests {
             covered += u32::from(estimate.ci95[0] <= 0.0 && 0.0 <= estimate.ci95[1]);
         }
         assert!((175..=200).contains(&covered), "covered {covered} of 200");
+    }
+
+    /// Against the definition by sorting, and for a normal it is about its mean, with a wider interval.
+    #[test]
+    fn the_interquartile_mean_is_that_of_the_middle_half() {
+        let mut values = [0.0f32; 203];
+        fill_standard_normal(&mut stream(1, "test", &[]), &mut values);
+        let values = values.map(f64::from);
+        let mut sorted = values;
+        sorted.sort_by(f64::total_cmp);
+        let expected = sorted[50..153].iter().sum::<f64>() / 103.0;
+        let estimate = bootstrap_interquartile_mean(&values, 0);
+        assert!(
+            (estimate.mean - expected).abs() < 1e-12,
+            "{} and {expected}",
+            estimate.mean
+        );
+        let width = |estimate: Estimate| estimate.ci95[1] - estimate.ci95[0];
+        assert!(width(estimate) > width(bootstrap_mean(&values, 0)));
+        assert!(estimate.ci95[0] < 0.0 && 0.0 < estimate.ci95[1]);
+    }
+
+    #[test]
+    fn a_diverged_task_moves_the_mean_alone() {
+        assert_eq!(bootstrap_interquartile_mean(&[1.0, 2.0, f64::NAN, 3.0], 0).mean, 2.5);
+        assert!(bootstrap_interquartile_mean(&[], 0).mean.is_nan());
     }
 
     #[test]

@@ -133,3 +133,98 @@ fn a_recipe_that_is_nowhere_names_the_ones_that_are() {
         "{message}"
     );
 }
+
+/// The fields that are refused when these are set in a recipe.
+fn refused(name: &str, settings: &[&str]) -> Vec<String> {
+    let mut source = Source::find(name).unwrap();
+    settings.iter().for_each(|setting| source.set(setting).unwrap());
+    let error = source.parse().unwrap_err();
+    let RecipeError::OutOfRange { problems, .. } = &error else {
+        panic!("{error}")
+    };
+    problems.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_family_with_one_task_is_refused() {
+    let fixed = [
+        "family.sinusoid.amplitude=[2.0, 2.0]",
+        "family.sinusoid.phase=[1.0, 1.0]",
+    ];
+    let problems = refused("sinusoid", &fixed);
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(
+        problems[0].contains("`family.sinusoid.phase` = [1, 1]") && problems[0].contains("one task leaves nothing"),
+        "{problems:?}"
+    );
+    for one in fixed {
+        let mut source = sinusoid();
+        source.set(one).unwrap();
+        assert!(source.parse().is_ok(), "{one} leaves many tasks");
+    }
+}
+
+#[test]
+fn rules_that_do_not_go_with_the_policy_are_refused() {
+    for (name, settings, field) in [
+        ("sinusoid-cavia", &["policy.context=0"][..], "`policy.context` = 0"),
+        ("sinusoid", &["policy.context=3"], "`policy.context` = 3"),
+        ("sinusoid-ridge", &["policy.context=3"], "`policy.context` = 3"),
+        ("sinusoid-anil", &["policy.hidden=[]"], "`policy.hidden` = []"),
+        ("sinusoid-ridge", &["policy.hidden=[]"], "`policy.hidden` = []"),
+        (
+            "sinusoid-ridge",
+            &["policy.hidden=[8, 65]"],
+            "`policy.hidden` = [8, 65]",
+        ),
+        (
+            "sinusoid-ridge",
+            &["policy.hidden=[8]", "policy.memory=4"],
+            "`policy.memory` = 4",
+        ),
+        (
+            "sinusoid-ridge",
+            &["algorithm.ridge.forgetting=1.5"],
+            "`algorithm.ridge.forgetting` = 1.5",
+        ),
+        (
+            "sinusoid-reptile",
+            &["family.sinusoid.queries=41"],
+            "`family.sinusoid.queries` = 41",
+        ),
+        (
+            "sinusoid-reptile",
+            &["algorithm.reptile.inner_steps=1"],
+            "`algorithm.reptile.inner_steps` = 1",
+        ),
+    ] {
+        let problems = refused(name, settings);
+        assert!(
+            problems.len() == 1 && problems[0].contains(field),
+            "{name} with {settings:?}: {problems:?}"
+        );
+    }
+}
+
+#[test]
+fn an_algorithm_that_does_not_train_the_family_is_refused_with_those_that_do() {
+    let ridge = Source::find("sinusoid-ridge").unwrap();
+    let navigation = Source::find("point-navigation").unwrap();
+    let section = |text: &str, from: &str, to: &str| {
+        let start = text.find(from).unwrap();
+        let end = text[start..].find(to).unwrap() + start;
+        text[start..end].to_owned()
+    };
+    let family = section(&navigation.text, "[family.navigation]", "[policy]");
+    let old = section(&ridge.text, "[family.sinusoid]", "[policy]");
+    let source = Source {
+        origin: "mixed".into(),
+        text: ridge.text.replace(&old, &family),
+    };
+    let message = source.parse().unwrap_err().to_string();
+    assert!(
+        message.contains("`[family.navigation]` cannot be trained by `[algorithm.ridge]`")
+            && message.contains("use `[algorithm.maml-policy-gradient]`"),
+        "{message}"
+    );
+}

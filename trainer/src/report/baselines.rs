@@ -1,16 +1,20 @@
-//! What adaptation is compared with: the same device runtime from random parameters, and who knows the task.
+//! What adaptation is compared with: the same device runtime from random parameters, one model for all tasks, and who knows
+//! the task.
 
-use pliant_compiler::image::AlignedBytes;
+use std::time::Instant;
+
+use pliant_compiler::image::{AlignedBytes, InspectError, inspect};
 use pliant_runtime::experience::End;
 use pliant_runtime::image::{AdaptationSpec, Image};
 
-use super::Baseline;
 use super::references::references;
-use crate::algorithms::Learned;
+use super::{Baseline, DeviceCost};
 use crate::algorithms::maml_policy_gradient::LOG_STD;
+use crate::algorithms::{Algorithm as _, Learned, MetaSettings, supervised};
 use crate::bundle::{ExportError, device_image};
 use crate::deployment;
-use crate::engine::EngineError;
+use crate::engine::{EngineError, PlanEngine};
+use crate::error::TrainError;
 use crate::eval::{AdaptationStep, EvalOptions, Evaluation, TaskRange, adapt_to_environments, adapt_to_tasks};
 use crate::nn;
 use crate::random::stream;
@@ -25,6 +29,8 @@ const CONTROL_CHOICE: u64 = 4;
 const SUPERVISED_CHOICE: u64 = 100;
 /// Step sizes to choose from, as multiples of the recipe's inner rate.
 const RATES: [f32; 5] = [0.1, 0.3, 1.0, 3.0, 10.0];
+/// Iterations that the model for all tasks is trained at most: its loss, the spread of the tasks, is reached long before.
+const MULTI_TASK_ITERATIONS: u64 = 5000;
 /// The most steps that an image may declare, and so the most that the device takes.
 const MOST_STEPS: usize = 16;
 
@@ -44,6 +50,12 @@ pub enum BaselineError {
     /// An engine failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// It cannot be trained.
+    #[error("cannot train a baseline: {0}")]
+    Train(#[from] TrainError),
+    /// Its image cannot be inspected.
+    #[error("cannot inspect the image of a baseline: {0}")]
+    Inspect(#[from] InspectError),
 }
 
 /// The baselines of an evaluation, in the order in which reports list them.
@@ -65,6 +77,8 @@ pub fn baselines(
         tasks: evaluation.tasks,
         adaptation: vec![step],
         env_steps: 0,
+        cost: None,
+        seconds: 0.0,
     }));
     let steps = evaluation.adaptation.last().map_or(1, |step| step.step as usize).max(1);
     found.push(from_scratch(recipe, &tasks, steps, "trained from scratch", options)?);
@@ -74,6 +88,7 @@ pub fn baselines(
         longer.adaptation.drain(..longer.adaptation.len() - 1);
         found.push(longer);
     }
+    found.extend(multi_task(recipe, &tasks, options)?);
     found.extend(oracle(&tasks, options));
     Ok(found)
 }
@@ -90,6 +105,7 @@ fn from_scratch(
         Tasks::Supervised(_) => (SUPERVISED_TASKS, SUPERVISED_CHOICE),
         Tasks::Control { .. } => (CONTROL_TASKS, CONTROL_CHOICE),
     };
+    let started = Instant::now();
     let mut env_steps = 0;
     let mut best: Option<(f32, f64)> = None;
     let lower_is_better = matches!(tasks, Tasks::Supervised(_));
@@ -99,8 +115,8 @@ fn from_scratch(
             seed: recipe.seed,
             tasks: choice,
         };
-        let (scores, cost) = scores(recipe, tasks, &untrained(recipe, rate, steps), range, options.threads)?;
-        env_steps += cost;
+        let (scores, took, _) = scores(recipe, tasks, &untrained(recipe, rate, steps), range, options.threads)?;
+        env_steps += took;
         let last = scores
             .last()
             .map_or(f64::NAN, |scores| scores.iter().sum::<f64>() / scores.len() as f64);
@@ -115,7 +131,7 @@ fn from_scratch(
         seed: options.seed,
         tasks: options.tasks.min(most),
     };
-    let (scores, cost) = scores(recipe, tasks, &untrained(recipe, rate, steps), range, options.threads)?;
+    let (scores, took, cost) = scores(recipe, tasks, &untrained(recipe, rate, steps), range, options.threads)?;
     let step = |(step, scores): (u32, &Vec<f64>)| AdaptationStep::over_tasks(step, scores, options.seed);
     let numbers: Vec<u32> = match tasks {
         Tasks::Supervised(_) => vec![0, steps as u32],
@@ -125,20 +141,62 @@ fn from_scratch(
         name: name.to_owned(),
         tasks: range.tasks,
         adaptation: numbers.into_iter().zip(&scores).map(step).collect(),
-        env_steps: env_steps + cost,
+        env_steps: env_steps + took,
+        cost,
+        seconds: started.elapsed().as_secs_f64(),
     })
 }
 
-/// Scores of an image by step and task, and the environment steps they took. Guards are open.
+/// One model trained on all training tasks together by ordinary regression, and never adapted.
+fn multi_task(recipe: &Recipe, tasks: &Tasks, options: EvalOptions) -> Result<Option<Baseline>, BaselineError> {
+    let (Some(settings), Tasks::Supervised(_), Some(Tasks::Supervised(family))) =
+        (MetaSettings::of(&recipe.algorithm), tasks, Tasks::of(recipe))
+    else {
+        return Ok(None);
+    };
+    let started = Instant::now();
+    let settings = MetaSettings {
+        iterations: settings.iterations.min(MULTI_TASK_ITERATIONS),
+        ..settings.without_adaptation()
+    };
+    let mut learner = supervised(recipe, settings, family, &PlanEngine::fast(), options.threads)?;
+    for _ in 0..learner.iterations() {
+        learner.step()?;
+    }
+    let learned = Learned::with_rate(learner.learned()?.parameters, inner_rate(recipe), 1);
+    let range = TaskRange {
+        split: Split::Test,
+        seed: options.seed,
+        tasks: options.tasks,
+    };
+    let (scores, _, cost) = scores(recipe, tasks, &learned, range, options.threads)?;
+    let before = scores.first().map_or(&[][..], |scores| scores);
+    Ok(Some(Baseline {
+        name: "multi-task, no adaptation".to_owned(),
+        tasks: range.tasks,
+        adaptation: vec![AdaptationStep::over_tasks(0, before, options.seed)],
+        env_steps: 0,
+        // It would be deployed without the plans that learn.
+        cost: cost.map(|cost| DeviceCost {
+            ram_bytes: cost.act_only_ram_bytes,
+            adaptation_step_macs: 0,
+            adapted_parameters: 0,
+            ..cost
+        }),
+        seconds: started.elapsed().as_secs_f64(),
+    }))
+}
+
+/// Scores of an image by step and task, the environment steps they took, and what the image costs. Guards are open.
 fn scores(
     recipe: &Recipe,
     tasks: &Tasks,
     learned: &Learned,
     range: TaskRange,
     threads: usize,
-) -> Result<(Vec<Vec<f64>>, u64), BaselineError> {
+) -> Result<(Vec<Vec<f64>>, u64, Option<DeviceCost>), BaselineError> {
     let Some(spec) = deployment::adaptation_spec(recipe, &learned.step_scales) else {
-        return Ok((Vec::new(), 0));
+        return Ok((Vec::new(), 0, None));
     };
     let spec = AdaptationSpec {
         trust_region: f32::INFINITY,
@@ -147,16 +205,18 @@ fn scores(
     };
     let bytes = AlignedBytes::new(&device_image(recipe, learned, spec)?);
     let image = Image::new_checked(&bytes)?;
+    let cost = Some(DeviceCost::of(&inspect(&bytes)?));
     Ok(match tasks {
         Tasks::Supervised(family) => {
             let outcomes = adapt_to_tasks(&image, family.as_ref(), range, threads)?;
             let before = outcomes.iter().map(|outcome| outcome.before).collect();
-            (vec![before, outcomes.iter().map(|outcome| outcome.after).collect()], 0)
+            let after = outcomes.iter().map(|outcome| outcome.after).collect();
+            (vec![before, after], 0, cost)
         }
         Tasks::Control { family, trajectories } => {
             let outcomes = adapt_to_environments(&image, family.as_ref(), range, *trajectories, threads)?;
             let scores = (0..=spec.steps as usize).map(|step| outcomes.iter().map(|task| task.sampled[step]).collect());
-            (scores.collect(), outcomes.iter().map(|task| task.env_steps).sum())
+            (scores.collect(), outcomes.iter().map(|task| task.env_steps).sum(), cost)
         }
     })
 }
@@ -191,6 +251,8 @@ fn oracle(tasks: &Tasks, options: EvalOptions) -> Option<Baseline> {
         tasks: scores.len() as u64,
         adaptation: vec![AdaptationStep::over_tasks(0, scores, options.seed)],
         env_steps,
+        cost: None,
+        seconds: 0.0,
     };
     match tasks {
         Tasks::Supervised(family) => {

@@ -4,8 +4,9 @@ use std::fmt::Write;
 
 use pliant_compiler::image::ImageReport;
 
+use super::table::score;
 use super::{Baseline, Results};
-use crate::eval::{AdaptationStep, Evaluation};
+use crate::eval::{AdaptationStep, Estimate, Evaluation};
 use crate::recipe::Recipe;
 use crate::run::RunRecord;
 
@@ -64,33 +65,37 @@ pub fn card(recipe: &Recipe, record: &RunRecord, report: &ImageReport, results: 
     );
     let _ = writeln!(
         text,
-        "| adaptation steps | mean | 95 % interval over tasks |\n|---|---|---|"
+        "| adaptation steps | mean | 95 % interval over tasks | interquartile mean |\n|---|---|---|---|"
     );
     scores(&mut text, &evaluation.adaptation);
     for also in &evaluation.also {
         let _ = writeln!(text, "\n{}:\n", capitalised(&also.name));
         let _ = writeln!(
             text,
-            "| adaptation steps | mean | 95 % interval over tasks |\n|---|---|---|"
+            "| adaptation steps | mean | 95 % interval over tasks | interquartile mean |\n|---|---|---|---|"
         );
         scores(&mut text, &also.adaptation);
     }
     let _ = writeln!(text, "\nCompared with, on the same tasks:\n");
     let _ = writeln!(
         text,
-        "| | tasks | adaptation steps | mean | 95 % interval over tasks |\n|---|---|---|---|---|"
+        "| | tasks | adaptation steps | mean | 95 % interval over tasks | interquartile mean | flash, RAM bytes | \
+         multiply-accumulates a step | seconds here |\n|---|---|---|---|---|---|---|---|---|"
     );
     for Baseline {
         name,
         tasks,
         adaptation,
+        cost,
+        seconds,
         ..
     } in &results.baselines
     {
         let Some(AdaptationStep {
             step,
             mean,
-            ci95: [low, high],
+            ci95,
+            interquartile,
         }) = adaptation.last()
         else {
             continue;
@@ -102,7 +107,13 @@ pub fn card(recipe: &Recipe, record: &RunRecord, report: &ImageReport, results: 
         };
         let _ = writeln!(
             text,
-            "| {name} | {tasks} | {steps} | {mean:.3} | {low:.3} to {high:.3} |"
+            "| {name} | {tasks} | {steps} | {} | {} to {} | {} | {} | {} | {seconds:.1} |",
+            score(*mean),
+            score(ci95[0]),
+            score(ci95[1]),
+            middle(*interquartile),
+            cost.map_or_else(String::new, |cost| format!("{}, {}", cost.flash_bytes, cost.ram_bytes)),
+            cost.map_or_else(String::new, |cost| cost.adaptation_step_macs.to_string()),
         );
     }
     if evaluation.refused > 0 {
@@ -141,10 +152,29 @@ fn scores(text: &mut String, steps: &[AdaptationStep]) {
         step,
         mean,
         ci95: [low, high],
+        interquartile,
     } in steps
     {
-        let _ = writeln!(text, "| {step} | {mean:.3} | {low:.3} to {high:.3} |");
+        let _ = writeln!(
+            text,
+            "| {step} | {} | {} to {} | {} |",
+            score(*mean),
+            score(*low),
+            score(*high),
+            middle(*interquartile)
+        );
     }
+}
+
+/// An interquartile mean with its interval, where there is one.
+fn middle(estimate: Option<Estimate>) -> String {
+    estimate.map_or_else(
+        String::new,
+        |Estimate {
+             mean,
+             ci95: [low, high],
+         }| { format!("{} ({} to {})", score(mean), score(low), score(high)) },
+    )
 }
 
 fn capitalised(text: &str) -> String {

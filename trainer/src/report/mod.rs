@@ -19,4 +19,4 @@ pub use curves::{adaptation_curves, learning_curves, plot};
 pub use html::{Page, page};
 pub use results::{Baseline, DeviceCost, RESULTS_FILE, Results, ResultsError, TrainingCost};
 pub use samples::samples;
-pub use table::adaptation_table;
+pub use table::{adaptation_table, comparison};

@@ -40,6 +40,12 @@ pub struct Baseline {
     pub adaptation: Vec<AdaptationStep>,
     /// Environment steps it took, all tasks together.
     pub env_steps: u64,
+    /// What it costs on the device; absent where nothing would run there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<DeviceCost>,
+    /// Wall time to train and score it here.
+    #[serde(default)]
+    pub seconds: f64,
 }
 
 /// What the policy costs on the device.

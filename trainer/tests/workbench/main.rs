@@ -75,6 +75,7 @@ fn a_run_directory_holds_what_its_page_says() {
             "no adaptation",
             "trained from scratch",
             "from scratch, 16 steps",
+            "multi-task, no adaptation",
             "oracle (is told the task)"
         ]
     );

@@ -3,17 +3,20 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use pliant_compiler::adaptation::Subset;
 use pliant_compiler::adaptation::gradient::GradientRule;
 use pliant_compiler::adaptation::loss::RowField;
+use pliant_compiler::adaptation::ridge::RidgeRule;
 use pliant_compiler::reference::{Tensor64, evaluate};
 
 use super::learner::Chunk;
 use super::*;
 use crate::engine::{EngineError, Port, Program, Statistics};
+use crate::nn;
 use crate::recipe::{self, Adam, Order, Schedule};
 use pliant_compiler::graph::{GraphError, ValueId};
-use pliant_compiler::policy::Parameter;
-use pliant_runtime::image::FieldKind;
+use pliant_compiler::policy::{Activation, Mlp, Parameter, PolicyDescription};
+use pliant_runtime::image::{FieldKind, Objective};
 
 /// Runs graphs by the f64 reference.
 #[derive(Default)]
@@ -371,4 +374,92 @@ fn divergence_is_an_error_that_says_where() {
         diverging.step(),
         Err(TrainError::Diverged { iteration: 1, .. })
     ));
+}
+
+/// Reptile by hand: a step on the support set, a step on the queries, and the way from the start over the step size.
+#[test]
+fn the_displacement_of_reptile_is_the_one_by_hand() {
+    let recipe = recipe::Reptile {
+        iterations: 1,
+        tasks: 5,
+        inner_steps: 2,
+        inner_rate: 0.2,
+        chunks: 1,
+        optimizer: Adam::new(0.1),
+    };
+    let settings = MetaSettings::from(&recipe);
+    let problem = Problem::new(rule(), &Lines);
+    let graph = gradient_graph(&problem, &settings, 5, 5).unwrap();
+    let engine = ReferenceEngine::default();
+    let program = engine.compile(&graph, &CompileOptions::default()).unwrap();
+    let mut chunk = Chunk::new(0, 5, program, &problem, &graph::meta_parameters(&problem, &settings));
+    chunk.program.set(0, &[0.1]).unwrap();
+    chunk.load(&|tasks, data| draw(&Lines, 0, 0, tasks, data), 1).unwrap();
+    chunk.program.run().unwrap();
+    let mut gradient = [0.0];
+    chunk.program.get(0, &mut gradient).unwrap();
+
+    let mean_square = |start: f64, rows: i32| {
+        (0..rows).map(|row| (start + 0.4 * f64::from(row)).powi(2)).sum::<f64>() / f64::from(rows)
+    };
+    let (support, query) = (mean_square(0.3, 2), mean_square(-0.7, 3));
+    let mut expected = 0.0;
+    for index in 0..5 {
+        let slope = 0.5 + 0.25 * f64::from(index);
+        let end = [support, query]
+            .iter()
+            .fold(0.1, |w, mean| w - 2.0 * 0.2 * mean * (w - slope));
+        expected += (0.1 - end) / 0.2 / 5.0;
+    }
+    assert!(
+        (f64::from(gradient[0]) - expected).abs() < 1e-6,
+        "{} and {expected}",
+        gradient[0]
+    );
+}
+
+/// Only the rates of what adapts are learned, and a context starts every task from zero.
+#[test]
+fn a_context_is_never_trained_and_only_it_has_a_rate() {
+    let policy = PolicyDescription::deterministic(Mlp::new(&[1, 4, 1], Activation::Tanh).with_context(2));
+    let mut rule = GradientRule::for_policy(&policy, Objective::Supervised);
+    rule.adapts = Subset::Context.of(&policy);
+    let initial = nn::initialise(&rule.parameters, recipe::Initialiser::FanIn, 0);
+    let settings = recipe::Maml {
+        learn_inner_rate: true,
+        ..settings()
+    };
+    let engine = ReferenceEngine::default();
+    let mut maml = Maml::new(&settings, 0, Box::new(Lines), rule, &initial, &engine, 1).unwrap();
+    let first = maml.step().unwrap().metrics[0].1;
+    let last = (0..60).map(|_| maml.step().unwrap().metrics[0].1).last().unwrap();
+    assert!(last < 0.5 * first, "{first} then {last}");
+    let learned = maml.learned().unwrap();
+    let names: Vec<&str> = learned.step_sizes.iter().map(|tensor| tensor.name.as_str()).collect();
+    assert_eq!(names, ["rate/context"]);
+    assert_eq!(learned.parameters.last().unwrap().values, [0.0; 2]);
+}
+
+/// The features, the head and the ridge all learn through the closed-form solution.
+#[test]
+fn a_ridge_head_learns_lines() {
+    let policy = PolicyDescription::deterministic(Mlp::new(&[1, 3, 1], Activation::Tanh));
+    let rule = RidgeRule::for_policy(&policy).unwrap();
+    let initial = nn::initialise(&rule.rows().parameters, recipe::Initialiser::FanIn, 0);
+    let recipe = recipe::Ridge {
+        iterations: 300,
+        tasks: 5,
+        ridge: 0.5,
+        forgetting: None,
+        chunks: 1,
+        optimizer: Adam::new(0.02),
+    };
+    let engine = ReferenceEngine::default();
+    let mut learner = Maml::new(&recipe, 0, Box::new(Lines), rule, &initial, &engine, 1).unwrap();
+    let first = learner.step().unwrap().metrics[0].1;
+    let last = (0..150).map(|_| learner.step().unwrap().metrics[0].1).last().unwrap();
+    assert!(last < 0.1 * first, "{first} then {last}");
+    let learned = learner.learned().unwrap();
+    assert!(learned.ridge().unwrap() < 0.5, "less ridge fits noiseless lines better");
+    assert_eq!(learned.step_scales, [1.0]);
 }
