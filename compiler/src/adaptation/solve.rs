@@ -10,8 +10,8 @@ use crate::graph::{Graph, GraphError, ValueId};
 /// of Numerical Algorithms", section 14.4). So it runs on every engine, gives a device the bits of the workstation, and
 /// has gradients of every order like anything else; no operator and no kernel is needed for it. `[a | b]` loses its
 /// first row and column with each pivot, and the finished row goes below the others: after `n` of them what is left is
-/// the solution. `n` pivots cost `n^2 (n + 2 m) / 2` multiply-accumulates and four records of a device's plan each: made
-/// for `n` up to some tens.
+/// the solution. `n` pivots cost `n^2 (n + 2 m) / 2` multiply-accumulates, in two to three records of a device's plan each:
+/// made for `n` up to some tens.
 ///
 /// ```
 /// use pliant_compiler::adaptation::solve_positive_definite;

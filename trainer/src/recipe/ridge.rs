@@ -28,7 +28,7 @@ pub struct Ridge {
 }
 
 impl Ridge {
-    /// Most units of the last hidden layer: each is a pivot of the solver, four records of the device's plan.
+    /// Most units of the last hidden layer: each is a pivot of the solver, two to three records of the device's plan.
     pub(super) const MOST_FEATURES: usize = 64;
 
     fn default_chunks() -> usize {
