@@ -1,7 +1,7 @@
 //! Environments for learning in context: golden trajectories, splits, and the distributions they are drawn from.
 
 use pliant_runtime::experience::End;
-use pliant_trainer::envs::{Bandits, TabularProcesses, VectorEnvironment};
+use pliant_trainer::envs::{Bandits, HalfCircle, SwingUp, TabularProcesses, VectorEnvironment};
 use pliant_trainer::tasks::{Split, task_stream};
 
 /// An instance of a task of a split, at the start of an episode.
@@ -29,8 +29,8 @@ fn golden_pulls() {
     assert_eq!(trajectory, PULLS);
 }
 
-const PROBABILITIES: [&str; 3] = ["", "", ""];
-const PULLS: [[u8; 2]; 8] = [[0; 2]; 8];
+const PROBABILITIES: [&str; 3] = ["0.839957", "0.182786", "0.995337"];
+const PULLS: [[u8; 2]; 8] = [[1, 0], [0, 0], [1, 1], [1, 0], [0, 0], [1, 0], [1, 0], [0, 0]];
 
 #[test]
 fn golden_process() {
@@ -50,7 +50,14 @@ fn golden_process() {
     assert_eq!(trajectory, PROCESS);
 }
 
-const PROCESS: [&str; 6] = [""; 6];
+const PROCESS: [&str; 6] = [
+    "[0, 0] 0.8297 -0.5656",
+    "[2, 1] 2.4546 1.0036",
+    "[1, 2] 0.8331 -0.2985",
+    "[2, 3] 0.5878 0.2016",
+    "[1, 1] 1.9086 1.4475",
+    "[0, 0] 1.0836 -0.7285",
+];
 
 #[test]
 fn splits_share_no_task_and_a_task_is_always_the_same() {
@@ -91,4 +98,57 @@ fn processes_have_the_moments_of_their_prior() {
     // E[p^2] = 2 / (n (n + 1)) for each of n numbers of a flat Dirichlet distribution.
     let expected = 2.0 / 11.0;
     assert!((squares / (200.0 * 50.0) - expected).abs() < 0.004, "{squares}");
+}
+
+/// Gym's `Pendulum-v1`, a step written out by hand.
+#[test]
+fn a_step_of_the_swing_up() {
+    let mut pendulums = SwingUp::new(2);
+    pendulums.place(0, 0.5, 1.0);
+    pendulums.place(1, 3.5, -2.0);
+    let (mut rewards, mut ends) = ([0.0; 2], [End::Continue; 2]);
+    pendulums.step(&[1.5, -9.0], &mut rewards, &mut ends);
+    let mut observation = [0.0; 6];
+    pendulums.observe(&mut observation);
+    let tau = 2.0 * core::f64::consts::PI;
+    for (instance, (angle, speed, torque)) in [(0.5f64, 1.0f64, 1.5f64), (3.5, -2.0, -2.0)].into_iter().enumerate() {
+        let error = angle - tau * (angle / tau).round();
+        let reward = -(error * error + 0.1 * speed * speed + 0.001 * torque * torque);
+        let speed = speed + (15.0 * angle.sin() + 3.0 * torque) * 0.05;
+        let angle = angle + speed * 0.05;
+        let found = [
+            observation[instance],
+            observation[2 + instance],
+            observation[4 + instance],
+        ];
+        for (found, expected) in found.into_iter().zip([angle.cos(), angle.sin(), speed]) {
+            assert!((f64::from(found) - expected).abs() < 1e-5, "{found} {expected}");
+        }
+        assert!((f64::from(rewards[instance]) - reward).abs() < 1e-5);
+    }
+    assert_eq!(ends, [End::Continue; 2]);
+}
+
+#[test]
+fn a_goal_on_the_half_circle_is_felt_from_near_by() {
+    let mut points = start(HalfCircle::new(60, 2), Split::Test, 0);
+    let [x, y] = points.goal(0);
+    assert!((x * x + y * y - 1.0).abs() < 1e-6 && y >= 0.0);
+    assert_ne!(points.goal(0), points.goal(1));
+    let (mut rewards, mut ends) = ([0.0; 2], [End::Continue; 2]);
+    let mut total = 0.0;
+    for step in 0..60 {
+        let mut position = [0.0; 4];
+        points.observe(&mut position);
+        // More than 0.1 is cut; the second instance goes where no goal is.
+        points.step(&[x - position[0], 0.0, y - position[2], -1.0], &mut rewards, &mut ends);
+        assert_eq!(rewards[1], 0.0);
+        total += f64::from(rewards[0]);
+        assert_eq!(ends[0].is_last(), step == 59);
+    }
+    let best = HalfCircle::best_return([x, y], 60);
+    assert!(
+        (total - best).abs() < 1e-4 && (50.0..54.0).contains(&best),
+        "{total} {best}"
+    );
 }

@@ -7,7 +7,7 @@
 //! policy and loss and its vector-Jacobian product are compiled once and called in a loop, as the analytic policy gradient
 //! does. All gradients come from the compiler.
 //!
-//! The value function is a second network, or a head on the memory; it is not deployed. What brings observations to mean 0
+//! The value function is a network of its own on the observation, or on the memory; it is not deployed. What brings observations to mean 0
 //! and deviation 1 goes into the contract, so that the device does the same.
 //!
 //! Shards gather and differentiate on any number of threads; their gradients are summed in order, so the number of threads

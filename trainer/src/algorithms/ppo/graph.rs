@@ -5,7 +5,7 @@
 
 use pliant_compiler::autodiff::vector_jacobian;
 use pliant_compiler::graph::{DType, Graph, GraphError, ValueId};
-use pliant_compiler::policy::{Gaussian, Layout, Mlp, Network, Parameter, PolicyDescription};
+use pliant_compiler::policy::{Activation, Gaussian, Layout, Mlp, Network, Parameter, PolicyDescription};
 
 use crate::engine::CompileOptions;
 use crate::envs::ActionSpace;
@@ -40,28 +40,18 @@ pub struct Problem {
     value: ValueFunction,
 }
 
-/// Where the value comes from.
+/// Where the value comes from: a network on the policy's memory, or on the observation where there is none.
 #[derive(Clone, Debug, PartialEq)]
-enum ValueFunction {
-    /// A linear head on the policy's recurrent state.
-    Head { units: usize },
-    /// A network of its own, of the policy's hidden sizes.
-    Network(Mlp),
+struct ValueFunction {
+    network: Mlp,
+    of_memory: bool,
 }
 
 impl ValueFunction {
     fn parameters(&self) -> Vec<Parameter> {
-        match self {
-            Self::Head { units } => vec![
-                Parameter::new("value.weight", &[*units, 1]),
-                Parameter::new("value.bias", &[1]),
-            ],
-            Self::Network(mlp) => mlp
-                .parameters()
-                .into_iter()
-                .map(|parameter| Parameter::new(format!("value.{}", parameter.name), &parameter.shape))
-                .collect(),
-        }
+        let own = self.network.parameters().into_iter();
+        own.map(|parameter| Parameter::new(format!("value.{}", parameter.name), &parameter.shape))
+            .collect()
     }
 }
 
@@ -87,8 +77,8 @@ struct Step {
 }
 
 impl Problem {
-    /// A policy without a value function yet, which it is given: a head on the memory where it has one, otherwise a network
-    /// with the policy's hidden layers.
+    /// A policy without a value function yet, which it is given: a network with one hidden layer on the memory where it has
+    /// one, as wide as that, otherwise a network with the policy's hidden layers on the observation.
     ///
     /// # Errors
     /// [`TrainError::Deterministic`] for continuous actions without a standard deviation.
@@ -97,13 +87,19 @@ impl Problem {
             return Err(TrainError::Deterministic);
         }
         let value = match &policy.network {
-            Network::Gru(gru) => ValueFunction::Head { units: gru.hidden },
+            Network::Gru(gru) => ValueFunction {
+                network: Mlp::new(&[gru.hidden, gru.hidden, 1], Activation::Tanh),
+                of_memory: true,
+            },
             Network::Mlp(mlp) => {
                 let mut sizes = mlp.sizes.clone();
                 if let Some(last) = sizes.last_mut() {
                     *last = 1;
                 }
-                ValueFunction::Network(Mlp::new(&sizes, mlp.activation))
+                ValueFunction {
+                    network: Mlp::new(&sizes, mlp.activation),
+                    of_memory: false,
+                }
             }
         };
         Ok(Self { policy, actions, value })
@@ -169,11 +165,11 @@ impl Problem {
         let distribution = self
             .policy
             .distribution_in(graph, Layout::Columns, policy, observation, memory)?;
-        let value = match (&self.value, distribution.next_state) {
-            (ValueFunction::Network(mlp), _) => mlp.forward(graph, Layout::Columns, value, observation)?,
-            (ValueFunction::Head { .. }, Some(state)) => Layout::Columns.affine(graph, state, value[0], value[1])?,
-            (ValueFunction::Head { .. }, None) => unreachable!("a head stands on a memory"),
+        let judged = match distribution.next_state {
+            Some(state) if self.value.of_memory => state,
+            _ => observation,
         };
+        let value = self.value.network.forward(graph, Layout::Columns, value, judged)?;
         let log_std = match distribution.log_std {
             Some(log_std) => Some(graph.unsqueeze(log_std, &[1])?),
             None => None,
