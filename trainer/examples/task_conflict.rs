@@ -177,11 +177,10 @@ fn scores(kept: &Path, only: &[String]) -> Result<(), Failure> {
                 format!("{:+.3} [{low:+.3}, {high:+.3}]", mean(&difference))
             }
         };
-        let conflicts: Vec<f64> = own.iter().map(|outcome| outcome.conflict_rate).collect();
-        let conflict = if method.is_none() {
-            "-".to_owned()
-        } else {
-            format!("{:.0} %", 100.0 * mean(&conflicts))
+        let conflicts: Vec<f64> = own.iter().filter_map(|outcome| outcome.conflict_rate).collect();
+        let conflict = match conflicts.is_empty() {
+            true => "-".to_owned(),
+            false => format!("{:.0} %", 100.0 * mean(&conflicts)),
         };
         let tasks = own.first().map_or(0, |outcome| outcome.each.len());
         let task = |task: usize| mean(&own.iter().map(|outcome| outcome.each[task]).collect::<Vec<_>>());

@@ -215,11 +215,11 @@ fn unlike_tables() -> Vec<TaskTable> {
     ]
 }
 
-/// Unlike inputs and targets in one image: answers are numbers in their unit and probabilities, and after every sensor of a
-/// task has been recalibrated, 32 labelled rows bring most of the lost score back, whatever the task.
+/// Unlike inputs and targets in one image: answers are numbers in their unit and probabilities, and after every sensor of
+/// a task has been recalibrated, 32 labelled rows bring at least 80 % of the lost score back, whatever the task.
 #[test]
 fn unlike_tasks_share_an_image_and_follow_their_sensors() {
-    let mut recipe = small(1500);
+    let mut recipe = small(1000);
     recipe.policy.hidden = vec![24];
     let settings = recipe::MultiTask {
         encoder: 24,
@@ -228,7 +228,7 @@ fn unlike_tasks_share_an_image_and_follow_their_sensors() {
         weight_decay: 0.01,
         adaptation: HeadAdaptation {
             rows: 32,
-            input_rate: 0.3,
+            input_rate: 0.03,
             rate: 0.1,
             ..HeadAdaptation::default()
         },
@@ -251,7 +251,7 @@ fn unlike_tasks_share_an_image_and_follow_their_sensors() {
         match table.loss {
             TargetLoss::SquaredError => assert!((70.0..130.0).contains(&answer[0]) && answer[1..] == [0.0; 2]),
             TargetLoss::BinaryCrossEntropy => {
-                assert!(answer[2] == 0.0 && answer.iter().all(|p| (0.0..=1.0).contains(p)))
+                assert!(answer[2] == 0.0 && answer.iter().all(|p| (0.0..=1.0).contains(p)));
             }
             TargetLoss::CrossEntropy => assert!((answer.iter().sum::<f32>() - 1.0).abs() < 1e-5),
         }
@@ -282,7 +282,7 @@ fn unlike_tasks_share_an_image_and_follow_their_sensors() {
             table.name
         );
         assert!(
-            before - after > 0.5 * (before - error),
+            before - after > 0.8 * (before - error),
             "{}: {before} {after}",
             table.name
         );

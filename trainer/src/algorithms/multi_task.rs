@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 use pliant_compiler::graph::Graph;
 use pliant_compiler::policy::{MultiTask, Parameter};
 
-pub use training::{MultiTaskTraining, network};
+pub use training::MultiTaskTraining;
+pub(crate) use training::network;
 
 use super::maml::check_length;
 use super::{NamedTensor, TaskBatch, TrainingState};

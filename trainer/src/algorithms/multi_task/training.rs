@@ -15,7 +15,7 @@ use crate::tasks::{Split, TaskRows, TaskTable};
 const BEST: &str = "best/";
 
 /// The network of these tasks.
-pub fn network(settings: &recipe::MultiTask, policy: &recipe::Policy, tables: &[TaskTable]) -> MultiTask {
+pub(crate) fn network(settings: &recipe::MultiTask, policy: &recipe::Policy, tables: &[TaskTable]) -> MultiTask {
     MultiTask {
         encoder: (settings.encoder > 0).then_some(settings.encoder),
         hidden: policy.hidden.clone(),
@@ -288,7 +288,7 @@ impl Algorithm for MultiTaskTraining {
             })
             .collect();
         let batch = |(rows, table)| {
-            let rows: &TaskRows = Option::as_ref(rows).unwrap_or(&TaskTable::rows(table, Split::Train));
+            let rows: &TaskRows = Option::as_ref(rows).unwrap_or(TaskTable::rows(table, Split::Train));
             TaskBatch {
                 inputs: &rows.inputs,
                 targets: &rows.targets,
