@@ -187,14 +187,17 @@ fn multi_task(recipe: &Recipe, tasks: &Tasks, options: EvalOptions) -> Result<Op
     }))
 }
 
-/// Scores of an image by step and task, the environment steps they took, and what the image costs. Guards are open.
+/// Scores by step and task, the environment steps they took, and what the image costs.
+type Scores = (Vec<Vec<f64>>, u64, Option<DeviceCost>);
+
+/// How an image scores. Guards are open.
 fn scores(
     recipe: &Recipe,
     tasks: &Tasks,
     learned: &Learned,
     range: TaskRange,
     threads: usize,
-) -> Result<(Vec<Vec<f64>>, u64, Option<DeviceCost>), BaselineError> {
+) -> Result<Scores, BaselineError> {
     let Some(spec) = deployment::adaptation_spec(recipe, &learned.step_scales) else {
         return Ok((Vec::new(), 0, None));
     };
