@@ -63,7 +63,6 @@ pub const EMBEDDED: &[(&str, &str)] = &[
     ("arm", include_str!("../../models/arm/recipe.toml")),
     ("bandit", include_str!("../../models/bandit-rl2/recipe.toml")),
     ("cart-pole", include_str!("../../models/cart-pole/recipe.toml")),
-    ("half-circle", include_str!("../../models/half-circle-rl2/recipe.toml")),
     ("mdp", include_str!("../../models/mdp-rl2/recipe.toml")),
     ("pendulum", include_str!("../../models/pendulum/recipe.toml")),
     (
@@ -93,7 +92,6 @@ pub const EMBEDDED: &[(&str, &str)] = &[
         "sinusoid-ridge",
         include_str!("../../models/sinusoid-ridge/recipe.toml"),
     ),
-    ("swing-up", include_str!("../../models/swing-up-ppo/recipe.toml")),
     ("task-conflict", include_str!("../../models/task-conflict/recipe.toml")),
     ("vehicle", include_str!("../../models/vehicle/recipe.toml")),
 ];

@@ -23,9 +23,9 @@ use crate::run::{Outcome as Ending, RunDirectory, RunLog, RunRecord, Session, Wa
 const CARD_FILE: &str = "card.md";
 
 const AFTER_HELP: &str = "\
-Recipes that come with pliant: arm, bandit, cart-pole, half-circle, mdp,
-pendulum, point-navigation, quadrotor, sinusoid, sinusoid-anil, sinusoid-cavia,
-sinusoid-fomaml, sinusoid-meta-sgd, sinusoid-reptile, sinusoid-ridge, swing-up,
+Recipes that come with pliant: arm, bandit, cart-pole, mdp, pendulum,
+point-navigation, quadrotor, sinusoid, sinusoid-anil, sinusoid-cavia,
+sinusoid-fomaml, sinusoid-meta-sgd, sinusoid-reptile, sinusoid-ridge,
 task-conflict, vehicle. A recipe is one TOML file; copy one from models/ to
 write your own. Unknown fields and values out of range are refused by name.
 

@@ -1,6 +1,7 @@
 //! Policies that learn in context: the deployed image acts through whole trials of held-out tasks, its memory kept from
 //! episode to episode.
 
+use pliant_runtime::contract::ContractView;
 use pliant_runtime::experience::End;
 use pliant_runtime::image::Image;
 use pliant_runtime::noise::Noise;
@@ -53,6 +54,8 @@ pub fn run_trials(
     threads: usize,
 ) -> Result<Vec<TrialOutcome>, EvalError> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+    let contract = ContractView::new_checked(image.contract_bytes());
+    let seen = contract.map_or(usize::MAX, |contract| contract.observations().len());
     let task = |index: u64| -> Result<TrialOutcome, EvalError> {
         let mut memory = vec![0.0; act_workspace_len(image.bytes())];
         let mut policy = Policy::act_only(image, None, &mut memory)?;
@@ -63,7 +66,8 @@ pub fn run_trials(
         trials.new_episode(0, &mut random);
         let name = format!("exploration, {}", range.split.name());
         let seed = stream(range.seed, &name, &[index]).next_u64();
-        run_trial(&mut actor, &mut trials, choice, seed).map_err(|status| EvalError::Refused { task: index, status })
+        run_trial(&mut actor, &mut trials, seen, choice, seed)
+            .map_err(|status| EvalError::Refused { task: index, status })
     };
     pool.install(|| (0..range.tasks).into_par_iter().map(task).collect())
 }
@@ -71,6 +75,7 @@ pub fn run_trials(
 fn run_trial(
     actor: &mut Actor<'_, '_>,
     trials: &mut Trials<Box<dyn VectorEnvironment>>,
+    seen: usize,
     choice: Choice,
     seed: u64,
 ) -> Result<TrialOutcome, pliant_runtime::policy::Status> {
@@ -88,11 +93,13 @@ fn run_trial(
             outcome.returns.push(0.0);
         }
         trials.observe(&mut observation);
+        // What the image does not ask for stands behind what it does: a policy without context sees no more.
+        let observation = &observation[..seen.min(observation.len())];
         let discrete = matches!(trials.actions(), ActionSpace::Discrete(_));
         if !discrete && choice == Choice::Sampled {
-            actor.explore(&observation, &mut output)?;
+            actor.explore(observation, &mut output)?;
         } else {
-            let status = actor.act(&observation, &mut output);
+            let status = actor.act(observation, &mut output);
             if status.is_safe_action() {
                 return Err(status);
             }
