@@ -309,7 +309,8 @@ fn absent_tasks_take_no_part() {
         losses: &losses,
         gram: &gram,
     };
-    let methods: [(&str, Box<dyn Balancer>, Box<dyn Balancer>); 3] = [
+    type Method = Box<dyn Balancer>;
+    let methods: [(&str, Method, Method); 3] = [
         (
             "cagrad",
             Box::new(cagrad::Cagrad::new(0.4)),
