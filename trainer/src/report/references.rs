@@ -1,5 +1,7 @@
 //! Baselines of families whose tasks can be learned by hand-written statistics, and the oracle that is told the task.
 
+use std::time::Instant;
+
 use super::Baseline;
 use crate::envs::{self, Bandits, TabularProcesses, Trials, VectorEnvironment};
 use crate::eval::reference::{BanditPlayer, TabularPlayer, play_bandit, play_tabular};
@@ -54,12 +56,15 @@ fn bandit(family: &Bandit, options: EvalOptions) -> Vec<Baseline> {
     players
         .into_iter()
         .map(|(name, player)| {
+            let started = Instant::now();
             let scores = scores(player, Split::Test, options.tasks);
             Baseline {
                 name,
                 tasks: options.tasks,
                 adaptation: vec![AdaptationStep::over_tasks(0, &scores, options.seed)],
                 env_steps: options.tasks * family.pulls as u64,
+                cost: None,
+                seconds: started.elapsed().as_secs_f64(),
             }
         })
         .collect()
@@ -71,12 +76,15 @@ fn half_circle(family: &HalfCircle, options: EvalOptions) -> Vec<Baseline> {
         environment.new_task(0, &mut task_stream(options.seed, Split::Test, &[index]));
         envs::HalfCircle::best_return(environment.goal(0), family.horizon)
     };
+    let started = Instant::now();
     let scores: Vec<f64> = (0..options.tasks).map(best).collect();
     vec![Baseline {
         name: "oracle (is told the task)".to_owned(),
         tasks: options.tasks,
         adaptation: vec![AdaptationStep::over_tasks(0, &scores, options.seed)],
         env_steps: options.tasks * family.horizon as u64,
+        cost: None,
+        seconds: started.elapsed().as_secs_f64(),
     }]
 }
 
@@ -101,6 +109,7 @@ fn tabular(family: &Tabular, episodes: usize, options: EvalOptions) -> Vec<Basel
             let returns = play_tabular(&mut processes, player, episodes, &mut starts, &mut own);
             TrialOutcome { returns, env_steps: 0 }
         };
+        let started = Instant::now();
         let outcomes: Vec<TrialOutcome> = (0..options.tasks).map(play).collect();
         let totals: Vec<f64> = outcomes.iter().map(TrialOutcome::total).collect();
         let baseline = |name: String, adaptation| Baseline {
@@ -108,6 +117,8 @@ fn tabular(family: &Tabular, episodes: usize, options: EvalOptions) -> Vec<Basel
             tasks: options.tasks,
             adaptation,
             env_steps: options.tasks * (episodes * family.horizon) as u64,
+            cost: None,
+            seconds: started.elapsed().as_secs_f64(),
         };
         let whole = vec![AdaptationStep::over_tasks(0, &totals, options.seed)];
         [
