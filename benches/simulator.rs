@@ -3,7 +3,7 @@
 use pliant_compiler::autodiff::vector_jacobian;
 use pliant_compiler::graph::{DType, Graph, ValueId};
 use pliant_compiler::policy::{Activation, Gru, Parameter};
-use pliant_trainer::envs::{Quadrotor, Simulator, quadrotor::Variation};
+use pliant_trainer::envs::{Plant, Quadrotor, Simulator as _, quadrotor::Variation};
 
 /// Instances side by side.
 pub const BATCH: usize = 64;
@@ -35,7 +35,7 @@ impl Step {
     /// Never: the shapes are fixed.
     pub fn new(batch: usize) -> Self {
         let quadrotor = Quadrotor::new(Variation::NONE);
-        let widths = Simulator::widths(&quadrotor);
+        let widths = Plant::widths(&quadrotor);
         let mut graph = Graph::new();
         let parameters: Vec<(Parameter, ValueId)> = POLICY
             .parameters()
@@ -140,7 +140,7 @@ impl Step {
 /// Never.
 pub fn values(name: &str, elements: usize, batch: usize) -> Vec<f32> {
     let quadrotor = Quadrotor::new(Variation::NONE);
-    let widths = Simulator::widths(&quadrotor);
+    let widths = Plant::widths(&quadrotor);
     let mut columns = vec![0.0; elements];
     let mut number = 1u32;
     let mut draw = || {

@@ -10,7 +10,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use pliant_benches::simulator::{BATCH, Step, values};
 use pliant_compiler::graph::Graph;
 use pliant_trainer::engine::{CompileOptions, Engine, OrtEngine, PlanEngine, Program, Provider};
-use pliant_trainer::envs::{Quadrotor, Simulator, quadrotor::Variation};
+use pliant_trainer::envs::{Plant, Quadrotor, Simulator as _, quadrotor::Variation};
 
 fn engines() -> Vec<Box<dyn Engine>> {
     let mut engines: Vec<Box<dyn Engine>> = vec![Box::new(PlanEngine::fast()), Box::new(PlanEngine::exact())];
@@ -117,7 +117,7 @@ fn plain(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("quadrotors, plain");
     group.throughput(Throughput::Elements(BATCH as u64));
     let quadrotor = Quadrotor::new(Variation::NONE);
-    let widths = Simulator::widths(&quadrotor);
+    let widths = Plant::widths(&quadrotor);
     let mut state = values("state", widths.state * BATCH, BATCH);
     let drawn = values("drawn", widths.parameters * BATCH, BATCH);
     let action = values("action", widths.action * BATCH, BATCH);
