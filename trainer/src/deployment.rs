@@ -1,12 +1,15 @@
 //! What a recipe deploys: the policy, the rule it adapts by, and the contract with the machine it runs on.
 
+use std::sync::Arc;
+
 use pliant_compiler::adaptation::gradient::GradientRule;
 use pliant_compiler::policy::{self, Gaussian, Gru, Mlp, Network, PolicyDescription};
-use pliant_runtime::contract::{Channel, Contract, ContractError, Source};
+use pliant_runtime::contract::{Channel, Contract, ContractError};
 use pliant_runtime::image::{AdaptationSpec, Objective};
 
-use crate::envs::{MAX_STEP, Navigation, Quadrotor};
+use crate::envs::{MAX_STEP, Navigation, Simulator};
 use crate::recipe::{Activation, Algorithm, Family, Recipe};
+use crate::tasks;
 
 /// Most rows that the device folds in at a time: more need more scratch, fewer repeat the fixed work more often.
 const CHUNK_ROWS: u32 = 20;
@@ -22,7 +25,10 @@ pub fn policy(recipe: &Recipe) -> PolicyDescription {
             };
             PolicyDescription::stochastic(network(recipe, 2, 2), Gaussian { floor })
         }
-        Family::Quadrotor(_) => PolicyDescription::bounded(network(recipe, Quadrotor::OBSERVATION, 4)),
+        _ => {
+            let widths = simulated(recipe).widths();
+            PolicyDescription::bounded(network(recipe, widths.observation, widths.action))
+        }
     }
 }
 
@@ -48,7 +54,7 @@ pub fn objective(recipe: &Recipe) -> Option<Objective> {
     match &recipe.family {
         Family::Sinusoid(_) => Some(Objective::Supervised),
         Family::Navigation(_) => Some(Objective::PolicyGradient),
-        Family::Quadrotor(_) => None,
+        _ => None,
     }
 }
 
@@ -112,42 +118,26 @@ pub fn contract(recipe: &Recipe) -> Result<Contract, ContractError> {
             }
             Ok(contract)
         }
-        Family::Quadrotor(_) => quadrotor_contract(),
+        _ => {
+            let simulator = simulated(recipe);
+            let mut contract = Contract::new(simulator.rate_hz());
+            let channels = simulator.channels();
+            channels
+                .observations
+                .into_iter()
+                .try_for_each(|channel| contract.observe(channel))?;
+            channels
+                .actions
+                .into_iter()
+                .try_for_each(|channel| contract.actuate(channel))?;
+            Ok(contract)
+        }
     }
 }
 
-/// Frame: forward, left, up, with the setpoint as the origin; rotations turn body into world; angular velocity in the
-/// body frame; rotors front right, back right, back left, front left. The network sees raw values.
-fn quadrotor_contract() -> Result<Contract, ContractError> {
-    let mut contract = Contract::new(Quadrotor::RATE_HZ);
-    let axes = ["x", "y", "z"];
-    for axis in axes {
-        contract.observe(Channel::observation(&format!("position {axis}"), "m"))?;
-    }
-    for row in axes {
-        for column in axes {
-            contract.observe(Channel::observation(&format!("rotation {row}{column}"), ""))?;
-        }
-    }
-    for axis in axes {
-        contract.observe(Channel::observation(&format!("velocity {axis}"), "m/s"))?;
-    }
-    for axis in axes {
-        contract.observe(Channel::observation(&format!("angular velocity {axis}"), "rad/s"))?;
-    }
-    let rotors = ["front right", "back right", "back left", "front left"];
-    for rotor in rotors {
-        let channel = Channel::observation(&format!("previous {rotor}"), "").with_range(-1.0, 1.0);
-        contract.observe(Channel {
-            source: Source::PreviousAction,
-            ..channel
-        })?;
-    }
-    for rotor in rotors {
-        // Of a rotor's speed: -1 at rest, 1 at full speed. What is refused stops the rotors.
-        contract.actuate(Channel::action(rotor, "").with_range(-1.0, 1.0).with_safe(-1.0))?;
-    }
-    Ok(contract)
+/// The simulator of a family that has no other form.
+fn simulated(recipe: &Recipe) -> Arc<dyn Simulator> {
+    tasks::simulator(recipe).expect("families without rows or an environment of their own are simulated")
 }
 
 /// The recipe's network.

@@ -18,12 +18,14 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::envs::quadrotor::Variation;
+use crate::envs::{CartPole, Pendulum, TwoLinkArm, Vehicle};
+
 mod analytic_policy_gradient;
 mod check;
 mod maml;
 mod maml_policy_gradient;
 mod navigation;
-mod quadrotor;
 mod sections;
 mod sinusoid;
 
@@ -32,18 +34,21 @@ pub use check::{Checker, OutOfRange};
 pub use maml::{Maml, Order};
 pub use maml_policy_gradient::{MamlPolicyGradient, Phase};
 pub use navigation::Navigation;
-pub use quadrotor::Quadrotor;
 pub use sections::{Activation, Adam, Checkpoint, Evaluation, Initialiser, Policy, Schedule};
 pub use sinusoid::Sinusoid;
 
 /// The recipes that come with the program: `pliant train NAME` works anywhere.
 pub const EMBEDDED: &[(&str, &str)] = &[
+    ("arm", include_str!("../../models/arm/recipe.toml")),
+    ("cart-pole", include_str!("../../models/cart-pole/recipe.toml")),
+    ("pendulum", include_str!("../../models/pendulum/recipe.toml")),
     (
         "point-navigation",
         include_str!("../../models/point-navigation/recipe.toml"),
     ),
     ("quadrotor", include_str!("../../models/quadrotor/recipe.toml")),
     ("sinusoid", include_str!("../../models/sinusoid/recipe.toml")),
+    ("vehicle", include_str!("../../models/vehicle/recipe.toml")),
 ];
 
 /// A training run.
@@ -74,21 +79,33 @@ pub struct Recipe {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Family {
+    /// `[family.cart-pole]`
+    CartPole(CartPole),
     /// `[family.navigation]`
     Navigation(Navigation),
+    /// `[family.pendulum]`
+    Pendulum(Pendulum),
     /// `[family.quadrotor]`
-    Quadrotor(Quadrotor),
+    Quadrotor(Variation),
     /// `[family.sinusoid]`
     Sinusoid(Sinusoid),
+    /// `[family.two-link-arm]`
+    TwoLinkArm(TwoLinkArm),
+    /// `[family.vehicle]`
+    Vehicle(Vehicle),
 }
 
 impl Family {
     /// The family's name as written in recipes and reports.
     pub const fn name(&self) -> &'static str {
         match self {
+            Self::CartPole(_) => "cart-pole",
             Self::Navigation(_) => "navigation",
+            Self::Pendulum(_) => "pendulum",
             Self::Quadrotor(_) => "quadrotor",
             Self::Sinusoid(_) => "sinusoid",
+            Self::TwoLinkArm(_) => "two-link-arm",
+            Self::Vehicle(_) => "vehicle",
         }
     }
 }
@@ -314,12 +331,28 @@ impl Recipe {
         checker.count("seed", self.seed, 0, i64::MAX as u64);
         checker.section("family", |checker| {
             checker.section(self.family.name(), |checker| match &self.family {
+                Family::CartPole(family) => family.check(checker),
                 Family::Navigation(family) => family.check(checker),
+                Family::Pendulum(family) => family.check(checker),
                 Family::Quadrotor(family) => family.check(checker),
                 Family::Sinusoid(family) => family.check(checker),
+                Family::TwoLinkArm(family) => family.check(checker),
+                Family::Vehicle(family) => family.check(checker),
             });
         });
-        checker.section("policy", |checker| self.policy.check(checker));
+        checker.section("policy", |checker| {
+            self.policy.check(checker);
+            let tells = matches!(
+                self.family,
+                Family::CartPole(_) | Family::Pendulum(_) | Family::TwoLinkArm(_) | Family::Vehicle(_)
+            );
+            checker.require(
+                tells || !self.policy.privileged,
+                "privileged",
+                self.policy.privileged,
+                format_args!("false: `[family.{}]` tells no parameters", self.family.name()),
+            );
+        });
         checker.section("algorithm", |checker| {
             checker.section(self.algorithm.name(), |checker| match &self.algorithm {
                 Algorithm::AnalyticPolicyGradient(algorithm) => algorithm.check(checker),
@@ -336,8 +369,12 @@ impl Recipe {
     const fn family_algorithm(&self) -> &'static str {
         match self.family {
             Family::Navigation(_) => "maml-policy-gradient",
-            Family::Quadrotor(_) => "analytic-policy-gradient",
             Family::Sinusoid(_) => "maml",
+            Family::CartPole(_)
+            | Family::Pendulum(_)
+            | Family::Quadrotor(_)
+            | Family::TwoLinkArm(_)
+            | Family::Vehicle(_) => "analytic-policy-gradient",
         }
     }
 }

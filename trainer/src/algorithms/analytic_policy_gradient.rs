@@ -246,7 +246,7 @@ impl AnalyticPolicyGradient {
                 results[chunk] = result;
             }
         }
-        let horizon = self.shards[0].worlds.simulator.horizon();
+        let horizon = self.shards[0].worlds.instances.simulator.horizon();
         let cost = results.iter().map(|result| result.cost).sum::<f64>() / (episodes * horizon) as f64;
         let terminated: usize = results.iter().map(|result| result.terminated).sum();
         self.counters.validation = cost as f32;
@@ -349,11 +349,11 @@ impl Algorithm for AnalyticPolicyGradient {
             }
         }
         for (index, Shard { worlds, .. }) in self.shards.iter().enumerate() {
-            let ages = worlds.ages.iter().map(|&age| age as f32).collect();
+            let ages = worlds.instances.ages.iter().map(|&age| age as f32).collect();
             for (kind, values) in [
-                ("state", worlds.state.clone()),
+                ("state", worlds.instances.state.clone()),
                 ("memory", worlds.memory.clone()),
-                ("drawn", worlds.drawn.clone()),
+                ("drawn", worlds.instances.drawn.clone()),
                 ("ages", ages),
                 ("draws", split(worlds.draws).to_vec()),
             ] {
@@ -409,10 +409,10 @@ impl Algorithm for AnalyticPolicyGradient {
             values.clone_from(tensors.next().expect("checked"));
         }
         for Shard { worlds, .. } in &mut self.shards {
-            worlds.state.clone_from(tensors.next().expect("checked"));
+            worlds.instances.state.clone_from(tensors.next().expect("checked"));
             worlds.memory.clone_from(tensors.next().expect("checked"));
-            worlds.drawn.clone_from(tensors.next().expect("checked"));
-            worlds.ages = tensors
+            worlds.instances.drawn.clone_from(tensors.next().expect("checked"));
+            worlds.instances.ages = tensors
                 .next()
                 .expect("checked")
                 .iter()

@@ -184,7 +184,12 @@ fn calibrate(
                 env_steps,
             ))
         }
-        Family::Quadrotor(_) => Ok((spec, 0)),
+        // What only acts has nothing to guard.
+        Family::CartPole(_)
+        | Family::Pendulum(_)
+        | Family::Quadrotor(_)
+        | Family::TwoLinkArm(_)
+        | Family::Vehicle(_) => Ok((spec, 0)),
     }
 }
 

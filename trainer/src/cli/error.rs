@@ -59,6 +59,10 @@ pub(super) enum CliError {
     Signing { path: PathBuf, source: SigningError },
     #[error("{path}: {source}")]
     Key { path: PathBuf, source: PemError },
+    #[error(
+        "`[family.{family}]` is no simulated system with parameters to tell an oracle; the recipes cart-pole, pendulum, arm and vehicle have one"
+    )]
+    NoGap { family: &'static str },
     #[error("cannot write the result: {0}")]
     Output(std::io::Error),
     #[error("cannot listen for Ctrl-C: {0}")]
@@ -98,6 +102,7 @@ impl CliError {
             Self::Recipe(_)
             | Self::Bundle(_)
             | Self::OtherRecipe { .. }
+            | Self::NoGap { .. }
             | Self::Replay(_)
             | Self::Source { .. }
             | Self::Run(RunError::NotARun { .. } | RunError::Unreadable { .. } | RunError::Busy { .. })

@@ -7,6 +7,7 @@ mod completions;
 mod doctor;
 mod error;
 mod eval;
+mod gap;
 mod inspect;
 mod interrupt;
 mod keygen;
@@ -34,6 +35,7 @@ Examples:
   pliant runs                           what was trained, what is training
   pliant compare runs/a runs/b          side by side, as a table and a page
   pliant eval models/sinusoid           adapt a device image on held-out tasks
+  pliant gap pendulum                   what adapting is worth there, and how much of it is won
   pliant inspect models/sinusoid        what a device image holds and costs
   pliant sign models/sinusoid --key fleet.key --release 1  so that devices know whose it is
   pliant monitor /dev/ttyACM0           what a device learns, live
@@ -57,6 +59,8 @@ enum Command {
     Train(train::TrainArgs),
     /// Adapt the device image of a bundle on held-out tasks and score it; trains nothing
     Eval(eval::EvalArgs),
+    /// Train a recipe with, without and beyond adaptation; say how much of the gap to an oracle it closes
+    Gap(gap::GapArgs),
     /// Print what a device image holds and costs
     Inspect(inspect::InspectArgs),
     /// Make a pair of keys to sign with
@@ -87,6 +91,7 @@ pub fn main() -> ExitCode {
     let done = match cli.command {
         Command::Train(args) => train::run(&args),
         Command::Eval(args) => eval::run(&args),
+        Command::Gap(args) => gap::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Keygen(args) => keygen::run(&args),
         Command::Sign(args) => sign::run(&args),

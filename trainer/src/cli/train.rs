@@ -23,9 +23,9 @@ use crate::run::{Outcome as Ending, RunDirectory, RunLog, RunRecord, Session, Wa
 const CARD_FILE: &str = "card.md";
 
 const AFTER_HELP: &str = "\
-Recipes that come with pliant: point-navigation, quadrotor, sinusoid. A recipe
-is one TOML file; copy one from models/ to write your own. Unknown fields and
-values out of range are refused by name.
+Recipes that come with pliant: arm, cart-pole, pendulum, point-navigation,
+quadrotor, sinusoid, vehicle. A recipe is one TOML file; copy one from models/
+to write your own. Unknown fields and values out of range are refused by name.
 
 Examples:
   pliant train point-navigation

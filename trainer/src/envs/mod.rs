@@ -1,14 +1,23 @@
 //! Environments: one file each, stepped as a batch (structure of arrays), deterministic for a given random stream.
 
+mod cart_pole;
 mod navigation;
+mod pendulum;
 pub mod quadrotor;
 mod simulation;
+mod two_link_arm;
+mod vehicle;
 
+pub use cart_pole::CartPole;
 pub use navigation::{MAX_STEP, Navigation};
+pub use pendulum::Pendulum;
 pub use quadrotor::Quadrotor;
 pub use simulation::{
-    Expression, Expressions, GraphStep, Lanes, Number, Outcome, Reference, Simulation, Simulator, System, Widths,
+    Channels, Expression, Expressions, GraphStep, Instances, Lanes, MOST_PERIODS, Number, Outcome, Plant, Reference,
+    Simulation, Simulator, System, Told, Widths, delay_weights, delayed, runge_kutta, smooth_distance,
 };
+pub use two_link_arm::TwoLinkArm;
+pub use vehicle::{Car, Vehicle};
 
 use pliant_runtime::experience::End;
 

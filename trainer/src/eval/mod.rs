@@ -7,17 +7,20 @@ use serde::{Deserialize, Serialize};
 
 mod control;
 mod flight;
+mod gap;
+mod simulated;
 mod statistics;
 mod supervised;
 
 pub use control::{ControlOutcome, Episode, adapt_to_environments, trace_environment};
-pub use flight::{Flight, fly};
+pub use gap::{Gap, Returns};
+pub use simulated::{Rollout, returns, roll_out};
 pub use statistics::{Estimate, bootstrap_mean};
 pub use supervised::{TaskOutcome, TaskRange, adapt_to_tasks};
 
 use crate::deployment;
 use crate::recipe::{self, Family, Recipe};
-use crate::tasks::{NavigationFamily, SinusoidFamily, Split};
+use crate::tasks::{NavigationFamily, SinusoidFamily, Split, simulator};
 
 /// What acts and adapts in an evaluation: the runtime that the device runs, on this machine.
 pub const DEVICE_RUNTIME: &str = "device runtime";
@@ -31,6 +34,17 @@ pub struct EvalOptions {
     pub seed: u64,
     /// Worker threads, at least 1; they change nothing but the time.
     pub threads: usize,
+}
+
+impl EvalOptions {
+    /// The tasks of a split that are meant.
+    pub(crate) fn range(self, split: Split) -> TaskRange {
+        TaskRange {
+            split,
+            seed: self.seed,
+            tasks: self.tasks,
+        }
+    }
 }
 
 /// Why an evaluation failed.
@@ -83,7 +97,17 @@ pub fn evaluate(recipe: &Recipe, image: &[u8], options: EvalOptions) -> Result<E
     match &recipe.family {
         Family::Sinusoid(settings) => evaluate_sinusoid(&image, &SinusoidFamily::new(settings), options),
         Family::Navigation(settings) => evaluate_navigation(&image, settings, options),
-        Family::Quadrotor(settings) => flight::evaluate(&image, settings, options),
+        Family::Quadrotor(_) => flight::evaluate(&image, recipe.evaluation.episodes, options),
+        family => {
+            let simulator = simulator(recipe).expect("families without rows or an environment are simulated");
+            simulated::evaluate(
+                &image,
+                family.name(),
+                simulator.as_ref(),
+                recipe.evaluation.episodes,
+                options,
+            )
+        }
     }
 }
 
@@ -117,13 +141,9 @@ fn evaluate_navigation(
     settings: &recipe::Navigation,
     options: EvalOptions,
 ) -> Result<Evaluation, EvalError> {
-    let EvalOptions { tasks, seed, threads } = options;
-    let range = TaskRange {
-        split: Split::Test,
-        seed,
-        tasks,
-    };
+    let EvalOptions { seed, threads, .. } = options;
     let family = NavigationFamily::new(settings);
+    let range = options.range(Split::Test);
     let outcomes = adapt_to_environments(image, &family, range, settings.evaluation_trajectories, threads)?;
     let steps = image.adaptation().map_or(0, |spec| spec.steps);
     let curve = |returns: fn(&ControlOutcome) -> &[f64]| -> Vec<AdaptationStep> {
@@ -134,21 +154,14 @@ fn evaluate_navigation(
             })
             .collect()
     };
-    Ok(Evaluation {
-        family: "navigation".to_owned(),
-        engine: DEVICE_RUNTIME.to_owned(),
-        tasks,
-        seed,
-        metric: "return".to_owned(),
-        lower_is_better: false,
-        adaptation: curve(|outcome| &outcome.sampled),
-        also: vec![AlsoScored {
-            name: "mean action".to_owned(),
-            adaptation: curve(|outcome| &outcome.mean_action),
-        }],
-        refused: outcomes.iter().map(|outcome| outcome.refused).sum(),
-        env_steps: outcomes.iter().map(|outcome| outcome.env_steps).sum(),
-    })
+    let mut evaluation = Evaluation::new("navigation", options, "return", curve(|outcome| &outcome.sampled));
+    evaluation.also.push(AlsoScored {
+        name: "mean action".to_owned(),
+        adaptation: curve(|outcome| &outcome.mean_action),
+    });
+    evaluation.refused = outcomes.iter().map(|outcome| outcome.refused).sum();
+    evaluation.env_steps = outcomes.iter().map(|outcome| outcome.env_steps).sum();
+    Ok(evaluation)
 }
 
 fn evaluate_sinusoid(
@@ -156,33 +169,18 @@ fn evaluate_sinusoid(
     family: &SinusoidFamily,
     options: EvalOptions,
 ) -> Result<Evaluation, EvalError> {
-    let EvalOptions { tasks, seed, threads } = options;
-    let outcomes = adapt_to_tasks(
-        image,
-        family,
-        TaskRange {
-            split: Split::Test,
-            seed,
-            tasks,
-        },
-        threads,
-    )?;
+    let EvalOptions { seed, threads, .. } = options;
+    let outcomes = adapt_to_tasks(image, family, options.range(Split::Test), threads)?;
     let column = |score: fn(&TaskOutcome) -> f64| outcomes.iter().map(score).collect::<Vec<_>>();
     let steps = image.adaptation().map_or(0, |spec| spec.steps);
+    let adaptation = vec![
+        AdaptationStep::over_tasks(0, &column(|outcome| outcome.before), seed),
+        AdaptationStep::over_tasks(steps, &column(|outcome| outcome.after), seed),
+    ];
     Ok(Evaluation {
-        family: "sinusoid".to_owned(),
-        engine: DEVICE_RUNTIME.to_owned(),
-        tasks,
-        seed,
-        metric: "mean squared error".to_owned(),
         lower_is_better: true,
-        adaptation: vec![
-            AdaptationStep::over_tasks(0, &column(|outcome| outcome.before), seed),
-            AdaptationStep::over_tasks(steps, &column(|outcome| outcome.after), seed),
-        ],
-        also: Vec::new(),
         refused: outcomes.iter().filter(|outcome| !outcome.accepted).count() as u64,
-        env_steps: 0,
+        ..Evaluation::new("sinusoid", options, "mean squared error", adaptation)
     })
 }
 
@@ -210,6 +208,32 @@ pub struct Evaluation {
     pub refused: u64,
     /// Environment steps that the evaluation simulated; 0 where the family has no environment.
     pub env_steps: u64,
+}
+
+impl Evaluation {
+    /// By the device runtime, higher being better; nothing refused, nothing simulated yet.
+    fn new(family: &str, options: EvalOptions, metric: &str, adaptation: Vec<AdaptationStep>) -> Self {
+        Self {
+            family: family.to_owned(),
+            engine: DEVICE_RUNTIME.to_owned(),
+            tasks: options.tasks,
+            seed: options.seed,
+            metric: metric.to_owned(),
+            lower_is_better: false,
+            adaptation,
+            also: Vec::new(),
+            refused: 0,
+            env_steps: 0,
+        }
+    }
+
+    /// Adds one figure more, without adaptation steps.
+    fn also(&mut self, name: &str, step: AdaptationStep) {
+        self.also.push(AlsoScored {
+            name: name.to_owned(),
+            adaptation: vec![step],
+        });
+    }
 }
 
 /// The score after some number of adaptation steps.

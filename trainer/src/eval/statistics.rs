@@ -1,17 +1,19 @@
 //! Means with bootstrap intervals.
 
-use crate::random::stream;
 use rand_core::Rng;
+use serde::Serialize;
+
+use crate::random::stream;
 
 /// Resamples of one interval: enough that its ends move by about a hundredth of its width between seeds.
 const RESAMPLES: usize = 2000;
 
 /// A mean with its 95 % bootstrap interval.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Estimate {
-    /// The sample mean; NaN without samples.
+    /// The mean, or the statistic, of the samples; NaN without samples.
     pub mean: f64,
-    /// 2.5 % and 97.5 % points of the bootstrap distribution of the mean (percentile method, Efron 1979).
+    /// 2.5 % and 97.5 % points of its bootstrap distribution (percentile method, Efron 1979).
     pub ci95: [f64; 2],
 }
 
@@ -24,25 +26,30 @@ pub struct Estimate {
 /// assert!(estimate.ci95[0] < 2.5 && 2.5 < estimate.ci95[1]);
 /// ```
 pub fn bootstrap_mean(samples: &[f64], seed: u64) -> Estimate {
-    let mean = samples.iter().sum::<f64>() / samples.len() as f64;
-    if samples.len() < 2 {
+    bootstrap(samples.len(), seed, |chosen| {
+        chosen.iter().map(|&index| samples[index]).sum::<f64>() / chosen.len() as f64
+    })
+}
+
+/// A statistic of `count` samples, given by their numbers, and its percentile bootstrap interval.
+pub(super) fn bootstrap(count: usize, seed: u64, statistic: impl Fn(&[usize]) -> f64) -> Estimate {
+    let mut chosen: Vec<usize> = (0..count).collect();
+    let mean = statistic(&chosen);
+    if count < 2 {
         return Estimate {
             mean,
             ci95: [mean, mean],
         };
     }
     let mut random = stream(seed, "bootstrap", &[]);
-    let mut means: Vec<f64> = (0..RESAMPLES)
+    let mut resampled: Vec<f64> = (0..RESAMPLES)
         .map(|_| {
-            let sum: f64 = samples
-                .iter()
-                .map(|_| samples[((u128::from(random.next_u64()) * samples.len() as u128) >> 64) as usize])
-                .sum();
-            sum / samples.len() as f64
+            chosen.fill_with(|| ((u128::from(random.next_u64()) * count as u128) >> 64) as usize);
+            statistic(&chosen)
         })
         .collect();
-    means.sort_by(f64::total_cmp);
-    let at = |share: f64| means[((RESAMPLES - 1) as f64 * share).round() as usize];
+    resampled.sort_by(f64::total_cmp);
+    let at = |share: f64| resampled[((RESAMPLES - 1) as f64 * share).round() as usize];
     Estimate {
         mean,
         ci95: [at(0.025), at(0.975)],

@@ -19,6 +19,10 @@ pub struct Policy {
     /// How weights and biases start. Default `glorot`.
     #[serde(default)]
     pub initialiser: Initialiser,
+    /// Whether the policy sees the true parameters of its task beside the observation: an oracle, or a teacher. Only where
+    /// the family is a simulated system that tells them. Default false.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub privileged: bool,
 }
 
 /// For leaving out what is not used.
@@ -177,11 +181,19 @@ pub struct Evaluation {
     /// From 0 to 2^63 - 1; default 0.
     #[serde(default)]
     pub seed: u64,
+    /// Episodes of each held-out task where the family is a simulated system. From 1 to 1000; default 10.
+    #[serde(default = "Evaluation::default_episodes")]
+    pub episodes: usize,
 }
 
 impl Evaluation {
+    fn default_episodes() -> usize {
+        10
+    }
+
     pub(super) fn check(&self, checker: &mut Checker) {
         checker.count("tasks", self.tasks, 2, 1_000_000);
+        checker.count("episodes", self.episodes as u64, 1, 1000);
         checker.count("seed", self.seed, 0, i64::MAX as u64);
     }
 }

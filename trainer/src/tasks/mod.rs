@@ -8,7 +8,7 @@ mod supervised;
 
 pub use control::{ControlFamily, Oracle, Plane};
 pub use navigation::NavigationFamily;
-pub use simulated::{fly_streams, simulator};
+pub use simulated::{simulator, task_streams};
 pub use sinusoid::{GRID, Sinusoid, SinusoidFamily};
 pub use supervised::{Rows, SupervisedFamily, training_task};
 
@@ -33,12 +33,16 @@ impl Tasks {
     /// None where nothing is adapted by a rule: a policy that only acts.
     pub fn of(recipe: &Recipe) -> Option<Self> {
         Some(match &recipe.family {
-            Family::Quadrotor(_) => return None,
             Family::Sinusoid(settings) => Self::Supervised(Box::new(SinusoidFamily::new(settings))),
             Family::Navigation(settings) => Self::Control {
                 family: Box::new(NavigationFamily::new(settings)),
                 trajectories: settings.evaluation_trajectories,
             },
+            Family::CartPole(_)
+            | Family::Pendulum(_)
+            | Family::Quadrotor(_)
+            | Family::TwoLinkArm(_)
+            | Family::Vehicle(_) => return None,
         })
     }
 }
@@ -62,6 +66,15 @@ impl Split {
             Self::Train => "train",
             Self::Validation => "validation",
             Self::Test => "test",
+        }
+    }
+
+    /// The name of the streams that tasks of simulated systems are drawn from.
+    pub(crate) const fn simulated_tasks(self) -> &'static str {
+        match self {
+            Self::Train => "simulated tasks, train",
+            Self::Validation => "simulated tasks, validation",
+            Self::Test => "simulated tasks, test",
         }
     }
 }

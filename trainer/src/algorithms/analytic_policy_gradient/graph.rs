@@ -82,9 +82,29 @@ impl Problem {
         })
     }
 
+    /// What the network sees of an observation on the device: each channel through the normaliser of its contract.
+    fn normalised(&self, graph: &mut Graph, observation: ValueId) -> Result<ValueId, GraphError> {
+        let channels = self.simulator.channels().observations;
+        let column = |graph: &mut Graph, values: Vec<f32>| {
+            let column = Tensor::f32(&[channels.len(), 1], values).expect("one number a channel");
+            graph.constant(column)
+        };
+        let mut observation = observation;
+        if channels.iter().any(|channel| channel.mean != 0.0) {
+            let means = column(graph, channels.iter().map(|channel| channel.mean).collect());
+            observation = graph.sub(observation, means)?;
+        }
+        if channels.iter().any(|channel| channel.scale != 1.0) {
+            let inverses = column(graph, channels.iter().map(|channel| 1.0 / channel.scale).collect());
+            observation = graph.mul(observation, inverses)?;
+        }
+        Ok(observation)
+    }
+
     fn step(&self, graph: &mut Graph, inputs: &Inputs) -> Result<Step, GraphError> {
         let simulator = &self.simulator;
         let observation = simulator.observe_graph(graph, inputs.state, inputs.drawn, inputs.noise)?;
+        let observation = self.normalised(graph, observation)?;
         let policy =
             self.policy
                 .distribution_in(graph, Layout::Columns, &inputs.parameters, observation, inputs.memory)?;

@@ -65,7 +65,7 @@ pub(super) struct Window {
 /// What a validation came to.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Validation {
-    /// Summed cost of all steps, a lost step counting 1.
+    /// Summed cost of all steps, none above the cost of a lost one.
     pub(super) cost: f64,
     /// Episodes terminated.
     pub(super) terminated: usize,
@@ -137,38 +137,38 @@ impl Shard {
             forward, worlds, kept, ..
         } = self;
         let mut noise = stream(self.seed, "sensor noise, train", &[self.index, update]);
-        let widths = worlds.simulator.widths();
-        forward.program.set(forward.state, &worlds.state)?;
+        let widths = worlds.instances.simulator.widths();
+        forward.program.set(forward.state, &worlds.instances.state)?;
         forward.set_optional(forward.memory, &worlds.memory)?;
         let (mut total, mut changed) = (0.0, true);
         for kept in kept {
-            changed |= worlds.evolve();
-            kept.drawn = changed.then(|| worlds.drawn.clone());
+            changed |= worlds.instances.evolve();
+            kept.drawn = changed.then(|| worlds.instances.drawn.clone());
             if changed {
-                forward.program.set(forward.drawn, &worlds.drawn)?;
+                forward.program.set(forward.drawn, &worlds.instances.drawn)?;
             }
-            kept.noise.resize(widths.noise * worlds.batch, 0.0);
+            kept.noise.resize(widths.noise * worlds.instances.batch, 0.0);
             fill_standard_normal(&mut noise, &mut kept.noise);
             forward.set_optional(forward.noise, &kept.noise)?;
-            kept.state.clone_from(&worlds.state);
+            kept.state.clone_from(&worlds.instances.state);
             kept.memory.clone_from(&worlds.memory);
             forward.program.run()?;
             read_step(forward, worlds, &mut self.cost, &mut self.alive)?;
             kept.renewed.clear();
-            for instance in 0..worlds.batch {
+            for instance in 0..worlds.instances.batch {
                 let cost = self.cost[instance];
                 total += f64::from(cost);
-                worlds.ages[instance] += 1;
+                worlds.instances.ages[instance] += 1;
                 // A state that is no number is no longer inside any limits.
                 let lost = self.alive[instance] < 0.5 || !cost.is_finite();
-                if lost || worlds.ages[instance] >= worlds.episode {
+                if lost || worlds.instances.ages[instance] >= worlds.episode {
                     worlds.renew(instance);
                     kept.renewed.push(instance);
                 }
             }
             changed = !kept.renewed.is_empty();
             if changed {
-                forward.program.set(forward.state, &worlds.state)?;
+                forward.program.set(forward.state, &worlds.instances.state)?;
                 forward.set_optional(forward.memory, &worlds.memory)?;
             }
         }
@@ -179,8 +179,8 @@ impl Shard {
         let Self {
             backward, worlds, kept, ..
         } = self;
-        let batch = worlds.batch;
-        let mut state = vec![0.0; worlds.state.len()];
+        let batch = worlds.instances.batch;
+        let mut state = vec![0.0; worlds.instances.state.len()];
         let mut memory = vec![0.0; worlds.memory.len()];
         backward.set_optional(backward.state_cotangent, &state)?;
         backward.set_optional(backward.memory_cotangent, &memory)?;
@@ -239,36 +239,40 @@ impl Shard {
         for (input, values) in parameters.iter().enumerate() {
             forward.program.set(input, values)?;
         }
-        let simulator = self.worlds.simulator.clone();
-        let memory = self.worlds.memory.len() / self.worlds.batch;
-        let (horizon, widths) = (simulator.horizon(), simulator.widths());
+        let simulator = self.worlds.instances.simulator.clone();
+        let memory = self.worlds.memory.len() / self.worlds.instances.batch;
+        let (horizon, widths, lost) = (
+            simulator.horizon(),
+            simulator.widths(),
+            f64::from(simulator.lost_cost()),
+        );
         let mut worlds = Worlds::new(
             simulator,
             memory,
-            self.worlds.batch,
+            self.worlds.instances.batch,
             self.seed,
             chunk,
             Split::Validation,
             0,
         );
-        let count = count.min(worlds.batch);
+        let count = count.min(worlds.instances.batch);
         let mut random = stream(self.seed, "sensor noise, validation", &[chunk]);
-        let mut noise = vec![0.0; widths.noise * worlds.batch];
-        let mut flying = vec![true; worlds.batch];
+        let mut noise = vec![0.0; widths.noise * worlds.instances.batch];
+        let mut flying = vec![true; worlds.instances.batch];
         let mut validation = Validation::default();
-        worlds.ages.fill(0);
-        forward.program.set(forward.state, &worlds.state)?;
+        worlds.instances.ages.fill(0);
+        forward.program.set(forward.state, &worlds.instances.state)?;
         forward.set_optional(forward.memory, &worlds.memory)?;
-        forward.program.set(forward.drawn, &worlds.drawn)?;
+        forward.program.set(forward.drawn, &worlds.instances.drawn)?;
         for step in 0..horizon {
-            if worlds.evolve() {
-                forward.program.set(forward.drawn, &worlds.drawn)?;
+            if worlds.instances.evolve() {
+                forward.program.set(forward.drawn, &worlds.instances.drawn)?;
             }
             fill_standard_normal(&mut random, &mut noise);
             forward.set_optional(forward.noise, &noise)?;
             forward.program.run()?;
             read_step(forward, &mut worlds, &mut self.cost, &mut self.alive)?;
-            worlds.ages.iter_mut().for_each(|age| *age += 1);
+            worlds.instances.ages.iter_mut().for_each(|age| *age += 1);
             for instance in 0..count {
                 if !flying[instance] {
                     continue;
@@ -276,9 +280,9 @@ impl Shard {
                 if self.alive[instance] < 0.5 || !self.cost[instance].is_finite() {
                     flying[instance] = false;
                     validation.terminated += 1;
-                    validation.cost += (horizon - step) as f64;
+                    validation.cost += lost * (horizon - step) as f64;
                 } else {
-                    validation.cost += f64::from(self.cost[instance]).min(1.0);
+                    validation.cost += f64::from(self.cost[instance]).min(lost);
                 }
             }
         }
@@ -294,7 +298,7 @@ fn read_step(
     alive: &mut [f32],
 ) -> Result<(), EngineError> {
     let program = &mut forward.program;
-    program.get(0, &mut worlds.state)?;
+    program.get(0, &mut worlds.instances.state)?;
     let mut output = 1;
     if forward.memory.is_some() {
         program.get(output, &mut worlds.memory)?;

@@ -8,8 +8,12 @@ mod vehicle;
 
 pub use vehicle::Vehicle;
 
-use super::simulation::{Number, Outcome, System, Widths};
+use pliant_runtime::contract::{Channel, Source};
+use serde::{Deserialize, Serialize};
+
+use super::simulation::{Channels, MOST_PERIODS, Number, Outcome, Plant, System, Widths, delay_weights, delayed};
 use crate::random::{Stream, fill_standard_normal, uniform};
+use crate::recipe::Checker;
 use vehicle::{GRAVITY, LEAST_AGILE};
 
 /// Control period, s.
@@ -74,24 +78,35 @@ mod row {
     pub(super) const WIDTH_VARIED: usize = 31;
 }
 
-/// What the plain distribution does not have. Each range is `[least, greatest]`, drawn uniformly; `[0, 0]` (and `[1, 1]`
-/// for the wear) is the plain distribution.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// `[family.quadrotor]`: quadrotors from 20 g to 5 kg that hover at a setpoint (the distribution of RAPTOR, arXiv
+/// 2509.11481), and what is varied beyond it. Each range is `[least, greatest]`, drawn uniformly for every episode; the
+/// defaults vary nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Variation {
-    /// Delay from an action to the motors, s, at most 0.03. An action between two control periods is blended.
+    /// Delay from an action to the motors, s. From 0 to 0.03. An action between two control periods is blended.
     pub latency: [f32; 2],
-    /// Standard deviation of white noise on the observed position, m.
+    /// Standard deviation of the noise on the observed position, m. From 0 to 0.1.
     pub position_noise: [f32; 2],
-    /// Standard deviation of white noise on the observed velocity, m/s.
+    /// Standard deviation of the noise on the observed velocity, m/s. From 0 to 1.
     pub velocity_noise: [f32; 2],
-    /// Standard deviation of white noise on the observed angular velocity, rad/s.
+    /// Standard deviation of the noise on the observed angular velocity, rad/s. From 0 to 1.
     pub spin_noise: [f32; 2],
-    /// Thrust of one motor, the same throughout an episode, relative to a new one.
+    /// Thrust of one motor, the same throughout an episode, relative to a new one. From 0.3 to 1.
     pub wear: [f32; 2],
-    /// Share of the thrust that is lost by the end of an episode as the battery empties.
+    /// Share of the thrust that is lost by the end of an episode as the battery empties. From 0 to 0.5.
     pub sag: [f32; 2],
-    /// Payload carried from the start, relative to the vehicle's mass; it drops at a random step.
+    /// Payload carried from the start relative to the vehicle's mass; it drops at a random step. From 0 to 1.
     pub payload: [f32; 2],
+    /// Share of the quadrotors in training and validation whose torque-to-inertia ratio is drawn from the lowest tenth of
+    /// its range, in addition to those drawn so anyway: they are the hard ones. From 0 to 1.
+    pub sluggish: f32,
+}
+
+impl Default for Variation {
+    fn default() -> Self {
+        Self::NONE
+    }
 }
 
 impl Variation {
@@ -104,10 +119,23 @@ impl Variation {
         wear: [1.0; 2],
         sag: [0.0; 2],
         payload: [0.0; 2],
+        sluggish: 0.0,
     };
 
     /// Greatest delay that can be simulated, s.
-    pub const MOST_LATENCY: f32 = 3.0 * PERIOD;
+    pub const MOST_LATENCY: f32 = MOST_PERIODS * PERIOD;
+
+    /// Checks every range of the section.
+    pub fn check(&self, checker: &mut Checker) {
+        checker.range("latency", self.latency, 0.0, Self::MOST_LATENCY);
+        checker.range("position_noise", self.position_noise, 0.0, 0.1);
+        checker.range("velocity_noise", self.velocity_noise, 0.0, 1.0);
+        checker.range("spin_noise", self.spin_noise, 0.0, 1.0);
+        checker.range("wear", self.wear, 0.3, 1.0);
+        checker.range("sag", self.sag, 0.0, 0.5);
+        checker.range("payload", self.payload, 0.0, 1.0);
+        checker.between("sluggish", self.sluggish, 0.0, 1.0);
+    }
 }
 
 /// A family of quadrotors that hover; see the [module](self).
@@ -123,7 +151,6 @@ impl Variation {
 pub struct Quadrotor {
     variation: Variation,
     varied: bool,
-    sluggish: f32,
 }
 
 impl Quadrotor {
@@ -136,19 +163,13 @@ impl Quadrotor {
 
     /// Vehicles of the plain distribution, varied.
     pub fn new(variation: Variation) -> Self {
+        let plain = Variation {
+            sluggish: variation.sluggish,
+            ..Variation::NONE
+        };
         Self {
             variation,
-            varied: variation != Variation::NONE,
-            sluggish: 0.0,
-        }
-    }
-
-    /// With this share of the vehicles drawn from the least agile tenth, on top of those that are drawn from it anyway.
-    #[must_use]
-    pub fn with_sluggish(self, share: f32) -> Self {
-        Self {
-            sluggish: share,
-            ..self
+            varied: variation != plain,
         }
     }
 
@@ -196,18 +217,14 @@ impl Quadrotor {
             wear,
             sag,
             payload,
+            sluggish: _,
         } = self.variation;
         let mut between = |[least, greatest]: [f32; 2]| uniform(random, least, greatest);
         parameters[row::WEAR..row::WEAR + 4].fill(1.0);
         let worn = between([0.0, 4.0]) as usize;
         parameters[row::WEAR + worn] = between(wear);
-        // An action is late by a whole number of periods and a share of the next.
-        let periods = (between(latency) / PERIOD).clamp(0.0, 3.0);
-        let whole = (periods as usize).min(2);
-        let share = periods - whole as f32;
-        parameters[row::LATENCY..row::LATENCY + 4].fill(0.0);
-        parameters[row::LATENCY + whole] = 1.0 - share;
-        parameters[row::LATENCY + whole + 1] = share;
+        let weights = delay_weights(between(latency) / PERIOD);
+        parameters[row::LATENCY..row::LATENCY + 4].copy_from_slice(&weights);
         for (row, range) in [position_noise, velocity_noise, spin_noise].into_iter().enumerate() {
             parameters[row::NOISE + row] = between(range);
         }
@@ -232,7 +249,7 @@ fn load(parameters: &mut [f32], ratio: f32) {
     }
 }
 
-impl System for Quadrotor {
+impl Plant for Quadrotor {
     fn widths(&self) -> Widths {
         let (state, parameters, noise) = if self.varied {
             (state::WIDTH_WITH_LATENCY, row::WIDTH_VARIED, 9)
@@ -253,8 +270,16 @@ impl System for Quadrotor {
         Self::HORIZON
     }
 
+    fn rate_hz(&self) -> f32 {
+        Self::RATE_HZ
+    }
+
+    fn channels(&self) -> Channels {
+        channels()
+    }
+
     fn draw(&self, random: &mut Stream, parameters: &mut [f32]) {
-        let vehicle = if self.sluggish > 0.0 && uniform(random, 0.0, 1.0) < self.sluggish {
+        let vehicle = if self.variation.sluggish > 0.0 && uniform(random, 0.0, 1.0) < self.variation.sluggish {
             Vehicle::draw_with_agility(random, LEAST_AGILE)
         } else {
             Vehicle::draw(random)
@@ -326,6 +351,17 @@ impl System for Quadrotor {
         changed
     }
 
+    fn error_name(&self) -> &'static str {
+        "position error, mm"
+    }
+
+    fn error(&self, state: &[f32], _parameters: &[f32]) -> f64 {
+        let squares = Self::position(state).map(|x| f64::from(x) * f64::from(x));
+        1000.0 * squares.iter().sum::<f64>().sqrt()
+    }
+}
+
+impl System for Quadrotor {
     #[inline(always)]
     fn observe<T: Number>(&self, state: &[T], parameters: &[T], noise: &[T], observation: &mut [T]) {
         observation[..3].copy_from_slice(&state[state::POSITION..state::POSITION + 3]);
@@ -377,11 +413,9 @@ impl System for Quadrotor {
         let mut setpoint = command;
         if self.varied {
             let history = [command, previous, *four(state, 21), *four(state, 25)];
+            let weights = four(parameters, row::LATENCY);
             for rotor in 0..4 {
-                setpoint[rotor] = command[rotor] * parameters[row::LATENCY];
-                for (late, actions) in history.iter().enumerate().skip(1) {
-                    setpoint[rotor] = setpoint[rotor] + actions[rotor] * parameters[row::LATENCY + late];
-                }
+                setpoint[rotor] = delayed(history.map(|actions| actions[rotor]), weights);
             }
             state[25..29].copy_from_slice(&history[2]);
             state[21..25].copy_from_slice(&history[1]);
@@ -396,7 +430,32 @@ impl System for Quadrotor {
     }
 }
 
-/// Removes from the parameters what [`System::evolve`] and a payload did.
+/// Frame: forward, left, up, with the setpoint as the origin; rotations turn body into world; angular velocity in the
+/// body frame; rotors front right, back right, back left, front left. The network sees raw values.
+fn channels() -> Channels {
+    let mut channels = Channels::default();
+    let mut see = |channel| channels.observations.push(channel);
+    let axes = ["x", "y", "z"];
+    axes.iter().for_each(|axis| see(Channel::observation(&format!("position {axis}"), "m")));
+    for row in axes {
+        axes.iter().for_each(|column| see(Channel::observation(&format!("rotation {row}{column}"), "")));
+    }
+    axes.iter().for_each(|axis| see(Channel::observation(&format!("velocity {axis}"), "m/s")));
+    axes.iter().for_each(|axis| see(Channel::observation(&format!("angular velocity {axis}"), "rad/s")));
+    let rotors = ["front right", "back right", "back left", "front left"];
+    for rotor in rotors {
+        see(Channel {
+            source: Source::PreviousAction,
+            ..Channel::observation(&format!("previous {rotor}"), "").with_range(-1.0, 1.0)
+        });
+        // Of a rotor's speed: -1 at rest, 1 at full speed. What is refused stops the rotors.
+        let action = Channel::action(rotor, "").with_range(-1.0, 1.0).with_safe(-1.0);
+        channels.actions.push(action);
+    }
+    channels
+}
+
+/// Removes from the parameters what [`Plant::evolve`] and a payload did.
 fn undo(parameters: &mut [f32]) {
     let ratio = parameters[row::DROP_RATIO];
     if ratio > 1.0 {

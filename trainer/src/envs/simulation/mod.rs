@@ -4,33 +4,24 @@
 //! (plain Rust, vectorised) and as a graph, which the compiler differentiates.
 
 mod batch;
+mod delay;
 mod expression;
+mod instances;
+mod integrate;
 mod number;
+mod plant;
+mod told;
 
 pub use batch::Simulation;
+pub use delay::{MOST_PERIODS, delay_weights, delayed};
 pub use expression::{Expression, Expressions};
+pub use instances::Instances;
+pub use integrate::{runge_kutta, smooth_distance};
 pub use number::{Lanes, Number, Reference};
+pub use plant::{Channels, Plant, Widths};
+pub use told::Told;
 
 use pliant_compiler::graph::{Graph, GraphError, ValueId};
-
-use crate::random::Stream;
-
-/// How many numbers an instance of a system has of each kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Widths {
-    /// Numbers of the state.
-    pub state: usize,
-    /// The first so many of them are physical; those after them remember actions.
-    pub physical: usize,
-    /// Numbers drawn for a task or an episode.
-    pub parameters: usize,
-    /// Numbers of an action, each in -1..1.
-    pub action: usize,
-    /// Numbers of an observation.
-    pub observation: usize,
-    /// Standard normal numbers that an observation takes; 0 without sensor noise.
-    pub noise: usize,
-}
 
 /// What a step came to.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -41,34 +32,10 @@ pub struct Outcome<T> {
     pub alive: T,
 }
 
-/// Dynamics with parameters that are drawn: a family of control tasks. The policy does not see the parameters.
+/// The dynamics of a [`Plant`], written once over any [`Number`].
 ///
-/// Slices have the lengths of [`widths`](Self::widths).
-pub trait System: Clone + Send + Sync + 'static {
-    /// How many numbers there are of each kind.
-    fn widths(&self) -> Widths;
-
-    /// Steps of an episode that is not terminated.
-    fn horizon(&self) -> usize;
-
-    /// Draws what belongs to a task: the vehicle.
-    fn draw(&self, random: &mut Stream, parameters: &mut [f32]);
-
-    /// Draws what belongs to an episode: the start, and parameters such as a constant disturbance.
-    fn start(&self, random: &mut Stream, parameters: &mut [f32], state: &mut [f32]);
-
-    /// Whether [`evolve`](Self::evolve) does anything.
-    fn evolves(&self) -> bool {
-        false
-    }
-
-    /// Changes parameters in the course of an episode, before its step number `age` (from 0): a payload that drops.
-    /// Whether anything changed.
-    fn evolve(&self, age: usize, parameters: &mut [f32]) -> bool {
-        let _ = (age, parameters);
-        false
-    }
-
+/// Slices have the lengths of [`widths`](Plant::widths).
+pub trait System: Plant + Clone + 'static {
     /// What the policy sees.
     fn observe<T: Number>(&self, state: &[T], parameters: &[T], noise: &[T], observation: &mut [T]);
 
@@ -91,25 +58,7 @@ pub struct GraphStep {
 }
 
 /// Any [`System`], over columns: number `n` of instance `i` stands at `n * batch + i`.
-pub trait Simulator: Send + Sync {
-    /// As [`System::widths`].
-    fn widths(&self) -> Widths;
-
-    /// As [`System::horizon`].
-    fn horizon(&self) -> usize;
-
-    /// As [`System::draw`].
-    fn draw(&self, random: &mut Stream, parameters: &mut [f32]);
-
-    /// As [`System::start`].
-    fn start(&self, random: &mut Stream, parameters: &mut [f32], state: &mut [f32]);
-
-    /// As [`System::evolves`].
-    fn evolves(&self) -> bool;
-
-    /// As [`System::evolve`].
-    fn evolve(&self, age: usize, parameters: &mut [f32]) -> bool;
-
+pub trait Simulator: Plant {
     /// Observes one instance.
     fn observe_one(&self, state: &[f32], parameters: &[f32], noise: &[f32], observation: &mut [f32]);
 
@@ -118,6 +67,10 @@ pub trait Simulator: Send + Sync {
 
     /// Moves one instance.
     fn step_one(&self, state: &mut [f32], parameters: &[f32], action: &[f32]) -> Outcome<f32>;
+
+    /// Observes every instance: `state` `[state, batch]`, `parameters` `[parameters, batch]`, `noise` `[noise, batch]`;
+    /// writes `observation` `[observation, batch]`.
+    fn observe_columns(&self, batch: usize, state: &[f32], parameters: &[f32], noise: &[f32], observation: &mut [f32]);
 
     /// Moves every instance: `state` `[state, batch]`, `parameters` `[parameters, batch]`, `action` `[action, batch]`;
     /// writes `cost` and `alive`, `[batch]`.
@@ -150,32 +103,20 @@ pub trait Simulator: Send + Sync {
 
 /// Most numbers of one kind that a system may have.
 const MOST: usize = 40;
+/// Most numbers of an observation, told parameters included.
+const MOST_OBSERVED: usize = 80;
+
+/// Some instances of columns, side by side: `count` rows.
+#[inline(always)]
+fn block(values: &[f32], count: usize, batch: usize, start: usize, end: usize) -> [Lanes; MOST] {
+    let mut block = [Lanes([0.0; Lanes::COUNT]); MOST];
+    for (row, lanes) in block[..count].iter_mut().enumerate() {
+        *lanes = Lanes::load(&values[row * batch + start..row * batch + end]);
+    }
+    block
+}
 
 impl<S: System> Simulator for S {
-    fn widths(&self) -> Widths {
-        System::widths(self)
-    }
-
-    fn horizon(&self) -> usize {
-        System::horizon(self)
-    }
-
-    fn draw(&self, random: &mut Stream, parameters: &mut [f32]) {
-        System::draw(self, random, parameters);
-    }
-
-    fn start(&self, random: &mut Stream, parameters: &mut [f32], state: &mut [f32]) {
-        System::start(self, random, parameters, state);
-    }
-
-    fn evolves(&self) -> bool {
-        System::evolves(self)
-    }
-
-    fn evolve(&self, age: usize, parameters: &mut [f32]) -> bool {
-        System::evolve(self, age, parameters)
-    }
-
     fn observe_one(&self, state: &[f32], parameters: &[f32], noise: &[f32], observation: &mut [f32]) {
         System::observe(self, state, parameters, noise, observation);
     }
@@ -188,18 +129,30 @@ impl<S: System> Simulator for S {
         System::step(self, state, parameters, action)
     }
 
-    fn step_columns(&self, state: &mut [f32], parameters: &[f32], action: &[f32], cost: &mut [f32], alive: &mut [f32]) {
-        let (batch, widths) = (cost.len(), System::widths(self));
-        let zero = Lanes([0.0; Lanes::COUNT]);
+    fn observe_columns(&self, batch: usize, state: &[f32], parameters: &[f32], noise: &[f32], observation: &mut [f32]) {
+        let widths = self.widths();
         for start in (0..batch).step_by(Lanes::COUNT) {
             let end = batch.min(start + Lanes::COUNT);
-            let load = |values: &[f32], count: usize| -> [Lanes; MOST] {
-                let mut block = [zero; MOST];
-                for (row, lanes) in block[..count].iter_mut().enumerate() {
-                    *lanes = Lanes::load(&values[row * batch + start..row * batch + end]);
-                }
-                block
-            };
+            let load = |values: &[f32], count: usize| block(values, count, batch, start, end);
+            let mut observed = [Lanes([0.0; Lanes::COUNT]); MOST_OBSERVED];
+            System::observe(
+                self,
+                &load(state, widths.state)[..widths.state],
+                &load(parameters, widths.parameters)[..widths.parameters],
+                &load(noise, widths.noise)[..widths.noise],
+                &mut observed[..widths.observation],
+            );
+            for (row, lanes) in observed[..widths.observation].iter().enumerate() {
+                lanes.store(&mut observation[row * batch + start..row * batch + end]);
+            }
+        }
+    }
+
+    fn step_columns(&self, state: &mut [f32], parameters: &[f32], action: &[f32], cost: &mut [f32], alive: &mut [f32]) {
+        let (batch, widths) = (cost.len(), self.widths());
+        for start in (0..batch).step_by(Lanes::COUNT) {
+            let end = batch.min(start + Lanes::COUNT);
+            let load = |values: &[f32], count: usize| block(values, count, batch, start, end);
             let mut states = load(state, widths.state);
             let outcome = System::step(
                 self,
@@ -222,7 +175,7 @@ impl<S: System> Simulator for S {
         parameters: ValueId,
         noise: Option<ValueId>,
     ) -> Result<ValueId, GraphError> {
-        let widths = System::widths(self);
+        let widths = self.widths();
         let states = rows(graph, state, widths.state)?;
         let drawn = rows(graph, parameters, widths.parameters)?;
         let noise = match noise {
@@ -246,7 +199,7 @@ impl<S: System> Simulator for S {
         parameters: ValueId,
         action: ValueId,
     ) -> Result<GraphStep, GraphError> {
-        let widths = System::widths(self);
+        let widths = self.widths();
         let states = rows(graph, state, widths.state)?;
         let drawn = rows(graph, parameters, widths.parameters)?;
         let actions = rows(graph, action, widths.action)?;
