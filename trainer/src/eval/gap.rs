@@ -53,9 +53,8 @@ impl Returns {
             oracle,
         } = self;
         let estimate = |of: &dyn Fn(&[usize]) -> f64| bootstrap(oracle.len(), seed, of);
-        let mean = |values: &[f64], tasks: &[usize]| {
-            tasks.iter().map(|&task| values[task]).sum::<f64>() / tasks.len() as f64
-        };
+        let mean =
+            |values: &[f64], tasks: &[usize]| tasks.iter().map(|&task| values[task]).sum::<f64>() / tasks.len() as f64;
         Gap {
             non_adaptive: estimate(&|tasks| mean(non_adaptive, tasks)),
             adaptive: estimate(&|tasks| mean(adaptive, tasks)),

@@ -436,12 +436,16 @@ fn channels() -> Channels {
     let mut channels = Channels::default();
     let mut see = |channel| channels.observations.push(channel);
     let axes = ["x", "y", "z"];
-    axes.iter().for_each(|axis| see(Channel::observation(&format!("position {axis}"), "m")));
+    axes.iter()
+        .for_each(|axis| see(Channel::observation(&format!("position {axis}"), "m")));
     for row in axes {
-        axes.iter().for_each(|column| see(Channel::observation(&format!("rotation {row}{column}"), "")));
+        axes.iter()
+            .for_each(|column| see(Channel::observation(&format!("rotation {row}{column}"), "")));
     }
-    axes.iter().for_each(|axis| see(Channel::observation(&format!("velocity {axis}"), "m/s")));
-    axes.iter().for_each(|axis| see(Channel::observation(&format!("angular velocity {axis}"), "rad/s")));
+    axes.iter()
+        .for_each(|axis| see(Channel::observation(&format!("velocity {axis}"), "m/s")));
+    axes.iter()
+        .for_each(|axis| see(Channel::observation(&format!("angular velocity {axis}"), "rad/s")));
     let rotors = ["front right", "back right", "back left", "front left"];
     for rotor in rotors {
         see(Channel {
