@@ -371,7 +371,7 @@ fn episodes_are_repeatable_and_pay_for_what_they_lose() {
         assert!(seen.iter().all(|value| value.is_finite()));
         assert!(
             totals.iter().all(|total| *total < -1000.0),
-            "most of 300 steps at 10 are lost: {totals:?}"
+            "most of 500 steps at 10 are lost: {totals:?}"
         );
         (seen, totals)
     };

@@ -17,6 +17,9 @@ const TRACK: f32 = 3.0;
 /// An episode is terminated beyond this angle from upright, rad.
 const TILT: f32 = 1.0;
 
+/// Distances below this count less than in proportion, m.
+const NEAR: f32 = 0.02;
+
 /// Rows of the parameters.
 mod row {
     /// Acceleration of cart and pole together at full force, m/s^2.
@@ -37,8 +40,8 @@ mod row {
 ///
 /// State and observation: position (m), velocity (m/s), angle from upright (rad), angular velocity (rad/s). The action is
 /// a share of 20 N on the cart. The pole is a uniform rod. One step is one fourth-order Runge-Kutta step of 20 ms; an
-/// episode has 300 (6 s). It starts within 0.5 m, 0.5 m/s, 0.2 rad, 0.5 rad/s. The cost is
-/// `sqrt(x^2 + 0.05^2) - 0.05 + 0.02 v^2 + angle^2 + 0.01 w^2 + 0.01 a^2`, with quadratic barriers from 2 m and 0.6 rad on.
+/// episode has 500 (10 s). It starts within 0.5 m, 0.5 m/s, 0.2 rad, 0.5 rad/s. The cost is
+/// `sqrt(x^2 + 0.02^2) - 0.02 + 0.02 v^2 + angle^2 + 0.01 w^2 + 0.01 a^2`, with quadratic barriers from 2 m and 0.6 rad on.
 /// Terminated beyond 3 m or 1 rad.
 ///
 /// Each range is `[least, greatest]`, drawn uniformly; the push for every episode, the others for every task.
@@ -53,7 +56,7 @@ pub struct CartPole {
     pub half_length: [f32; 2],
     /// Viscous friction of the cart, N s/m. From 0 to 10; default 0 to 1.
     pub friction: [f32; 2],
-    /// Constant force on the cart, N. From -10 to 10; default -4 to 4.
+    /// Constant force on the cart, N. From -10 to 10; default -6 to 6.
     pub push: [f32; 2],
 }
 
@@ -64,7 +67,7 @@ impl Default for CartPole {
             pole: [0.05, 0.5],
             half_length: [0.25, 1.0],
             friction: [0.0, 1.0],
-            push: [-4.0, 4.0],
+            push: [-6.0, 6.0],
         }
     }
 }
@@ -107,7 +110,7 @@ impl Plant for CartPole {
     }
 
     fn horizon(&self) -> usize {
-        300
+        500
     }
 
     fn rate_hz(&self) -> f32 {
@@ -191,7 +194,7 @@ impl System for CartPole {
         let barrier = (state[0].abs() - 2.0).relu().square() + (state[2].abs() - 0.6).relu().square() * 10.0;
         let moving = state[1].square() * 0.02 + state[2].square() + state[3].square() * 0.01;
         Outcome {
-            cost: smooth_distance(state[0].square(), 0.05) + moving + action[0].square() * 0.01 + barrier * 10.0,
+            cost: smooth_distance(state[0].square(), NEAR) + moving + action[0].square() * 0.01 + barrier * 10.0,
             alive: self.alive(state, parameters),
         }
     }

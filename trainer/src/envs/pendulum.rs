@@ -11,9 +11,13 @@ use crate::recipe::Checker;
 const PERIOD: f32 = 0.02;
 const GRAVITY: f32 = 9.81;
 /// Greatest torque, N m.
-const TORQUE: f32 = 25.0;
-/// Targets and starts lie within this angle of hanging down, rad.
+const TORQUE: f32 = 30.0;
+/// Targets lie within this angle of hanging down, rad.
 const REACH: f32 = 2.5;
+/// Starts lie within this angle of the target, rad.
+const AWAY: f32 = 1.0;
+/// Errors below this count less than in proportion, rad.
+const NEAR: f32 = 0.02;
 /// An episode is terminated beyond this angular velocity, rad/s.
 const SPIN_LIMIT: f32 = 40.0;
 
@@ -39,15 +43,15 @@ mod row {
 ///
 /// State: angle from hanging down (rad), angular velocity (rad/s). The observation is the angle's sine and cosine, the
 /// angular velocity, the error to the target (rad) and the target's sine; not the last action, with which a policy
-/// without memory would have one. The action is a share of 25 N m. One step is one fourth-order Runge-Kutta step of 20 ms;
-/// an episode has 200 (4 s). It starts within 2.5 rad of hanging down and 1 rad/s; the target lies within 2.5 rad too. The
-/// cost is `sqrt(e^2 + 0.05^2) - 0.05 + 0.005 w^2 + 0.01 a^2`. Terminated beyond 40 rad/s.
+/// without memory would have one. The action is a share of 30 N m. One step is one fourth-order Runge-Kutta step of 20 ms;
+/// an episode has 500 (10 s). The target lies within 2.5 rad of hanging down, the start within 1 rad of it and 1 rad/s. The
+/// cost is `sqrt(e^2 + 0.02^2) - 0.02 + 0.005 w^2 + 0.01 a^2`. Terminated beyond 40 rad/s.
 ///
 /// Each range is `[least, greatest]`, drawn uniformly for every task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Pendulum {
-    /// Mass of the point at the end, kg. From 0.1 to 10; default 0.5 to 2.
+    /// Mass of the point at the end, kg. From 0.1 to 10; default 0.4 to 2.5.
     pub mass: [f32; 2],
     /// Length, m. From 0.1 to 2; default 0.5 to 1.
     pub length: [f32; 2],
@@ -58,7 +62,7 @@ pub struct Pendulum {
 impl Default for Pendulum {
     fn default() -> Self {
         Self {
-            mass: [0.5, 2.0],
+            mass: [0.4, 2.5],
             length: [0.5, 1.0],
             friction: [0.0, 0.5],
         }
@@ -102,7 +106,7 @@ impl Plant for Pendulum {
     }
 
     fn horizon(&self) -> usize {
-        200
+        500
     }
 
     fn rate_hz(&self) -> f32 {
@@ -136,8 +140,9 @@ impl Plant for Pendulum {
     }
 
     fn start(&self, random: &mut Stream, parameters: &mut [f32], state: &mut [f32]) {
-        Self::aim(uniform(random, -REACH, REACH), parameters);
-        state[0] = uniform(random, -REACH, REACH);
+        let target = uniform(random, -REACH, REACH);
+        Self::aim(target, parameters);
+        state[0] = target + uniform(random, -AWAY, AWAY);
         state[1] = uniform(random, -1.0, 1.0);
     }
 
@@ -180,7 +185,7 @@ impl System for Pendulum {
         state.copy_from_slice(&next);
         let error = state[0] - parameters[row::TARGET];
         Outcome {
-            cost: smooth_distance(error.square(), 0.05) + state[1].square() * 0.005 + action[0].square() * 0.01,
+            cost: smooth_distance(error.square(), NEAR) + state[1].square() * 0.005 + action[0].square() * 0.01,
             alive: self.alive(state, parameters),
         }
     }

@@ -16,8 +16,12 @@ const TORQUES: [f32; 2] = [60.0, 30.0];
 const LENGTH: f32 = 0.5;
 /// Mass of each link, kg.
 const MASS: f32 = 1.5;
-/// Targets and starts lie within this angle of hanging straight, rad.
+/// Targets lie within this angle of hanging straight, rad.
 const REACH: f32 = 1.5;
+/// Starts lie within this angle of the target, rad.
+const AWAY: f32 = 1.0;
+/// Errors below this count less than in proportion, rad.
+const NEAR: f32 = 0.02;
 /// An episode is terminated when a joint is faster, rad/s.
 const SPEED_LIMIT: f32 = 40.0;
 
@@ -37,9 +41,9 @@ mod row {
 ///
 /// State: shoulder angle from hanging down, elbow angle from straight (rad), both angular velocities (rad/s). The
 /// observation is the state and the two errors to the targets (rad). Actions are shares of 60 and 30 N m. Links are uniform
-/// rods of 0.5 m and 1.5 kg. One step is one fourth-order Runge-Kutta step of 20 ms; an episode has 200 (4 s). It starts
-/// within 1.5 rad of hanging straight and 0.5 rad/s; the targets lie within 1.5 rad too. The cost is
-/// `sqrt(|e|^2 + 0.05^2) - 0.05 + 0.005 |w|^2 + 0.01 |a|^2`. Terminated beyond 40 rad/s.
+/// rods of 0.5 m and 1.5 kg. One step is one fourth-order Runge-Kutta step of 20 ms; an episode has 500 (10 s). The
+/// targets lie within 1.5 rad of hanging straight, the starts within 1 rad of them and 0.5 rad/s. The cost is
+/// `sqrt(|e|^2 + 0.02^2) - 0.02 + 0.005 |w|^2 + 0.01 |a|^2`. Terminated beyond 40 rad/s.
 ///
 /// Each range is `[least, greatest]`, drawn uniformly for every task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -47,7 +51,8 @@ mod row {
 pub struct TwoLinkArm {
     /// Mass of the load, kg. From 0 to 3; default 0 to 3.
     pub payload: [f32; 2],
-    /// Viscous friction of each joint, drawn for each, N m s. From 0 to 10; default 0 to 2.
+    /// Viscous friction of each joint, drawn for each, N m s. From 0 to 0.5, above which steps of 20 ms are too
+    /// long; default 0 to 0.5.
     pub friction: [f32; 2],
 }
 
@@ -55,7 +60,7 @@ impl Default for TwoLinkArm {
     fn default() -> Self {
         Self {
             payload: [0.0, 3.0],
-            friction: [0.0, 2.0],
+            friction: [0.0, 0.5],
         }
     }
 }
@@ -64,7 +69,7 @@ impl TwoLinkArm {
     /// Checks every range of the section.
     pub fn check(&self, checker: &mut Checker) {
         checker.range("payload", self.payload, 0.0, 3.0);
-        checker.range("friction", self.friction, 0.0, 10.0);
+        checker.range("friction", self.friction, 0.0, 0.5);
     }
 
     /// Where the hand is with these joint angles, m from the shoulder: to the side and down.
@@ -91,7 +96,7 @@ impl Plant for TwoLinkArm {
     }
 
     fn horizon(&self) -> usize {
-        200
+        500
     }
 
     fn rate_hz(&self) -> f32 {
@@ -128,8 +133,9 @@ impl Plant for TwoLinkArm {
 
     fn start(&self, random: &mut Stream, parameters: &mut [f32], state: &mut [f32]) {
         for joint in 0..2 {
-            parameters[row::TARGET + joint] = uniform(random, -REACH, REACH);
-            state[joint] = uniform(random, -REACH, REACH);
+            let target = uniform(random, -REACH, REACH);
+            parameters[row::TARGET + joint] = target;
+            state[joint] = target + uniform(random, -AWAY, AWAY);
             state[2 + joint] = uniform(random, -0.5, 0.5);
         }
     }
@@ -205,7 +211,7 @@ impl System for TwoLinkArm {
         let speed = state[2].square() + state[3].square();
         let effort = action[0].square() + action[1].square();
         Outcome {
-            cost: smooth_distance(error_1.square() + error_2.square(), 0.05) + speed * 0.005 + effort * 0.01,
+            cost: smooth_distance(error_1.square() + error_2.square(), NEAR) + speed * 0.005 + effort * 0.01,
             alive: self.alive(state, parameters),
         }
     }

@@ -27,6 +27,9 @@ const LANE: f32 = 5.0;
 /// An episode is terminated beyond this angle to the lane, rad.
 const ASTRAY: f32 = 1.2;
 
+/// Offsets below this count less than in proportion, m.
+const NEAR: f32 = 0.05;
+
 /// Rows of the parameters.
 mod row {
     /// Stiffness over mass of front and rear axle, m/s^2 a rad.
@@ -58,9 +61,9 @@ mod row {
 ///
 /// State: lateral offset (m), angle to the lane (rad), lateral velocity (m/s), yaw rate (rad/s), and the three actions
 /// before. Observation: the first four, the speed (m/s), the curvature (1/m). The action is a share of 0.25 rad at the
-/// front wheels. Two fourth-order Runge-Kutta steps of 25 ms a control period; an episode has 200 periods (10 s). It
+/// front wheels. Two fourth-order Runge-Kutta steps of 25 ms a control period; an episode has 400 periods (20 s). It
 /// starts within 1 m, 0.05 rad; the curve asks for a lateral acceleration of up to 2.5 m/s^2 either way, drawn for every
-/// episode. The cost is `sqrt(y^2 + 0.1^2) - 0.1 + 2 h^2 + 0.05 (r - v c)^2 + 0.02 a^2`, with a quadratic barrier from
+/// episode. The cost is `sqrt(y^2 + 0.05^2) - 0.05 + 2 h^2 + 0.05 (r - v c)^2 + 0.02 a^2`, with a quadratic barrier from
 /// 3 m on (`h` the angle to the lane, `r` the yaw rate, `v c` speed times curvature). Terminated beyond 5 m or 1.2 rad.
 ///
 /// Each range is `[least, greatest]`, drawn uniformly for every task.
@@ -78,9 +81,9 @@ pub struct Vehicle {
     pub grip: [f32; 2],
     /// From an action to the wheels, s. From 0 to 0.15; default 0 to 0.15.
     pub delay: [f32; 2],
-    /// What the wheels are turned by with the steering wheel straight, rad. From -0.1 to 0.1; default -0.03 to 0.03.
+    /// What the wheels are turned by with the steering wheel straight, rad. From -0.1 to 0.1; default -0.05 to 0.05.
     pub offset: [f32; 2],
-    /// Lateral acceleration by side wind or camber, m/s^2. From -2 to 2; default -1 to 1.
+    /// Lateral acceleration by side wind or camber, m/s^2. From -2 to 2; default -1.5 to 1.5.
     pub camber: [f32; 2],
 }
 
@@ -92,8 +95,8 @@ impl Default for Vehicle {
             stiffness: [50e3, 150e3],
             grip: [0.6, 1.0],
             delay: [0.0, 0.15],
-            offset: [-0.03, 0.03],
-            camber: [-1.0, 1.0],
+            offset: [-0.05, 0.05],
+            camber: [-1.5, 1.5],
         }
     }
 }
@@ -171,7 +174,7 @@ impl Plant for Vehicle {
     }
 
     fn horizon(&self) -> usize {
-        200
+        400
     }
 
     fn rate_hz(&self) -> f32 {
@@ -298,7 +301,7 @@ impl System for Vehicle {
         let barrier = (state[0].abs() - 3.0).relu().square();
         let angle = state[1].square() * 2.0 + (state[3] - turning).square() * 0.05;
         Outcome {
-            cost: smooth_distance(state[0].square(), 0.1) + angle + action[0].square() * 0.02 + barrier * 10.0,
+            cost: smooth_distance(state[0].square(), NEAR) + angle + action[0].square() * 0.02 + barrier * 10.0,
             alive: self.alive(state, parameters),
         }
     }

@@ -36,7 +36,7 @@ def pendulum(task, state, action):
     mass, length, friction = task
 
     def derivative(s):
-        torque = 25.0 * action[0] - mass * G * length * math.sin(s[0]) - friction * s[1]
+        torque = 30.0 * action[0] - mass * G * length * math.sin(s[0]) - friction * s[1]
         return [s[1], torque / (mass * length**2)]
 
     return integrate(state, 0.02, derivative)
@@ -143,7 +143,7 @@ def vehicle(task, state, action):
     return integrate(physical, 0.05, derivative) + history[:3]
 
 
-def record(step, tasks, start, actions, length=60):
+def record(step, tasks, start, actions, most=0.6, length=60):
     trajectories = []
     for index, task in enumerate(tasks):
         rng = random.Random(index)
@@ -152,7 +152,7 @@ def record(step, tasks, start, actions, length=60):
         held = [0.0] * actions
         for at in range(length):
             if at % 5 == 0:
-                held = [round(rng.uniform(-0.6, 0.6), 3) for _ in range(actions)]
+                held = [round(rng.uniform(-most, most), 3) for _ in range(actions)]
             state = step(task, state, held)
             states.append(state)
             given.append(held)
@@ -174,7 +174,7 @@ golden = {
         1,
     ),
     "two-link-arm": record(
-        arm, [[0.0, 0.0, 2.0], [3.0, 2.0, 0.0], [1.0, 0.5, 0.5]], uniform(1.5, 1.5, 0.5, 0.5), 2
+        arm, [[0.0, 0.0, 0.5], [3.0, 0.5, 0.0], [1.0, 0.2, 0.2]], uniform(0.8, 0.8, 0.5, 0.5), 2, 0.1
     ),
     "vehicle": record(
         vehicle,
