@@ -43,8 +43,8 @@ fn the_figures_belong_together() {
     let overall = &found["overall"];
     let mean = |way: &str| number(&overall[way]["mean"]);
     let (without, with, told) = (mean("non_adaptive"), mean("adaptive"), mean("oracle"));
-    // Doing nothing costs about the mean distance to the target in each of 200 steps: 270.
-    assert!(with > -120.0 && told > -120.0, "it has learned something: {found}");
+    // Falling and swinging costs about 1 in each of 500 steps.
+    assert!(with > -150.0 && told > -200.0, "it has learned something: {found}");
     let closed = 100.0 * (with - without) / (told - without);
     assert!(
         (mean("closed") - closed).abs() < 1e-6 * closed.abs().max(1.0),
