@@ -31,7 +31,7 @@ pub(crate) enum Step {
     Unit,
     /// Every engine against the reference.
     Conformance,
-    /// The runtime's `unsafe` code under Miri.
+    /// The runtime's hand-over of parameters between threads under Miri.
     Miri,
     /// The firmware example: linked without a reachable panic, run under the emulator, same bits as the host.
     Firmware,
