@@ -145,6 +145,7 @@ pub(super) fn export_banked(
     let contract = deployment::contract(recipe)?;
     let spec =
         deployment::adaptation_spec(recipe, &learned.step_scales).expect("tasks that were learned together adapt");
+    let spec = onnx::with_row_fields(&spec, &banked_rule(&network.policy));
     let image = banked_image(&network, learned, spec, &contract, &image_options(recipe))?;
     let policy = policy_model(recipe, &contract, &spec, &network)?;
     let mut files = vec![policy];

@@ -1,11 +1,12 @@
 //! The ONNX models of a bundle: policy, one adaptation step, score. Their inputs and outputs are tabled in [`super`].
 
 use pliant_compiler::adaptation::Update;
+use pliant_compiler::adaptation::gradient::GradientRule;
 use pliant_compiler::graph::{DType, Graph, ValueId};
 use pliant_compiler::onnx::proto::{ElementType, ModelProto, TensorProto};
 use pliant_compiler::onnx::{ExportOptions, export_symbolic};
 use pliant_runtime::contract::Contract;
-use pliant_runtime::image::{AdaptationSpec, FieldKind, Objective};
+use pliant_runtime::image::{AdaptationSpec, Field, FieldKind, Objective};
 use prost::Message;
 
 use super::ExportError;
@@ -58,8 +59,9 @@ pub(super) fn models(
     update: &Update,
     spec: &AdaptationSpec,
 ) -> Result<Vec<(&'static str, Vec<u8>)>, ExportError> {
-    let options = |name: &str| options(recipe, contract, Some(spec), name);
     let rule = deployment::rule(recipe)?;
+    let spec = with_row_fields(spec, rule.rows());
+    let options = |name: &str| options(recipe, contract, Some(&spec), name);
     let policy = export_symbolic("batch", &options("policy"), |batch| policy_graph(recipe, batch))?;
     let score = export_symbolic("rows", &options("score"), |rows| {
         rule.rows().score_rows(rows).map_err(ExportError::from)
@@ -74,6 +76,12 @@ pub(super) fn models(
     }
     let filled = |(name, model): (&'static str, Vec<u8>)| Ok((name, with_defaults(&model, parameters)?));
     models.into_iter().map(filled).collect()
+}
+
+/// The specification with the fields of the rule's rows, which a device image fills in when it is compiled.
+pub(super) fn with_row_fields(spec: &AdaptationSpec, rule: &GradientRule<'_>) -> AdaptationSpec {
+    let field = |field: &pliant_compiler::adaptation::loss::RowField| Field::new(field.kind, field.width as u32);
+    spec.with_fields(&rule.fields.iter().map(field).collect::<Vec<_>>())
 }
 
 /// How the policy adapts, as the edge runtime reads it; a guard that is open is null.
@@ -155,4 +163,19 @@ pub(super) fn with_defaults(model: &[u8], parameters: &[NamedTensor]) -> Result<
         graph.initializer.extend(defaults);
     }
     Ok(model.encode_to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_metadata_names_the_fields_of_a_row() {
+        let source = crate::recipe::Source::find("sinusoid").expect("it comes along");
+        let recipe = source.parse().expect("it is valid");
+        let spec = deployment::adaptation_spec(&recipe, &[1.0]).expect("it adapts");
+        let rule = deployment::rule(&recipe).expect("it has a rule");
+        let written = adaptation(&with_row_fields(&spec, rule.rows()));
+        assert_eq!(written["fields"], serde_json::json!([["x", 1], ["y", 1]]));
+    }
 }
