@@ -269,44 +269,6 @@ fn gradient_with_memory_and_real_numbers() {
     check(policy, ActionSpace::Continuous(2));
 }
 
-/// How long the gradient of a window takes with so many steps in a graph: `cargo test --release -p pliant-trainer --test
-/// ppo -- --ignored --nocapture`.
-#[test]
-#[ignore = "slow: a measurement"]
-fn unrolling_is_timed() {
-    let (batch, steps) = (128, 100);
-    let problem = Problem::new(PolicyDescription::deterministic(gru(12, 10)), ActionSpace::Discrete(10)).unwrap();
-    for unroll in [1, 2, 5, 20, 100] {
-        let graph = loss_graph(&problem, &settings(), unroll, batch).unwrap();
-        let mut program = PlanEngine::fast().compile(&graph, &loss_options(&problem)).unwrap();
-        let inputs: Vec<usize> = (0..program.inputs().len())
-            .filter(|&input| program.inputs()[input].shape.first() == Some(&unroll) && unroll > 1)
-            .collect();
-        let values: Vec<Vec<f32>> = inputs
-            .iter()
-            .map(|&input| vec![0.1; program.inputs()[input].len()])
-            .collect();
-        let mut best = f64::MAX;
-        for _ in 0..30 {
-            let start = std::time::Instant::now();
-            for _ in 0..steps / unroll {
-                for (&input, values) in inputs.iter().zip(&values) {
-                    program.set(input, values).unwrap();
-                }
-                program.run().unwrap();
-            }
-            best = best.min(start.elapsed().as_secs_f64());
-        }
-        let statistics = program.statistics();
-        println!(
-            "{unroll} steps in a graph: {:.2} us a step of an instance, {} records, compiled in {:?}",
-            1e6 * best / (steps * batch) as f64,
-            statistics.kernels,
-            statistics.creation
-        );
-    }
-}
-
 #[test]
 fn gradient_without_memory() {
     let mlp = |outputs| Mlp::new(&[OBSERVATIONS, 8, 8, outputs], Activation::Tanh);

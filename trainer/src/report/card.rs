@@ -76,46 +76,7 @@ pub fn card(recipe: &Recipe, record: &RunRecord, report: &ImageReport, results: 
         );
         scores(&mut text, &also.adaptation);
     }
-    let _ = writeln!(text, "\nCompared with, on the same tasks:\n");
-    let _ = writeln!(
-        text,
-        "| | tasks | adaptation steps | mean | 95 % interval over tasks | interquartile mean | flash, RAM bytes | \
-         multiply-accumulates a step | seconds here |\n|---|---|---|---|---|---|---|---|---|"
-    );
-    for Baseline {
-        name,
-        tasks,
-        adaptation,
-        cost,
-        seconds,
-        ..
-    } in &results.baselines
-    {
-        let Some(AdaptationStep {
-            step,
-            mean,
-            ci95,
-            interquartile,
-        }) = adaptation.last()
-        else {
-            continue;
-        };
-        let steps = if adaptation.len() == 1 && *step == 0 {
-            "-".to_owned()
-        } else {
-            step.to_string()
-        };
-        let _ = writeln!(
-            text,
-            "| {name} | {tasks} | {steps} | {} | {} to {} | {} | {} | {} | {seconds:.1} |",
-            score(*mean),
-            score(ci95[0]),
-            score(ci95[1]),
-            middle(*interquartile),
-            cost.map_or_else(String::new, |cost| format!("{}, {}", cost.flash_bytes, cost.ram_bytes)),
-            cost.map_or_else(String::new, |cost| cost.adaptation_step_macs.to_string()),
-        );
-    }
+    compared(&mut text, &results.baselines);
     if evaluation.refused > 0 {
         let _ = writeln!(text, "\nThe guards refused {} adaptations.", evaluation.refused);
     }
@@ -145,6 +106,53 @@ pub fn card(recipe: &Recipe, record: &RunRecord, report: &ImageReport, results: 
         );
     }
     text
+}
+
+/// The table of baselines; nothing where there are none.
+fn compared(text: &mut String, baselines: &[Baseline]) {
+    if baselines.is_empty() {
+        return;
+    }
+    let _ = writeln!(text, "\nCompared with, on the same tasks:\n");
+    let _ = writeln!(
+        text,
+        "| | tasks | adaptation steps | mean | 95 % interval over tasks | interquartile mean | flash, RAM bytes | \
+         multiply-accumulates a step | seconds here |\n|---|---|---|---|---|---|---|---|---|"
+    );
+    for Baseline {
+        name,
+        tasks,
+        adaptation,
+        cost,
+        seconds,
+        ..
+    } in baselines
+    {
+        let Some(AdaptationStep {
+            step,
+            mean,
+            ci95,
+            interquartile,
+        }) = adaptation.last()
+        else {
+            continue;
+        };
+        let steps = if adaptation.len() == 1 && *step == 0 {
+            "-".to_owned()
+        } else {
+            step.to_string()
+        };
+        let _ = writeln!(
+            text,
+            "| {name} | {tasks} | {steps} | {} | {} to {} | {} | {} | {} | {seconds:.1} |",
+            score(*mean),
+            score(ci95[0]),
+            score(ci95[1]),
+            middle(*interquartile),
+            cost.map_or_else(String::new, |cost| format!("{}, {}", cost.flash_bytes, cost.ram_bytes)),
+            cost.map_or_else(String::new, |cost| cost.adaptation_step_macs.to_string()),
+        );
+    }
 }
 
 fn scores(text: &mut String, steps: &[AdaptationStep]) {

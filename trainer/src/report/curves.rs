@@ -77,13 +77,14 @@ pub fn adaptation_curves(evaluation: &Evaluation, baselines: &[Baseline]) -> Cha
     );
     chart.size = SIZE;
     chart.counts = true;
-    let main = if evaluation.also.is_empty() {
-        "meta-learned"
-    } else {
-        "meta-learned, sampled actions"
+    // What has a figure at each step is the same score of other actions; the rest are other measures, which tables show.
+    let curves = || evaluation.also.iter().filter(|also| also.adaptation.len() > 1);
+    let main = match curves().next() {
+        None => "meta-learned",
+        Some(_) => "meta-learned, sampled actions",
     };
     chart.series.push(steps(main, colour::ADAPTED, &evaluation.adaptation));
-    for also in &evaluation.also {
+    for also in curves() {
         chart.series.push(steps(
             &format!("meta-learned, {}", also.name),
             colour::ALSO,

@@ -172,15 +172,24 @@ impl RunRecord {
 
 /// How this program was called, as a shell takes it.
 fn command_line() -> String {
-    let mut arguments = std::env::args();
-    let program = arguments.next().unwrap_or_default();
-    let program = Path::new(&program)
-        .file_name()
-        .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-    let words: Vec<String> = std::iter::once(program)
-        .chain(arguments)
-        .map(|word| shell_word(&word))
-        .collect();
+    repeatable(std::env::args().skip(1))
+}
+
+/// The command that repeats a run, without the folder that it wrote to: that is where the record lies, and means nothing on
+/// another machine. Recipes that are files go by their names, for the run directory holds the recipe.
+fn repeatable(mut arguments: impl Iterator<Item = String>) -> String {
+    let mut words = vec!["pliant".to_owned()];
+    while let Some(argument) = arguments.next() {
+        if argument == "--out" {
+            arguments.next();
+        } else if !argument.starts_with("--out=") {
+            let path = Path::new(&argument);
+            words.push(match path.file_name() {
+                Some(name) if path.is_absolute() => shell_word(&name.to_string_lossy()),
+                _ => shell_word(&argument),
+            });
+        }
+    }
     words.join(" ")
 }
 
@@ -215,5 +224,23 @@ fn search(path: &Path, depth: usize, found: &mut Vec<(PathBuf, Result<RunRecord,
     folders.sort();
     for folder in folders {
         search(&folder, depth - 1, found);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recorded_command_names_no_folder_of_this_machine() {
+        let command = |words: &[&str]| repeatable(words.iter().map(|&word| word.to_owned()));
+        let plain = ["train", "sinusoid", "--out", "/home/me/run", "--seed", "3"];
+        assert_eq!(command(&plain), "pliant train sinusoid --seed 3");
+        let joined = ["train", "/home/me/my recipe.toml", "--out=/home/me/run"];
+        assert_eq!(command(&joined), "pliant train 'my recipe.toml'");
+        assert_eq!(
+            command(&["train", "--set", "a.b=[1, 2]"]),
+            "pliant train --set 'a.b=[1, 2]'"
+        );
     }
 }
