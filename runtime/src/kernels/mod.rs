@@ -48,7 +48,8 @@ trait KernelSet {
     fn copy(dims: [usize; 4], out_strides: [usize; 4], a_strides: [usize; 4], a: &[f32], out: &mut [f32]);
     fn gather(p: &gather::Picked<'_>, data: &[f32], out: &mut [f32]);
     fn scatter_add(p: &gather::Picked<'_>, a: &[f32], out: &mut [f32]);
-    fn chain(record: &Record, table: &mut Table<'_>);
+    /// Records that are all chains.
+    fn chain(records: &[Record], table: &mut Table<'_>);
 }
 
 /// Whether this build has the function.

@@ -3,6 +3,7 @@
 //! The functions are safe Rust with `#[target_feature]`; only calling them from code without the feature is `unsafe`.
 #![allow(unsafe_code)]
 
+mod chain;
 mod tiles;
 
 use super::kernel_set;
@@ -35,24 +36,24 @@ macro_rules! detected_call {
 
 kernel_set!(
     /// AVX2, every rounding in place.
-    Avx2<Rounded, Wide8>, [#[target_feature(enable = "avx2,fma")]], detected_call
+    Avx2<Rounded, Wide8, super::x86_64::chain::run>, [#[target_feature(enable = "avx2,fma")]], detected_call
 );
 
 kernel_set!(
     /// AVX2, fused.
-    Avx2Fused<Fused, Wide8>, [#[target_feature(enable = "avx2,fma")]], detected_call
+    Avx2Fused<Fused, Wide8, super::x86_64::chain::run>, [#[target_feature(enable = "avx2,fma")]], detected_call
 );
 
 kernel_set!(
     /// AVX-512, every rounding in place.
-    Avx512<Rounded, Wide16>,
+    Avx512<Rounded, Wide16, super::x86_64::chain::run>,
     [#[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]],
     detected_call
 );
 
 kernel_set!(
     /// AVX-512, fused.
-    Avx512Fused<Fused, Wide16>,
+    Avx512Fused<Fused, Wide16, super::x86_64::chain::run>,
     [#[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]],
     detected_call
 );
