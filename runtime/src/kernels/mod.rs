@@ -36,6 +36,23 @@ pub(crate) enum Mode {
     Fast,
 }
 
+/// Plain loops that gain from wider vectors than the target always has.
+#[doc(hidden)]
+pub trait Vectorised {
+    /// What they give.
+    type Output;
+
+    /// Runs them; to be marked `#[inline(always)]`, as what it calls, so that it is compiled for each instruction set.
+    fn compute(self) -> Self::Output;
+}
+
+/// Runs loops compiled for the best instruction set this machine has. The same bits: nothing is fused or reordered.
+#[doc(hidden)]
+#[inline]
+pub fn vectorised<W: Vectorised>(work: W) -> W::Output {
+    arch::vectorised(Level::best(), work)
+}
+
 /// The kernels, compiled for one instruction set.
 trait KernelSet {
     fn matmul(p: &matmul::MatMul<'_>, out: &mut [f32]);

@@ -11,7 +11,7 @@ mod x86_64;
 use super::arithmetic::Rounded;
 #[cfg(not(all(target_arch = "arm", target_abi = "eabihf")))]
 use super::matmul::Portable as BaselineTiles;
-use super::{Mode, execute};
+use super::{Mode, Vectorised, execute};
 use crate::image::record::Record;
 use crate::plan::Table;
 #[cfg(all(target_arch = "arm", target_abi = "eabihf"))]
@@ -224,5 +224,17 @@ pub(super) fn run(level: Level, mode: Mode, records: &[Record], table: &mut Tabl
         (Set::Avx512, Mode::Exact) => execute::records::<x86_64::Avx512>(records, table),
         #[cfg(all(feature = "std", target_arch = "x86_64"))]
         (Set::Avx512, Mode::Fast) => execute::records::<x86_64::Avx512Fused>(records, table),
+    }
+}
+
+/// Runs plain loops compiled for an instruction set.
+#[inline]
+pub(super) fn vectorised<W: Vectorised>(level: Level, work: W) -> W::Output {
+    match level.0 {
+        Set::Baseline => work.compute(),
+        #[cfg(all(feature = "std", target_arch = "x86_64"))]
+        Set::Avx2 => x86_64::with_avx2(work),
+        #[cfg(all(feature = "std", target_arch = "x86_64"))]
+        Set::Avx512 => x86_64::with_avx512(work),
     }
 }

@@ -7,6 +7,7 @@ mod chain;
 mod tiles;
 
 use super::kernel_set;
+use crate::kernels::Vectorised;
 use crate::kernels::arithmetic::{Fused, Rounded};
 use tiles::{Wide8, Wide16};
 
@@ -32,6 +33,28 @@ macro_rules! detected_call {
         // (`has_avx2`, `has_avx512`) has found every feature the function is compiled for.
         unsafe { $call }
     };
+}
+
+#[target_feature(enable = "avx2,fma")]
+fn avx2<W: Vectorised>(work: W) -> W::Output {
+    work.compute()
+}
+
+#[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
+fn avx512<W: Vectorised>(work: W) -> W::Output {
+    work.compute()
+}
+
+/// Runs loops compiled for AVX2.
+#[inline]
+pub(super) fn with_avx2<W: Vectorised>(work: W) -> W::Output {
+    detected_call!(avx2(work))
+}
+
+/// Runs loops compiled for AVX-512.
+#[inline]
+pub(super) fn with_avx512<W: Vectorised>(work: W) -> W::Output {
+    detected_call!(avx512(work))
 }
 
 kernel_set!(
