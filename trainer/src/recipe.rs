@@ -70,6 +70,14 @@ pub const EMBEDDED: &[(&str, &str)] = &[
         include_str!("../../models/point-navigation/recipe.toml"),
     ),
     ("quadrotor", include_str!("../../models/quadrotor/recipe.toml")),
+    (
+        "quadrotor-robust",
+        include_str!("../../models/quadrotor-robust/recipe.toml"),
+    ),
+    (
+        "quadrotor-small",
+        include_str!("../../models/quadrotor-small/recipe.toml"),
+    ),
     ("sinusoid", include_str!("../../models/sinusoid/recipe.toml")),
     ("sinusoid-anil", include_str!("../../models/sinusoid-anil/recipe.toml")),
     (

@@ -31,9 +31,9 @@ Chores:
   peers [WORK...]  The same work on Pliant's engines, ONNX Runtime, tract, JAX and PyTorch, one thread each; writes the table
                    of docs/engines.md (works: maml, gru, policy, act-mlp, act-gru, adapt; default: all)
       --no-install                       as above
-  measure [PART...]  Measure what the README states into docs/figures.json: sinusoid, navigation, speed, firmware;
-                   and the tables of docs/algorithms/multi-task.md: task-conflict
-                   (default: all; about three quarters of an hour on two cores)
+  measure [PART...]  Measure what the README states into docs/figures.json: sinusoid, navigation, quadrotor, speed,
+                   firmware; and the tables of docs/algorithms/multi-task.md: task-conflict
+                   (default: all; about an hour on two cores)
   docs             Write the measured figures of docs/figures.json between the markers in README.md
       --check        only compare: fails when the README says something else
   fuzz [TARGET...] Run the fuzzers: image, delta, telemetry, onnx, recipe (default: all; needs cargo-fuzz)

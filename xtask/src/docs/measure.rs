@@ -14,7 +14,14 @@ use crate::provide;
 use crate::workspace::Workspace;
 
 /// What can be measured, in order.
-pub(crate) const PARTS: [&str; 5] = ["sinusoid", "navigation", "speed", "firmware", "task-conflict"];
+pub(crate) const PARTS: [&str; 6] = [
+    "sinusoid",
+    "navigation",
+    "quadrotor",
+    "speed",
+    "firmware",
+    "task-conflict",
+];
 
 /// Seeds of every stochastic figure.
 const SEEDS: [u32; 3] = [0, 1, 2];
@@ -40,6 +47,7 @@ pub(crate) fn run(workspace: &Workspace, parts: &[String]) -> Result<(), Error> 
         let measured = match part {
             "sinusoid" => sinusoid(workspace)?,
             "navigation" => navigation(workspace)?,
+            "quadrotor" => quadrotor(workspace)?,
             "speed" => speed(workspace)?,
             _ => board(workspace)?,
         };
@@ -67,6 +75,15 @@ fn sinusoid(workspace: &Workspace) -> Result<Value, Error> {
 
 fn navigation(workspace: &Workspace) -> Result<Value, Error> {
     trained(workspace, "point-navigation", "point-navigation", &[])
+}
+
+/// The policies that fly, each trained with three seeds and scored through its device image on the same vehicles.
+fn quadrotor(workspace: &Workspace) -> Result<Value, Error> {
+    let mut policies = Map::new();
+    for recipe in ["quadrotor", "quadrotor-robust", "quadrotor-small"] {
+        policies.insert(recipe.to_owned(), trained(workspace, recipe, recipe, &[])?);
+    }
+    Ok(Value::Object(policies))
 }
 
 /// Trains a recipe with each seed: the score after each step (mean of the seeds, and each), and what it took.
@@ -106,6 +123,16 @@ fn trained(workspace: &Workspace, recipe: &str, name: &str, more: &[&str]) -> Re
             format!("step{step}"),
             json!({ "mean": rounded(means.iter().sum::<f64>() / means.len() as f64), "each": each.join(", ") }),
         );
+    }
+    // What was scored besides, by its name.
+    let also = outcomes[0]["evaluation"]["also"].as_array().map_or(0, Vec::len);
+    for index in 0..also {
+        let name = outcomes[0]["evaluation"]["also"][index]["name"].as_str().unwrap_or("");
+        let means: Vec<f64> = numbers(&outcomes, |outcome| {
+            &outcome["evaluation"]["also"][index]["adaptation"][0]["mean"]
+        });
+        let each: Vec<String> = means.iter().map(|mean| rounded(*mean)).collect();
+        result.insert(name.to_owned(), each.join(", ").into());
     }
     let seconds = numbers(&outcomes, |outcome| &outcome["seconds"]);
     let environment_steps = numbers(&outcomes, |outcome| &outcome["train_env_steps"]);
