@@ -133,6 +133,17 @@ impl AnalyticPolicyGradient {
         Ok(())
     }
 
+    /// Starts from these parameters, in the policy's order, instead of random ones.
+    ///
+    /// # Errors
+    /// What the engine refuses.
+    pub fn begin_from(&mut self, parameters: &[NamedTensor]) -> Result<(), TrainError> {
+        self.parameters = parameters.iter().map(|tensor| tensor.values.clone()).collect();
+        self.average.clone_from(&self.parameters);
+        self.best.clone_from(&self.parameters);
+        self.upload()
+    }
+
     /// The learning rate of the next update.
     fn rate(&self) -> f32 {
         let mut position = self.counters.completed;
