@@ -180,7 +180,7 @@ fn a_simulated_system_pays_for_the_steps_it_loses() {
         .collect();
     let (mut rewards, mut ends) = ([0.0; 11], [End::Continue; 11]);
     let mut observation = [0.0; 44];
-    let mut lost = 0;
+    let (mut lost, mut ages) = (0, [0; 11]);
     for step in 1..=200 {
         carts.observe(&mut observation);
         // Beyond 1 it is cut.
@@ -191,10 +191,12 @@ fn a_simulated_system_pays_for_the_steps_it_loses() {
             }
             let outcome = system.step_one(state, parameters, &[1.0]);
             let mut reward = -outcome.cost;
+            ages[instance] += 1;
             if ends[instance].is_last() {
                 assert_eq!(ends[instance], End::Terminated);
-                reward -= 10.0 * (500 - step) as f32;
+                reward -= 10.0 * (500 - ages[instance]) as f32;
                 lost += 1;
+                ages[instance] = 0;
                 let mut random = stream(1, "again", &[instance as u64]);
                 carts.new_episode(instance, &mut random);
                 let mut random = stream(1, "again", &[instance as u64]);
