@@ -14,10 +14,11 @@ use crate::provide;
 use crate::workspace::Workspace;
 
 /// What can be measured, in order.
-pub(crate) const PARTS: [&str; 6] = [
+pub(crate) const PARTS: [&str; 7] = [
     "sinusoid",
     "navigation",
     "quadrotor",
+    "ppo",
     "speed",
     "firmware",
     "task-conflict",
@@ -48,6 +49,7 @@ pub(crate) fn run(workspace: &Workspace, parts: &[String]) -> Result<(), Error> 
             "sinusoid" => sinusoid(workspace)?,
             "navigation" => navigation(workspace)?,
             "quadrotor" => quadrotor(workspace)?,
+            "ppo" => ppo(workspace)?,
             "speed" => speed(workspace)?,
             _ => board(workspace)?,
         };
@@ -84,6 +86,14 @@ fn quadrotor(workspace: &Workspace) -> Result<Value, Error> {
         policies.insert(recipe.to_owned(), trained(workspace, recipe, recipe, &[])?);
     }
     Ok(Value::Object(policies))
+}
+
+/// The race on Gym's pendulum, and how many steps a second recurrent training takes.
+fn ppo(workspace: &Workspace) -> Result<Value, Error> {
+    Ok(json!({
+        "swing_up": trained(workspace, "swing-up", "swing-up", &[])?,
+        "cart_pole": trained(workspace, "cart-pole-ppo", "cart-pole-ppo", &[])?,
+    }))
 }
 
 /// Trains a recipe with each seed: the score after each step (mean of the seeds, and each), and what it took.
@@ -136,10 +146,19 @@ fn trained(workspace: &Workspace, recipe: &str, name: &str, more: &[&str]) -> Re
     }
     let seconds = numbers(&outcomes, |outcome| &outcome["seconds"]);
     let environment_steps = numbers(&outcomes, |outcome| &outcome["train_env_steps"]);
-    result.insert("seconds".into(), format!("{:.0}", largest(&seconds)).into());
+    let decimals = if largest(&seconds) < 10.0 { 2 } else { 0 };
+    result.insert("seconds".into(), format!("{:.decimals$}", largest(&seconds)).into());
     result.insert(
         "millions".into(),
         format!("{:.1}", largest(&environment_steps) / 1e6).into(),
+    );
+    let rates = environment_steps
+        .iter()
+        .zip(&seconds)
+        .map(|(steps, seconds)| steps / seconds);
+    result.insert(
+        "steps_per_second".into(),
+        format!("{:.0}", rates.fold(f64::INFINITY, f64::min)).into(),
     );
     result.insert("engine".into(), outcomes[0]["engine"].clone());
     result.insert("tasks".into(), outcomes[0]["evaluation"]["tasks"].clone());

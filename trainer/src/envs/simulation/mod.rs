@@ -11,6 +11,7 @@ mod integrate;
 mod number;
 mod plant;
 mod told;
+mod vectorised;
 
 pub use batch::Simulation;
 pub use delay::{MOST_PERIODS, delay_weights, delayed};
@@ -20,6 +21,7 @@ pub use integrate::{runge_kutta, smooth_distance};
 pub use number::{Lanes, Number, Reference};
 pub use plant::{Channels, Plant, Widths};
 pub use told::Told;
+pub use vectorised::Simulated;
 
 use pliant_compiler::graph::{Graph, GraphError, ValueId};
 use pliant_runtime::kernels::{Vectorised, vectorised};
