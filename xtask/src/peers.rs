@@ -9,7 +9,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -240,8 +240,11 @@ impl Contender {
     }
 
     fn line(&mut self) -> Result<String, Error> {
-        self.lines.recv_timeout(LIMIT).map_err(|_| {
-            let status = self.process.try_wait().ok().flatten();
+        self.lines.recv_timeout(LIMIT).map_err(|error| {
+            let status = match error {
+                RecvTimeoutError::Timeout => None,
+                RecvTimeoutError::Disconnected => self.process.wait().ok(),
+            };
             Error::Check(status.map_or_else(
                 || format!("not ready in {} s", LIMIT.as_secs()),
                 |status| format!("it ended with {status}"),
