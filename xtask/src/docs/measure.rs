@@ -1,7 +1,7 @@
 //! Measures what the README states, and writes it to `docs/figures.json`.
 //!
 //! Each part is one object of that file and can be measured by itself, so that a long training need not be repeated for a
-//! new benchmark. A part holds numbers as measured; only rounding happens here. Task conflict writes its own page.
+//! new benchmark. A part holds numbers as measured; only rounding happens here. Task conflict and growth write pages of their own.
 
 use serde_json::{Map, Value, json};
 
@@ -9,12 +9,13 @@ use super::between;
 use crate::error::{AtPath, Error};
 use crate::firmware;
 use crate::firmware::toolchain::Choice;
+use crate::peers;
 use crate::process::cargo;
 use crate::provide;
 use crate::workspace::Workspace;
 
 /// What can be measured, in order.
-pub(crate) const PARTS: [&str; 7] = [
+pub(crate) const PARTS: [&str; 8] = [
     "sinusoid",
     "navigation",
     "quadrotor",
@@ -22,6 +23,7 @@ pub(crate) const PARTS: [&str; 7] = [
     "speed",
     "firmware",
     "task-conflict",
+    "growth",
 ];
 
 /// Seeds of every stochastic figure.
@@ -43,6 +45,10 @@ pub(crate) fn run(workspace: &Workspace, parts: &[String]) -> Result<(), Error> 
         println!("== measuring {part}");
         if part == "task-conflict" {
             task_conflict(workspace)?;
+            continue;
+        }
+        if part == "growth" {
+            peers::growth(workspace)?;
             continue;
         }
         let measured = match part {
