@@ -39,7 +39,8 @@ pub enum Request {
         /// One raw value a channel of the contract.
         observation: Vec<f32, MAX_OBSERVATIONS>,
     },
-    /// Nothing more comes: the board may print its figures and stop. Not answered.
+    /// Nothing more comes: the board may print its figures and stop. Answered by [`Reply::Ready`], so that the host does not
+    /// hang up before it has arrived.
     Goodbye,
 }
 

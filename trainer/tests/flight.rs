@@ -130,7 +130,7 @@ fn board(mut stream: UnixStream, image: &[u8], spoil: bool) {
                     correction.parameters(|parameters| *parameters.first_chunk().unwrap()),
                 )
             }
-            Some(Ok(Request::Goodbye)) => return,
+            Some(Ok(Request::Goodbye)) => Reply::Ready { image: crc },
         };
         stream.write_all(encode(&reply, &mut [0; MAX_FRAME]).unwrap()).unwrap();
     }

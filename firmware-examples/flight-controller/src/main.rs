@@ -92,7 +92,8 @@ fn fly(
 
     let mut uart = Uart::open();
     let (mut receiver, mut frame) = (Receiver::new(), [0; MAX_FRAME]);
-    loop {
+    let mut flying = true;
+    while flying {
         let reply = match receiver.push(uart.receive()) {
             None => continue,
             Some(Err(_)) => Reply::Damaged,
@@ -102,7 +103,10 @@ fn fly(
                 Reply::Ready { image: crc }
             }
             Some(Ok(Request::Act { observation })) => controller.step(&observation),
-            Some(Ok(Request::Goodbye)) => break,
+            Some(Ok(Request::Goodbye)) => {
+                flying = false;
+                Reply::Ready { image: crc }
+            }
         };
         if let Some(bytes) = encode(&reply, &mut frame) {
             uart.send_all(bytes);

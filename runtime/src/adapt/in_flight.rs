@@ -18,7 +18,7 @@
 //!
 //! **Gradient steps.** The offset descends `|p|^2 / 2`, the trim descends `|m|^2 / 2`, `m` being what the policy commands in the
 //! three modes (roll, pitch, yaw); both take the sensitivity as one. The offset only learns within `reach` of the setpoint,
-//! so that a flight towards it does not wind it up.
+//! so that a flight towards it does not wind it up; the trim only learns what is commanded steadily.
 //!
 //! **A transaction every period** ([`Estimator::adapt`]): the candidate is written into a shadow copy, moved into the trust
 //! region (the three limits of [`Settings`]), and published by one atomic store, or dropped. It is dropped when a number is
@@ -71,6 +71,8 @@ const GRAVITY: f32 = 9.81;
 const JUDGED: f32 = 0.02;
 /// Share of the newest sample in the running mean of the angular velocity: 0.2 s at 100 Hz.
 const CALMED: f32 = 0.05;
+/// Share of the newest command in the running means of commands: a third of a second at 100 Hz.
+const HELD: f32 = 0.03;
 
 /// Roll (left up), pitch (front down) and yaw (by reaction torques) of a quadrotor whose rotors are front right, back right,
 /// back left, front left.
@@ -151,6 +153,9 @@ pub struct Settings {
     pub reach: f32,
     /// Size of the trim's gradient step, 1/s. Default 0.5.
     pub trim_rate: f32,
+    /// The trim of a mode only learns while the square of the mean command is above this share of its mean square, 0 to 1: what
+    /// swings to and fro is no trim. Default 0.7.
+    pub steady: f32,
     /// Greatest trim of a mode, in shares of an action. Default 0.3.
     pub trim_limit: f32,
     /// Mean angular velocity above which nothing is changed and everything forgotten, rad/s. Default 9.
@@ -168,6 +173,7 @@ impl Default for Settings {
             offset_limit: 0.3,
             reach: 0.05,
             trim_rate: 0.5,
+            steady: 0.7,
             trim_limit: 0.3,
             unrest: 9.0,
         }
@@ -207,6 +213,9 @@ struct State {
     unrest: f32,
     offset: [f32; 3],
     trim: [f32; MODES],
+    /// Running means of what is commanded in each mode, and of its square.
+    held: [f32; MODES],
+    held_squares: [f32; MODES],
     finite: bool,
 }
 
@@ -363,14 +372,19 @@ impl Estimator<'_, '_> {
                 *offset = limited(*offset + settings.offset_rate * period * error, settings.offset_limit);
             }
         }
-        for (trim, changes) in state.trim.iter_mut().zip(modes) {
+        let means = state.held.iter_mut().zip(&mut state.held_squares);
+        for ((trim, changes), (mean, mean_square)) in state.trim.iter_mut().zip(modes).zip(means) {
             let (mut sum, mut squares) = (0.0, 0.0);
             for (command, change) in command.iter().zip(*changes) {
                 sum += command * change;
                 squares += change * change;
             }
             let held = if squares > 0.0 { sum / squares } else { 0.0 };
-            *trim = limited(*trim + settings.trim_rate * period * held, settings.trim_limit);
+            *mean += HELD * (held - *mean);
+            *mean_square += HELD * (held * held - *mean_square);
+            if *mean * *mean > settings.steady * *mean_square {
+                *trim = limited(*trim + settings.trim_rate * period * held, settings.trim_limit);
+            }
         }
     }
 

@@ -85,9 +85,12 @@ fn unstuff(frame: &mut [u8]) -> Option<usize> {
         if code == 0 || end > frame.len() {
             return None;
         }
-        // `to` stays behind `from`: every code byte is taken out.
-        frame.copy_within(from + 1..end, to);
-        to += usize::from(code) - 1;
+        // `to` stays behind `from`: every code byte is taken out. By single bytes: `copy_within` could panic for all that the
+        // compiler knows.
+        for at in from + 1..end {
+            *frame.get_mut(to)? = *frame.get(at)?;
+            to += 1;
+        }
         from = end;
         if code != u8::MAX && from < frame.len() {
             *frame.get_mut(to)? = 0;

@@ -146,10 +146,7 @@ fn fly_on_board(args: &FlyArgs, path: &PathBuf, image: u32, flights: &[Flight]) 
 
 fn name(args: &FlyArgs, index: u64) -> String {
     let flight = start(args.seed, Split::Validation, index, 0, args.shift);
-    format!(
-        "quadrotor {index}, thrust/weight {:.1}",
-        flight.thrust_to_weight()
-    )
+    format!("quadrotor {index}, thrust/weight {:.1}", flight.thrust_to_weight())
 }
 
 fn outcome(recording: &Recording) -> String {

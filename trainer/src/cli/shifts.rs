@@ -64,7 +64,7 @@ pub(super) struct ShiftsArgs {
 type Setting = fn(&mut Settings) -> &mut f32;
 
 /// The settings by name.
-const SETTINGS: [(&str, Setting); 9] = [
+const SETTINGS: [(&str, Setting); 10] = [
     ("memory", |settings| &mut settings.memory),
     ("lead", |settings| &mut settings.lead),
     ("push_limit", |settings| &mut settings.push_limit),
@@ -72,6 +72,7 @@ const SETTINGS: [(&str, Setting); 9] = [
     ("offset_limit", |settings| &mut settings.offset_limit),
     ("reach", |settings| &mut settings.reach),
     ("trim_rate", |settings| &mut settings.trim_rate),
+    ("steady", |settings| &mut settings.steady),
     ("trim_limit", |settings| &mut settings.trim_limit),
     ("unrest", |settings| &mut settings.unrest),
 ];

@@ -79,7 +79,7 @@ impl<S: Read + Write> Board<S> {
     /// # Errors
     /// The stream failed.
     pub fn close(mut self) -> Result<(), BoardError> {
-        self.send(&Request::Goodbye)
+        self.ask(&Request::Goodbye).map(|_| ())
     }
 
     fn send(&mut self, request: &Request) -> Result<(), BoardError> {

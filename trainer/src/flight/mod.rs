@@ -11,9 +11,9 @@ pub use pilot::{HostPilot, Pilot, PilotError};
 pub use record::{Moment, Recorder, Recording, record};
 pub use shifts::{Flown, Outcome, ShiftOptions, ShiftScores, fly_shift, scores};
 
+use crate::envs::Plant;
 use crate::envs::Quadrotor;
 use crate::envs::quadrotor::{Shift, ShiftedFlight};
-use crate::envs::Plant;
 use crate::random::stream;
 use crate::tasks::{Split, task_streams};
 

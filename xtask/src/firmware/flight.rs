@@ -32,7 +32,7 @@ pub(super) fn build(workspace: &Workspace, board: &Board, toolchain: &Toolchain)
     Ok(elf_of(workspace, board, toolchain, PACKAGE))
 }
 
-/// Flies two quadrotors with a worn motor, alone and adapting, on each core. The bits must be the host's, and `act` within its
+/// Flies two quadrotors in gusts, alone and adapting, on each core. The bits must be the host's, and `act` within its
 /// bar.
 pub(super) fn fly(workspace: &Workspace, board: &Board, elf: &Path) -> Result<(), Error> {
     // Built before the emulator waits for it.
@@ -86,7 +86,7 @@ fn in_the_loop(workspace: &Workspace, board: &Board, machine: &str, elf: &Path) 
                 "fly",
                 BUNDLE,
                 "--shift",
-                "motor",
+                "gusts",
                 "--quadrotors",
                 "2",
                 "--speed",
