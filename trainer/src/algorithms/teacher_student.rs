@@ -89,14 +89,14 @@ impl TeacherStudent {
         [
             (Stage::Teacher, updates(&self.settings.teacher)),
             (Stage::Student, updates(&self.settings.student)),
-            (Stage::Finish, self.settings.finish.as_ref().map_or(0, updates)),
+            (Stage::Finish, self.settings.finish.as_deref().map_or(0, updates)),
         ]
     }
 
     /// Goes to a stage, with a learner at its start. The teacher must be there.
     fn enter(&mut self, stage: Stage) -> Result<(), TrainError> {
         let own = problem(&self.recipe)?;
-        let (settings, problem) = match (stage, &self.settings.finish) {
+        let (settings, problem) = match (stage, self.settings.finish.as_deref()) {
             (Stage::Finish, Some(settings)) => (settings, own),
             _ => {
                 let teacher = teacher(&self.settings, &self.recipe);

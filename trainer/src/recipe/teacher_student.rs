@@ -21,7 +21,7 @@ pub struct TeacherStudent {
     /// How the student goes on afterwards, on the cost, through the simulator, if it does: a teacher that knows the task
     /// cannot show how to find out what it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub finish: Option<AnalyticPolicyGradient>,
+    pub finish: Option<Box<AnalyticPolicyGradient>>,
 }
 
 impl TeacherStudent {

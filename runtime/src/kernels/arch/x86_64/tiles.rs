@@ -197,7 +197,7 @@ tiles! {
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 fn transposed(block: [[f32; BLOCK]; BLOCK]) -> [[f32; BLOCK]; BLOCK] {
-    let [r0, r1, r2, r3, r4, r5, r6, r7]: [__m256; BLOCK] = block.map(|row| bytemuck::must_cast(row));
+    let [r0, r1, r2, r3, r4, r5, r6, r7]: [__m256; BLOCK] = block.map(bytemuck::must_cast);
     let (a0, a1) = (_mm256_unpacklo_ps(r0, r1), _mm256_unpackhi_ps(r0, r1));
     let (a2, a3) = (_mm256_unpacklo_ps(r2, r3), _mm256_unpackhi_ps(r2, r3));
     let (a4, a5) = (_mm256_unpacklo_ps(r4, r5), _mm256_unpackhi_ps(r4, r5));
@@ -216,7 +216,7 @@ fn transposed(block: [[f32; BLOCK]; BLOCK]) -> [[f32; BLOCK]; BLOCK] {
         _mm256_permute2f128_ps::<0x31>(b2, b6),
         _mm256_permute2f128_ps::<0x31>(b3, b7),
     ]
-    .map(|row| bytemuck::must_cast(row))
+    .map(bytemuck::must_cast)
 }
 
 impl Blocks for Wide8 {
