@@ -191,7 +191,7 @@ fn errors_over_time(
     let traces = trace_errors(image, simulator, range)?;
     let rate = simulator.rate_hz();
     let steps = (0..simulator.horizon()).step_by(simulator.horizon().div_ceil(TIMES).max(1));
-    let at = |step: usize| tidy((step + 1) as f32 / rate as f32);
+    let at = |step: usize| tidy((step + 1) as f32 / rate);
     let chart = |title: String| {
         let mut chart = Chart::new(title, "seconds", simulator.error_name());
         chart.size = [WIDE, SIZE[1]];
