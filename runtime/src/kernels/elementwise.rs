@@ -203,7 +203,53 @@ pub(super) fn binary(function: Binary, dims: [usize; 3], operands: [Strided<'_>;
     if COMPACT {
         return compact::binary(function, dims, operands, out);
     }
-    broadcast(&function, dims, operands, out);
+    if !by_rows(function, dims, operands, out) {
+        broadcast(&function, dims, operands, out);
+    }
+}
+
+/// A sum or product of rows with one number each: a layer's bias, or a scale, where the batch lies in columns. Gives
+/// false, and does nothing, if it is something else.
+#[inline(always)]
+fn by_rows(function: Binary, [d0, d1, d2]: [usize; 3], [a, b]: [Strided<'_>; 2], out: &mut [f32]) -> bool {
+    let Source::Values(numbers) = b.source else {
+        return false;
+    };
+    let dense = (d1 == 1 || a.strides[1] == d2) && a.strides[2] == 1;
+    if d0 != 1 || !dense || b.strides[2] != 0 || b.strides[1] != 1 || d2 < SHORT {
+        return false;
+    }
+    macro_rules! rows {
+        ($a:ident, $b:ident => $value:expr) => {
+            match a.source {
+                Source::Values(values) => {
+                    for ((row, values), &$b) in out
+                        .chunks_mut(d2.max(1))
+                        .zip(values.chunks(d2.max(1)))
+                        .zip(numbers)
+                    {
+                        for (out, &$a) in row.iter_mut().zip(values) {
+                            *out = $value;
+                        }
+                    }
+                }
+                Source::Output => {
+                    for (row, &$b) in out.chunks_mut(d2.max(1)).zip(numbers) {
+                        for out in row {
+                            let $a = *out;
+                            *out = $value;
+                        }
+                    }
+                }
+            }
+        };
+    }
+    match function {
+        Binary::Add => rows!(a, b => a + b),
+        Binary::Mul => rows!(a, b => a * b),
+        _ => return false,
+    }
+    true
 }
 
 /// `out = function(a, b, c)` over two dimensions (the first of the three is 1).

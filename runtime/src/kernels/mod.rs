@@ -36,6 +36,23 @@ pub(crate) enum Mode {
     Fast,
 }
 
+/// Plain loops that gain from wider vectors than the target always has.
+#[doc(hidden)]
+pub trait Vectorised {
+    /// What they give.
+    type Output;
+
+    /// Runs them; to be marked `#[inline(always)]`, as what it calls, so that it is compiled for each instruction set.
+    fn compute(self) -> Self::Output;
+}
+
+/// Runs loops compiled for the best instruction set this machine has. The same bits: nothing is fused or reordered.
+#[doc(hidden)]
+#[inline]
+pub fn vectorised<W: Vectorised>(work: W) -> W::Output {
+    arch::vectorised(Level::best(), work)
+}
+
 /// The kernels, compiled for one instruction set.
 trait KernelSet {
     fn matmul(p: &matmul::MatMul<'_>, out: &mut [f32]);
@@ -48,7 +65,8 @@ trait KernelSet {
     fn copy(dims: [usize; 4], out_strides: [usize; 4], a_strides: [usize; 4], a: &[f32], out: &mut [f32]);
     fn gather(p: &gather::Picked<'_>, data: &[f32], out: &mut [f32]);
     fn scatter_add(p: &gather::Picked<'_>, a: &[f32], out: &mut [f32]);
-    fn chain(record: &Record, table: &mut Table<'_>);
+    /// Records that are all chains.
+    fn chain(records: &[Record], table: &mut Table<'_>);
 }
 
 /// Whether this build has the function.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -112,9 +112,9 @@ pub(super) fn run(args: &FlyArgs) -> Result<(), CliError> {
 }
 
 /// Flies the same with the board; its trajectories must be the same to the last bit.
-fn fly_on_board(args: &FlyArgs, path: &PathBuf, image: u32, flights: &[Flight]) -> Result<(), CliError> {
+fn fly_on_board(args: &FlyArgs, path: &Path, image: u32, flights: &[Flight]) -> Result<(), CliError> {
     let stream = port::open_both(path, args.baud).map_err(|source| CliError::Source {
-        path: path.clone(),
+        path: path.to_path_buf(),
         source,
     })?;
     let mut board = Board::open(stream, image, false)?;
