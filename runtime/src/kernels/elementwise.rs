@@ -5,7 +5,7 @@
 //! function is one plain loop over equally long slices, which vectorises, whatever the strides. Small cores, where there is
 //! nothing to vectorise and code is dear, take [`compact`] instead.
 
-mod compact;
+pub(super) mod compact;
 
 use super::COMPACT;
 use super::functions as f;
@@ -126,11 +126,15 @@ macro_rules! binary_functions {
             Binary::Equal => $each!($($out)?; $a, $b => f::truth($a == $b)),
             Binary::And => $each!($($out)?; $a, $b => f::truth(($a != 0.0) & ($b != 0.0))),
             Binary::Or => $each!($($out)?; $a, $b => f::truth(($a != 0.0) | ($b != 0.0))),
+            #[cfg(feature = "kernel-gradient")]
             Binary::TanhGradient => $each!($($out)?; $a, $b => $a * (1.0 - $b * $b)),
+            #[cfg(feature = "kernel-gradient")]
             Binary::ReluGradient => $each!($($out)?; $a, $b => f::relu_gradient($a, $b)),
+            #[cfg(feature = "kernel-gradient")]
             Binary::SigmoidGradient => $each!($($out)?; $a, $b => $a * ($b * (1.0 - $b))),
-            #[cfg(not(feature = "kernel-transcendental"))]
-            Binary::Pow => $each!($($out)?; $a, $b => $a + $b),
+            // The checks of the plan rule the others out.
+            #[cfg(not(all(feature = "kernel-transcendental", feature = "kernel-gradient")))]
+            _ => $each!($($out)?; $a, $b => $a + $b),
         }
     };
 }

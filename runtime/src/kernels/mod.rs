@@ -69,15 +69,40 @@ trait KernelSet {
     fn chain(records: &[Record], table: &mut Table<'_>);
 }
 
-/// Whether this build has the function.
-pub(crate) const fn has_unary(function: Unary) -> bool {
+/// The cargo feature that this build lacks for the function.
+pub(crate) const fn unary_lacks(function: Unary) -> Option<Lacking> {
     use Unary::{Cos, Exp, Log, Sin, Softplus};
-    cfg!(feature = "kernel-transcendental") || !matches!(function, Exp | Log | Sin | Cos | Softplus)
+    match function {
+        Exp | Log | Sin | Cos | Softplus if !cfg!(feature = "kernel-transcendental") => Some(Lacking::Transcendental),
+        _ => None,
+    }
 }
 
-/// Whether this build has the function.
-pub(crate) const fn has_binary(function: Binary) -> bool {
-    cfg!(feature = "kernel-transcendental") || !matches!(function, Binary::Pow)
+/// The cargo feature that this build lacks for the function.
+pub(crate) const fn binary_lacks(function: Binary) -> Option<Lacking> {
+    use Binary::{ReluGradient, SigmoidGradient, TanhGradient};
+    match function {
+        Binary::Pow if !cfg!(feature = "kernel-transcendental") => Some(Lacking::Transcendental),
+        TanhGradient | ReluGradient | SigmoidGradient if !cfg!(feature = "kernel-gradient") => Some(Lacking::Gradient),
+        _ => None,
+    }
+}
+
+/// A cargo feature that brings a part of a kernel.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lacking {
+    Gradient,
+    Transcendental,
+}
+
+impl Lacking {
+    /// The name of the feature.
+    pub(crate) const fn feature(self) -> &'static str {
+        match self {
+            Self::Gradient => "kernel-gradient",
+            Self::Transcendental => "kernel-transcendental",
+        }
+    }
 }
 
 /// Runs checked records on the best instruction set this machine has.

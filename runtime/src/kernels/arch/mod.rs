@@ -16,6 +16,8 @@ use crate::image::record::Record;
 use crate::plan::Table;
 #[cfg(all(target_arch = "arm", target_abi = "eabihf"))]
 use arm::Scalars as BaselineTiles;
+#[cfg(all(not(feature = "std"), target_arch = "arm", target_abi = "eabihf"))]
+pub(super) use arm::sqrt;
 
 /// An instruction set the kernels are compiled for. Only those this machine has can be named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
