@@ -240,3 +240,46 @@ pub(super) fn vectorised<W: Vectorised>(level: Level, work: W) -> W::Output {
         Set::Avx512 => x86_64::with_avx512(work),
     }
 }
+
+/// Whether rows of so many instances can be lanes.
+#[cfg(feature = "std")]
+pub(super) fn lanes_take(level: Level, count: usize) -> bool {
+    match level.0 {
+        Set::Baseline => false,
+        #[cfg(target_arch = "x86_64")]
+        Set::Avx2 | Set::Avx512 => count > 0 && count.is_multiple_of(x86_64::BLOCK),
+    }
+}
+
+/// Runs lanes on an instruction set that takes them. Which arithmetic does not matter: no elementwise function fuses.
+#[cfg(feature = "std")]
+pub(super) fn side_by_side(
+    level: Level,
+    lanes: &[super::Lane],
+    width: usize,
+    sizes: &crate::plan::SpaceSizes,
+    table: &mut Table<'_>,
+) {
+    match level.0 {
+        // Nobody makes lanes there.
+        Set::Baseline => {
+            let _ = (lanes, width, sizes, table);
+        }
+        #[cfg(target_arch = "x86_64")]
+        Set::Avx2 => x86_64::with_avx2(x86_64::Stretch::<x86_64::Avx2> {
+            lanes,
+            width,
+            sizes,
+            table,
+            kernels: core::marker::PhantomData,
+        }),
+        #[cfg(target_arch = "x86_64")]
+        Set::Avx512 => x86_64::with_avx512(x86_64::Stretch::<x86_64::Avx512> {
+            lanes,
+            width,
+            sizes,
+            table,
+            kernels: core::marker::PhantomData,
+        }),
+    }
+}
