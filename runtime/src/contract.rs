@@ -54,7 +54,7 @@ pub(crate) use scaling::{ActionScaling, ObservationScales, ObservationScaling};
 pub use substitute::{Substitute, Substitutes};
 
 /// Most observation channels a contract can have.
-pub const MAX_OBSERVATIONS: usize = 32;
+pub const MAX_OBSERVATIONS: usize = 64;
 /// Most action channels a contract can have.
 pub const MAX_ACTIONS: usize = 16;
 /// Longest channel name, in bytes of UTF-8.

@@ -104,7 +104,7 @@ fn train(seed: u64, method: Balancing, tables: Vec<TaskTable>) -> Result<Outcome
 fn tables(seed: u64) -> Result<Vec<TaskTable>, Failure> {
     let mut recipe = Source::find("task-conflict")?.parse()?;
     recipe.seed = seed;
-    Ok(task_set(&recipe).ok_or("the recipe has no tasks")?)
+    Ok(task_set(&recipe)?.ok_or("the recipe has no tasks")?)
 }
 
 fn scores(kept: &Path, only: &[String]) -> Result<(), Failure> {

@@ -10,7 +10,7 @@ use crate::image::crc32;
 /// Bytes of the checksum at the end of a frame.
 const CRC: usize = 4;
 /// Bytes of the longest payload: a step of the greatest contract, its checksum, and room to grow.
-const MAX_PAYLOAD: usize = 280;
+const MAX_PAYLOAD: usize = 408;
 /// Bytes of the longest frame, the zero at its end included.
 pub const MAX_FRAME: usize = stuffed_len(MAX_PAYLOAD);
 

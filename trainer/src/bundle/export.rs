@@ -16,7 +16,7 @@ use crate::deployment;
 use crate::error::TrainError;
 use crate::eval::{EvalError, TaskRange, adapt_to_environments, adapt_to_tasks};
 use crate::recipe::{Algorithm, Family, Recipe};
-use crate::tasks::{NavigationFamily, SinusoidFamily, Split, task_set};
+use crate::tasks::{DataError, NavigationFamily, Split, Tasks, task_set};
 
 /// Validation tasks that calibrate the guards of a supervised family.
 const SUPERVISED_TASKS: u64 = 500;
@@ -42,6 +42,12 @@ pub enum ExportError {
     /// The contract is refused.
     #[error("the contract is refused: {0}")]
     Contract(#[from] ContractError),
+    /// There is no contract.
+    #[error(transparent)]
+    Deployment(#[from] deployment::DeploymentError),
+    /// Logged data cannot be used.
+    #[error(transparent)]
+    Data(#[from] DataError),
     /// A graph cannot be written as ONNX.
     #[error("cannot write ONNX: {0}")]
     Onnx(#[from] OnnxError),
@@ -73,7 +79,7 @@ pub struct Exported {
 /// # Errors
 /// [`ExportError`]; for parameters that are not finite, for instance.
 pub fn export(recipe: &Recipe, learned: &Learned, threads: usize) -> Result<Exported, ExportError> {
-    if let (Some(tables), Algorithm::MultiTask(settings)) = (task_set(recipe), &recipe.algorithm) {
+    if let (Some(tables), Algorithm::MultiTask(settings)) = (task_set(recipe)?, &recipe.algorithm) {
         return export_banked(recipe, settings, &tables, learned);
     }
     let Some(spec) = deployment::adaptation_spec(recipe, &learned.step_scales) else {
@@ -181,14 +187,14 @@ fn calibrate(
         seed: recipe.seed,
         tasks,
     };
+    if let Some(Tasks::Supervised(family)) = Tasks::of(recipe)? {
+        let bytes = AlignedBytes::new(&build(spec)?);
+        let image = Image::new_checked(&bytes)?;
+        let outcomes = adapt_to_tasks(&image, family.as_ref(), range(SUPERVISED_TASKS), threads)?;
+        let trust_region = guard(outcomes.iter().map(|task| task.change).collect());
+        return Ok((AdaptationSpec { trust_region, ..spec }, 0));
+    }
     match &recipe.family {
-        Family::Sinusoid(settings) => {
-            let bytes = AlignedBytes::new(&build(spec)?);
-            let (image, family) = (Image::new_checked(&bytes)?, SinusoidFamily::new(settings));
-            let outcomes = adapt_to_tasks(&image, &family, range(SUPERVISED_TASKS), threads)?;
-            let trust_region = guard(outcomes.iter().map(|task| task.change).collect());
-            Ok((AdaptationSpec { trust_region, ..spec }, 0))
-        }
         Family::Navigation(settings) => {
             // The divergence is measured only where it has a limit.
             let bytes = AlignedBytes::new(&build(AdaptationSpec {
@@ -223,6 +229,8 @@ fn calibrate(
         | Family::Quadrotor(_)
         | Family::SwingUp(_)
         | Family::Tabular(_)
+        | Family::Logged(_)
+        | Family::Sinusoid(_)
         | Family::TaskConflict(_)
         | Family::TwoLinkArm(_)
         | Family::Vehicle(_) => Ok((spec, 0)),

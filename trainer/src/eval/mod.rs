@@ -17,7 +17,7 @@ mod trials;
 
 pub use control::{ControlOutcome, Episode, adapt_to_environments, trace_environment};
 pub use gap::{Gap, Returns};
-pub use multi_task::{DeviceRows, IDENTIFICATION_ROWS, test_error};
+pub use multi_task::{DeviceRows, IDENTIFICATION_ROWS, row_errors, test_error};
 pub use simulated::{Rollout, returns, roll_out};
 pub use statistics::{Estimate, bootstrap_interquartile_mean, bootstrap_mean};
 pub use supervised::{TaskOutcome, TaskRange, adapt_to_tasks};
@@ -25,7 +25,9 @@ pub use trials::{Choice, TrialOutcome, by_episode, run_trials, trial_episodes};
 
 use crate::deployment;
 use crate::recipe::{self, Family, Recipe};
-use crate::tasks::{NavigationFamily, SinusoidFamily, Split, simulator, task_set};
+use crate::tasks::{
+    DataError, LoggedFamily, NavigationFamily, SinusoidFamily, Split, SupervisedFamily, simulator, task_set,
+};
 
 /// What acts and adapts in an evaluation: the runtime that the device runs, on this machine.
 pub const DEVICE_RUNTIME: &str = "device runtime";
@@ -84,6 +86,9 @@ pub enum EvalError {
         /// What differs.
         problem: String,
     },
+    /// Logged data cannot be used.
+    #[error(transparent)]
+    Data(#[from] DataError),
     /// Worker threads could not be started.
     #[error("cannot start the worker threads: {0}; try fewer with --threads")]
     Threads(#[from] rayon::ThreadPoolBuildError),
@@ -103,11 +108,21 @@ pub fn evaluate(recipe: &Recipe, image: &[u8], options: EvalOptions) -> Result<E
     let image = Image::new_checked(image)?;
     check_family(recipe, &image)?;
     match &recipe.family {
-        Family::Sinusoid(settings) => evaluate_sinusoid(&image, &SinusoidFamily::new(settings), options),
+        Family::Sinusoid(settings) => evaluate_supervised(&image, "sinusoid", &SinusoidFamily::new(settings), options),
+        Family::Logged(settings) => match task_set(recipe)? {
+            Some(tables) => {
+                let metric = "test error: squared over the target's variance, or share wrong";
+                multi_task::evaluate(&image, recipe.family.name(), metric, &tables, options)
+            }
+            None => {
+                let family = LoggedFamily::read(settings, recipe.seed)?;
+                evaluate_supervised(&image, recipe.family.name(), &family, options)
+            }
+        },
         Family::Navigation(settings) => evaluate_navigation(&image, settings, options),
         Family::Quadrotor(_) => flight::evaluate(&image, recipe.evaluation.episodes, options),
         Family::TaskConflict(_) => {
-            let tables = task_set(recipe).unwrap_or_default();
+            let tables = task_set(recipe)?.unwrap_or_default();
             let metric = "test error over the target's variance";
             multi_task::evaluate(&image, recipe.family.name(), metric, &tables, options)
         }
@@ -138,7 +153,10 @@ fn check_family(recipe: &Recipe, image: &Image<'_>) -> Result<(), EvalError> {
     let policy = deployment::policy(recipe);
     let channels = ContractView::new_checked(image.contract_bytes())
         .map(|contract| (contract.observations().len(), contract.actions().len()));
-    let wanted = (policy.network.observations(), policy.network.outputs());
+    let wanted = match task_set(recipe)? {
+        Some(tables) => multi_task::widths(&tables),
+        None => (policy.network.observations(), policy.network.outputs()),
+    };
     match channels {
         Ok(found) if found == wanted => {}
         Ok(found) => return refuse(format!("{found:?} observations and actions, not {wanted:?}")),
@@ -188,9 +206,10 @@ fn evaluate_navigation(
     Ok(evaluation)
 }
 
-fn evaluate_sinusoid(
+fn evaluate_supervised(
     image: &Image<'_>,
-    family: &SinusoidFamily,
+    name: &str,
+    family: &dyn SupervisedFamily,
     options: EvalOptions,
 ) -> Result<Evaluation, EvalError> {
     let EvalOptions { seed, threads, .. } = options;
@@ -204,7 +223,7 @@ fn evaluate_sinusoid(
     Ok(Evaluation {
         lower_is_better: true,
         refused: outcomes.iter().filter(|outcome| !outcome.accepted).count() as u64,
-        ..Evaluation::new("sinusoid", options, "mean squared error", adaptation)
+        ..Evaluation::new(name, options, "mean squared error", adaptation)
     })
 }
 

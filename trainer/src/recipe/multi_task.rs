@@ -204,6 +204,10 @@ pub struct HeadAdaptation {
     pub rate: f32,
     /// Step size of the inputs' scale and offset; 0: they do not adapt. From 0 to 100; default 0.
     pub input_rate: f32,
+    /// How much the likelihood of the scaled inputs counts beside the targets': above 0, scale and offset follow the mean and
+    /// the deviation of every input, which its labels need not tell. Logged data with `scale = "standard"` only. From 0 to
+    /// 100; default 0.
+    pub input_likelihood: f32,
     /// Each n-th row is held out to accept or reject the result; 0: none. From 0 to 1000, not 1; default 0.
     pub holdout_every: u32,
     /// Slots for tasks that nobody has met yet. From 0 to 64; default 0.
@@ -217,6 +221,7 @@ impl Default for HeadAdaptation {
             steps: 16,
             rate: 0.3,
             input_rate: 0.0,
+            input_likelihood: 0.0,
             holdout_every: 0,
             spare_heads: 0,
         }
@@ -229,6 +234,7 @@ impl HeadAdaptation {
         checker.count("steps", self.steps as u64, 1, 16);
         checker.positive("rate", self.rate, 100.0);
         checker.between("input_rate", self.input_rate, 0.0, 100.0);
+        checker.between("input_likelihood", self.input_likelihood, 0.0, 100.0);
         checker.require(
             self.holdout_every != 1 && self.holdout_every <= 1000,
             "holdout_every",

@@ -1,7 +1,8 @@
 //! Measures what the README states, and writes it to `docs/figures.json`.
 //!
 //! Each part is one object of that file and can be measured by itself, so that a long training need not be repeated for a
-//! new benchmark. A part holds numbers as measured; only rounding happens here. Task conflict writes its own page.
+//! new benchmark. A part holds numbers as measured; only rounding happens here. Task conflict and diagnosis
+//! write their own pages.
 
 use serde_json::{Map, Value, json};
 
@@ -14,7 +15,14 @@ use crate::provide;
 use crate::workspace::Workspace;
 
 /// What can be measured, in order.
-pub(crate) const PARTS: [&str; 5] = ["sinusoid", "navigation", "speed", "firmware", "task-conflict"];
+pub(crate) const PARTS: [&str; 6] = [
+    "sinusoid",
+    "navigation",
+    "speed",
+    "firmware",
+    "task-conflict",
+    "diagnosis",
+];
 
 /// Seeds of every stochastic figure.
 const SEEDS: [u32; 3] = [0, 1, 2];
@@ -35,6 +43,10 @@ pub(crate) fn run(workspace: &Workspace, parts: &[String]) -> Result<(), Error> 
         println!("== measuring {part}");
         if part == "task-conflict" {
             task_conflict(workspace)?;
+            continue;
+        }
+        if part == "diagnosis" {
+            diagnosis(workspace)?;
             continue;
         }
         let measured = match part {
@@ -249,6 +261,24 @@ fn task_conflict(workspace: &Workspace) -> Result<(), Error> {
         std::fs::write(&page, between(&text, markers, &table)?).at(&page)?;
     }
     Ok(())
+}
+
+/// The table of `docs/diagnosis.md`, into that page.
+fn diagnosis(workspace: &Workspace) -> Result<(), Error> {
+    let data = provide::python::diagnosis_data(workspace, true)?;
+    let table = cargo(workspace)
+        .args(["run", "--release", "--quiet", "--package", "pliant-trainer"])
+        .args(["--example", "diagnosis", "--"])
+        .arg(&data)
+        .output()?;
+    println!("{table}");
+    let page = workspace.root().join("docs").join("diagnosis.md");
+    let text = std::fs::read_to_string(&page).at(&page)?;
+    std::fs::write(
+        &page,
+        between(&text, ["<!-- scores -->\n", "<!-- /scores -->"], &table)?,
+    )
+    .at(&page)
 }
 
 /// The firmware's own report: each `name: number ...` line under its name.
