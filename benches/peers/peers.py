@@ -1,4 +1,6 @@
-"""The same work on PyTorch and JAX: `python peers.py WORK PEER` prints one line of JSON.
+"""The same work on PyTorch and JAX: `python peers.py WORK PEER` prints a line of JSON, then takes turns.
+
+A turn: a line with a number of seconds on standard input, answered with the time of a step over about as long.
 
 One thread, single precision, a new batch each step, parameters and moments where the peer keeps them. Called by
 `cargo xtask peers`, which also runs Pliant's engines (src/) and prints the table.
@@ -16,34 +18,28 @@ for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 
 import numpy as np
 
-SECONDS = float(os.environ.get("PLIANT_PEER_SECONDS", "4"))
-
 # The sizes of each work; src/work.rs has the same.
 MAML = dict(tasks=25, shots=10, hidden=40, inner=0.01, rate=1e-3)
 GRU = dict(inputs=16, hidden=64, outputs=4, steps=64, batch=256, rate=1e-3)
 POLICY = dict(inputs=16, hidden=64, outputs=4, tasks=40, rows=2000, inner=0.1, clip=0.2, rate=1e-3)
 
 
-def report(work, peer, step, setup, loss):
-    """Times `step` and prints the line. `loss` is the first step's, to compare the peers' answers."""
+def take_turns(step, setup, loss):
+    """Says what was prepared, takes turns, and at the end of the input says the greatest resident set. `loss` is the first
+    step's: the peers' answers must agree."""
     for _ in range(2):
         step()
-    times = []
-    start = time.perf_counter()
-    while time.perf_counter() - start < SECONDS or len(times) < 5:
-        before = time.perf_counter()
+    print(json.dumps(dict(setup=setup, loss=float(loss))), flush=True)
+    for line in sys.stdin:
+        span = float(line)
         step()
-        times.append(time.perf_counter() - before)
-    times.sort()
-    line = dict(
-        work=work,
-        peer=peer,
-        seconds=times[len(times) // 2],
-        setup=setup,
-        peak_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        loss=float(loss),
-    )
-    print(json.dumps(line))
+        count = 0
+        start = time.perf_counter()
+        while count == 0 or time.perf_counter() - start < span:
+            step()
+            count += 1
+        print((time.perf_counter() - start) / count, flush=True)
+    print(json.dumps(dict(peak_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)))
 
 
 def uniform(count, scale, seed):
@@ -265,7 +261,7 @@ def main():
         "torch": lambda: torch_step(work, False),
         "torch.compile": lambda: torch_step(work, True),
     }[peer]()
-    report(work, peer, step, setup, loss)
+    take_turns(step, setup, loss)
 
 
 if __name__ == "__main__":

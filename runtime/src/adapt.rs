@@ -20,10 +20,13 @@
 //! examples come in and never takes more steps than were trained. A policy gradient takes its `j`-th step from the
 //! `j`-th support set, and after as many accepted steps as were trained it is refused until
 //! [`revert_to_base`](crate::policy::Learner::revert_to_base). Anything rejected is dropped by not publishing it: O(1).
+//!
+//! [`in_flight`] adapts eight numbers around a policy every control period, through the same exchange of parameters.
 
 mod driver;
 mod estimate;
 mod fold;
+pub mod in_flight;
 mod report;
 
 pub(crate) use driver::{Driver, Likelihood, Parts};

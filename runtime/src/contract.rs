@@ -41,6 +41,7 @@
 mod channel;
 mod error;
 mod explanation;
+mod reader;
 mod scaling;
 mod substitute;
 
@@ -50,6 +51,8 @@ use serde::{Deserialize, Serialize};
 pub use channel::{Channel, ChannelKind, ChannelView, Source};
 pub use error::{ContractError, Fault, Side};
 pub use explanation::Explanation;
+pub(crate) use reader::{RawChannel, is_utf8};
+use reader::{Reader, encoded};
 pub(crate) use scaling::{ActionScaling, ObservationScales, ObservationScaling};
 pub use substitute::{Substitute, Substitutes};
 
@@ -153,13 +156,14 @@ impl<'a> ContractView<'a> {
     /// [`ContractError::Encoding`] when the bytes are no contract (or more than one), otherwise what is wrong and
     /// where.
     pub fn new_checked(bytes: &'a [u8]) -> Result<Self, ContractError> {
-        let (control_rate_hz, bytes) = take::<f32>(bytes)?;
+        let mut reader = Reader::new(bytes);
+        let control_rate_hz = encoded(reader.float())?;
         if !(control_rate_hz.is_finite() && control_rate_hz > 0.0) {
             return Err(ContractError::ControlRate);
         }
-        let (observations, bytes) = Channels::take_checked(bytes, Side::Observation, MAX_OBSERVATIONS)?;
-        let (actions, bytes) = Channels::take_checked(bytes, Side::Action, MAX_ACTIONS)?;
-        let substitutes = Substitutes::new_checked(bytes, observations.len())?;
+        let observations = Channels::take_checked(&mut reader, Side::Observation, MAX_OBSERVATIONS)?;
+        let actions = Channels::take_checked(&mut reader, Side::Action, MAX_ACTIONS)?;
+        let substitutes = Substitutes::new_checked(reader, observations.len())?;
         Ok(Self {
             control_rate_hz,
             observations,
@@ -227,43 +231,51 @@ impl<'a> ContractView<'a> {
 /// The channels of one side, decoded one by one from the image: an iterator that can be copied to start again.
 #[derive(Clone, Copy, Debug)]
 pub struct Channels<'a> {
-    bytes: &'a [u8],
+    reader: Reader<'a>,
     remaining: usize,
 }
 
 impl<'a> Channels<'a> {
-    fn take_checked(bytes: &'a [u8], side: Side, most: usize) -> Result<(Self, &'a [u8]), ContractError> {
-        let (count, bytes) = take::<u32>(bytes)?;
-        let remaining = count as usize;
+    fn take_checked(reader: &mut Reader<'a>, side: Side, most: usize) -> Result<Self, ContractError> {
+        let remaining = encoded(reader.number())? as usize;
         if remaining > most {
             return Err(ContractError::TooManyChannels(side));
         }
         if remaining == 0 {
             return Err(ContractError::NoChannels(side));
         }
-        let mut rest = bytes;
-        for index in 0..count as u8 {
-            let (channel, after) = take::<ChannelView<'a>>(rest)?;
-            channel
-                .validate()
+        let channels = Self {
+            reader: *reader,
+            remaining,
+        };
+        for index in 0..remaining as u8 {
+            encoded(reader.channel())?
+                .validate(side)
                 .map_err(|fault| ContractError::Channel { side, index, fault })?;
-            if (channel.source == Source::Actuator) != (side == Side::Action) {
-                return Err(ContractError::Channel {
-                    side,
-                    index,
-                    fault: Fault::Source,
-                });
-            }
-            rest = after;
         }
-        Ok((Self { bytes, remaining }, rest))
+        Ok(channels)
+    }
+
+    /// As [`next`](Iterator::next), without its texts as `str`.
+    fn next_raw(&mut self) -> Option<RawChannel<'a>> {
+        self.remaining = self.remaining.checked_sub(1)?;
+        // Checked in `take_checked`: this succeeds.
+        self.reader.channel()
+    }
+
+    /// The channels without their texts as `str`, for who needs the numbers.
+    pub(crate) fn raw(mut self) -> impl ExactSizeIterator<Item = RawChannel<'a>> {
+        let count = self.remaining;
+        (0..count).map(move |_| self.next_raw().unwrap_or_default())
     }
 
     fn check(self, ports: &[Port<'_>], side: Side) -> Result<(), ContractError> {
         let mut index = 0;
-        for (channel, port) in self.zip(ports) {
-            if channel.name != port.name {
-                let elsewhere = ports.iter().any(|port| port.name == channel.name);
+        let mut channels = self;
+        for port in ports {
+            let Some(channel) = channels.next_raw() else { break };
+            if channel.name != port.name.as_bytes() {
+                let elsewhere = ports.iter().any(|port| port.name.as_bytes() == channel.name);
                 let fault = if elsewhere {
                     Fault::OrderDiffers
                 } else {
@@ -271,7 +283,7 @@ impl<'a> Channels<'a> {
                 };
                 return Err(ContractError::Channel { side, index, fault });
             }
-            if channel.unit != port.unit {
+            if channel.unit != port.unit.as_bytes() {
                 return Err(ContractError::Channel {
                     side,
                     index,
@@ -296,26 +308,19 @@ impl<'a> Iterator for Channels<'a> {
     type Item = ChannelView<'a>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.remaining == 0 {
-            return None;
-        }
-        // Checked in `take_checked`: this succeeds.
-        let (channel, rest) = take(self.bytes).ok()?;
-        self.bytes = rest;
-        self.remaining -= 1;
-        Some(channel)
+        Some(self.next_raw()?.view())
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         (self.remaining, Some(self.remaining))
     }
+
+    fn count(self) -> usize {
+        self.remaining
+    }
 }
 
 impl ExactSizeIterator for Channels<'_> {}
-
-fn take<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<(T, &'a [u8]), ContractError> {
-    postcard::take_from_bytes(bytes).map_err(|_| ContractError::Encoding)
-}
 
 /// What firmware is wired to: compared with the contract when a policy is loaded. All borrowed, so that it can be a
 /// constant.

@@ -15,6 +15,7 @@
 //! | experience | [`experience`], [`noise`] | the learner, and the trainer's rollouts, which agree with it bit for bit |
 //! | contract | [`contract`] | firmware states what it is wired to; trainer and compiler write the contract |
 //! | telemetry | [`telemetry`] | firmware: what happened, framed, for `pliant monitor` and `pliant replay` |
+//! | link | [`link`] | firmware and host: a policy on a board that a simulation flies, record by record |
 //! | image | [`image`] | firmware: check the bytes, self-test; the compiler writes with the same types |
 //! | plan | [`plan`] | the workstation's embedded engine; tools that look inside |
 //!
@@ -49,6 +50,7 @@ pub mod health;
 pub mod image;
 #[doc(hidden)]
 pub mod kernels;
+pub mod link;
 pub mod noise;
 pub mod plan;
 pub mod policy;

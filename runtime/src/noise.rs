@@ -32,6 +32,16 @@ impl Noise {
         }
     }
 
+    /// As [`seeded`](Self::seeded) with 0, without the code that spreads a seed.
+    pub(crate) fn unseeded() -> Self {
+        Self {
+            // All zero would be no state: the generator takes what it makes of the seed 0.
+            generator: Xoshiro128PlusPlus::from_seed([0; 16]),
+            spare: None,
+            drawn: 0,
+        }
+    }
+
     /// Uniform in the open-closed interval (0, 1], a multiple of 2^-24.
     pub fn uniform(&mut self) -> f32 {
         let bits = self.generator.next_u32() >> 8;
@@ -44,7 +54,7 @@ impl Noise {
         if let Some(spare) = self.spare.take() {
             return spare;
         }
-        let radius = libm::sqrtf(-2.0 * functions::log(self.uniform()));
+        let radius = functions::sqrt(-2.0 * functions::log(self.uniform()));
         let angle = self.uniform() * core::f32::consts::TAU;
         self.spare = Some(radius * functions::sin(angle));
         radius * functions::cos(angle)
@@ -84,5 +94,18 @@ impl Noise {
     /// Fills a slice with standard normal numbers.
     pub fn fill(&mut self, values: &mut [f32]) {
         values.iter_mut().for_each(|value| *value = self.gaussian());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unseeded_is_the_seed_zero() {
+        let (mut unseeded, mut zero) = (Noise::unseeded(), Noise::seeded(0));
+        for _ in 0..10 {
+            assert_eq!(unseeded.gaussian().to_bits(), zero.gaussian().to_bits());
+        }
     }
 }

@@ -137,6 +137,11 @@ impl<'a> Plan<'a> {
         self.sizes
     }
 
+    /// As [`sizes`](Self::sizes), where they lie.
+    pub(crate) fn sizes_ref(&self) -> &SpaceSizes {
+        &self.sizes
+    }
+
     /// Cost in multiply-accumulates: the sum of [`Record::macs`] (saturating).
     pub fn macs(&self) -> u64 {
         self.macs

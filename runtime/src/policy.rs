@@ -97,7 +97,9 @@ pub use restore::RestoreError;
 pub use selection::{Identified, SelectError};
 
 use crate::adapt::{Driver, Parts, Stage};
-use crate::contract::{ActionScaling, ContractError, ContractView, Interface, ObservationScales, ObservationScaling};
+use crate::contract::{
+    ActionScaling, ContractError, ContractView, Interface, ObservationScales, ObservationScaling, RawChannel,
+};
 use crate::experience::support::{RowLayout, Support};
 use crate::image::record::Space;
 use crate::image::{AdaptationSpec, Bank, Choices, Image, Objective, PlanKind, StateEntry, Workspace};
@@ -210,7 +212,7 @@ impl<'m> Policy<'m> {
             bank: image.bank(),
             states: image.states(),
             spec: image.adaptation().filter(|_| learning),
-            choices: image.choices(),
+            choices: image.choices().filter(|_| learning),
         };
         Self::assemble(source, memory, |spec| {
             let plan = |kind: PlanKind, input: u32| {
@@ -247,14 +249,17 @@ impl<'m> Policy<'m> {
             given: memory.len(),
         };
         let mut rest = memory.get_mut(..layout.total()).ok_or(short)?;
-        let mut carve = |length: usize| take(&mut rest, length).ok_or(short);
+        // There is as much as is taken: the total was.
+        let mut carve = |length: usize| take(&mut rest, length);
 
-        let scaling_of = |(index, channel)| ObservationScaling::new(&channel, contract.substitutes().of_channel(index));
-        let channels = contract.observations().enumerate().map(scaling_of);
-        let observation_scales = ObservationScales::write(carve(layout.observation_scales)?, channels).ok_or(short)?;
-        let action_scales = scalings::<ActionScaling>(carve(layout.action_scales)?).ok_or(short)?;
-        for (scale, channel) in action_scales.iter_mut().zip(contract.actions()) {
-            *scale = ActionScaling::new(&channel);
+        let scaling_of = |(index, channel): (usize, RawChannel<'_>)| {
+            ObservationScaling::new(&channel.numbers, contract.substitutes().of_channel(index))
+        };
+        let channels = contract.observations().raw().enumerate().map(scaling_of);
+        let observation_scales = ObservationScales::write(carve(layout.observation_scales), channels).ok_or(short)?;
+        let action_scales = scalings::<ActionScaling>(carve(layout.action_scales)).ok_or(short)?;
+        for (scale, channel) in action_scales.iter_mut().zip(contract.actions().raw()) {
+            *scale = ActionScaling::new(&channel.numbers);
         }
         // The layout is sized by the plan's output, which has two values a channel where the policy is stochastic.
         let scales = Scales {
@@ -263,7 +268,7 @@ impl<'m> Policy<'m> {
         };
 
         let adapted = source.adapted;
-        let (first, second) = (carve(layout.buffer)?, carve(layout.buffer)?);
+        let (first, second) = (carve(layout.buffer), carve(layout.buffer));
         let exchange = if objective.is_some() {
             Exchange::new(adapted, first, second).ok_or(short)?
         } else {
@@ -279,11 +284,11 @@ impl<'m> Policy<'m> {
             states: source.states,
             tasks: source.bank,
             bank: first_task,
-            input: carve(layout.act_input)?,
-            arena: carve(layout.act_arena)?,
-            state: carve(layout.state)?,
-            output: carve(layout.act_output)?,
-            noise: crate::noise::Noise::seeded(0),
+            input: carve(layout.act_input),
+            arena: carve(layout.act_arena),
+            state: carve(layout.state),
+            output: carve(layout.act_output),
+            noise: crate::noise::Noise::unseeded(),
             counts: Counts::default(),
             episode: 0,
             index: 0,
@@ -316,14 +321,14 @@ impl<'m> Policy<'m> {
                     workshop: crate::adapt::Workshop {
                         constants: source.constants,
                         bank: first_task,
-                        arena: carve(layout.learn_arena)?,
-                        input: carve(layout.learn_input)?,
-                        output: carve(layout.learn_output)?,
-                        accumulator: carve(layout.accumulator)?,
+                        arena: carve(layout.learn_arena),
+                        input: carve(layout.learn_input),
+                        output: carve(layout.learn_output),
+                        accumulator: carve(layout.accumulator),
                         step_scale: 0.0,
                     },
-                    support: Support::new(carve(layout.support)?, rows.stride),
-                    scratch: carve(layout.scratch)?,
+                    support: Support::new(carve(layout.support), rows.stride),
+                    scratch: carve(layout.scratch),
                 };
                 Some(LearnerCore::new(Driver::new(parts), scales, source.bank))
             }

@@ -58,6 +58,7 @@ mod learner;
 mod record;
 mod recorder;
 
+pub(crate) use frame::seal;
 pub use frame::{Decoder, Frame, FrameError, MAX_FRAME};
 pub use learner::RecordedLearner;
 pub use record::{Adapted, Example, FORMAT, Record, Reset, Revert, Start, StepRecord, Watched};

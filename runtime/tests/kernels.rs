@@ -156,6 +156,25 @@ fn unary_functions_of_every_length_and_in_place() {
     }
 }
 
+/// A layer's bias, or a scale, where the batch lies in columns: beside the output and in its place.
+#[test]
+fn rows_with_one_number_each() {
+    let memory = Memory::random(&mut Random(4), 8_000);
+    for function in [Binary::Add, Binary::Mul, Binary::Sub] {
+        for (rows, columns) in [(1, 64), (3, 63), (16, 64), (5, 65), (48, 128), (7, 200)] {
+            let (out, a, b) = (
+                operand(Space::Arena, 3),
+                operand(Space::State, 5),
+                operand(Space::Const, 2),
+            );
+            for a in [a, out] {
+                let words = [out, a, b, 1, rows, columns, 0, columns, 1, 0, 1, 0];
+                check(record(Opcode::Binary, function as u8, 0, &words), &memory, 0.0);
+            }
+        }
+    }
+}
+
 #[test]
 fn binary_functions_with_every_broadcast() {
     let mut random = Random(3);

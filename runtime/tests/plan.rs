@@ -3,6 +3,7 @@
 mod support;
 
 use pliant_runtime::image::record::{Binary, ChainFunction, Opcode, Operand, Record, Space, Unary, flags};
+use pliant_runtime::kernels::Level;
 use pliant_runtime::plan::{AdaptedRef, Exact, Fast, Plan, PlanError, RecordProblem, SpaceSizes, Spaces};
 use support::{Memory, Random, operand, record, unary};
 
@@ -343,6 +344,39 @@ fn wild_chain(random: &mut Random) -> Record {
         };
     }
     Record { words }
+}
+
+/// Chains that nobody checked are left out or garbled on every instruction set, and leave what is shared as it was.
+#[test]
+fn unchecked_chains_stay_in_bounds() {
+    let mut random = Random(17);
+    let original = Memory::random(&mut random, 100);
+    let levels = [Some(Level::BASELINE), Level::avx2(), Level::avx512()];
+    let (mut refused, mut changed) = (0, 0);
+    for _ in 0..20_000 {
+        let mut record = wild_chain(&mut random);
+        record.words[0] = Opcode::Chain as u32 | 3 << 8;
+        let word = 1 + random.below(15);
+        record.words[word] = match random.below(3) {
+            0 => random.next() as u32,
+            1 => record.words[word] ^ 1 << random.below(32),
+            _ => operand(Space::Const, random.below(200)),
+        };
+        let records = [record];
+        refused += usize::from(Plan::new_checked(&records, original.sizes()).is_err());
+        let plan = Plan::checked_before(&records, original.sizes(), 0, false);
+        for level in levels.into_iter().flatten() {
+            let mut memory = original.clone();
+            plan.run_on(level, false, &mut memory.spaces()).unwrap();
+            for shared in [Space::Const, Space::Input, Space::Bank] {
+                let number = shared as usize;
+                assert_eq!(memory.0[number], original.0[number], "{record:?}");
+            }
+            changed += usize::from(!memory.same_bits(&original));
+        }
+    }
+    assert!(refused > 1000, "{refused} refused");
+    assert!(changed > 1000, "{changed} changed something");
 }
 
 /// Whatever the checks accept, the naive executor runs without leaving a space (its indices would panic), and the kernels

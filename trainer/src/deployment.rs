@@ -38,7 +38,11 @@ pub fn policy(recipe: &Recipe) -> PolicyDescription {
         Family::TaskConflict(_) => PolicyDescription::deterministic(network(recipe, TaskConflictFamily::INPUTS, 1)),
         _ => {
             let widths = simulated(recipe).widths();
-            PolicyDescription::bounded(network(recipe, widths.observation, widths.action))
+            let network = network(recipe, widths.observation, widths.action);
+            match recipe.algorithm {
+                Algorithm::Ppo(_) => PolicyDescription::stochastic(network, gaussian(recipe)),
+                _ => PolicyDescription::bounded(network),
+            }
         }
     }
 }
@@ -87,7 +91,8 @@ fn gradient_clip(recipe: &Recipe) -> Option<f32> {
         | Algorithm::Ppo(_)
         | Algorithm::Reptile(_)
         | Algorithm::Ridge(_)
-        | Algorithm::Rl2(_) => None,
+        | Algorithm::Rl2(_)
+        | Algorithm::TeacherStudent(_) => None,
     }
 }
 

@@ -9,6 +9,8 @@
 //! - [`deployment`]: what a recipe deploys: policy, adaptation rule, contract.
 //! - [`algorithms`]: meta-learning algorithms behind one trait, stepped by the caller.
 //! - [`eval`]: scores of the deployed artefact on held-out tasks.
+//! - [`flight`]: quadrotors flown by a device image, here or on a board, and shifts they were not trained for.
+//! - [`player`]: episodes as animations in a page.
 //! - [`bundle`]: a trained policy as files: ONNX, device image, card.
 //! - [`checkpoint`], [`run`]: what is kept of a run, and the loop that survives.
 //! - [`report`]: what is shown of it.
@@ -26,8 +28,10 @@ pub mod engine;
 pub mod envs;
 pub mod error;
 pub mod eval;
+pub mod flight;
 pub mod nn;
 pub mod optim;
+pub mod player;
 pub mod random;
 pub mod recipe;
 pub mod report;

@@ -39,6 +39,7 @@ mod sinusoid;
 mod swing_up;
 mod tabular;
 mod task_conflict;
+mod teacher_student;
 mod together;
 
 pub use analytic_policy_gradient::{AnalyticPolicyGradient, Cycle};
@@ -59,12 +60,19 @@ pub use sinusoid::Sinusoid;
 pub use swing_up::SwingUp;
 pub use tabular::Tabular;
 pub use task_conflict::TaskConflict;
+pub use teacher_student::TeacherStudent;
 
 /// The recipes that come with the program: `pliant train NAME` works anywhere.
 pub const EMBEDDED: &[(&str, &str)] = &[
     ("arm", include_str!("../../models/arm/recipe.toml")),
     ("bandit", include_str!("../../models/bandit-rl2/recipe.toml")),
     ("cart-pole", include_str!("../../models/cart-pole/recipe.toml")),
+    ("cart-pole-ppo", include_str!("../../models/cart-pole-ppo/recipe.toml")),
+    (
+        "cart-pole-student",
+        include_str!("../../models/cart-pole-student/recipe.toml"),
+    ),
+    ("half-circle", include_str!("../../models/half-circle/recipe.toml")),
     ("mdp", include_str!("../../models/mdp-rl2/recipe.toml")),
     ("pendulum", include_str!("../../models/pendulum/recipe.toml")),
     (
@@ -72,6 +80,14 @@ pub const EMBEDDED: &[(&str, &str)] = &[
         include_str!("../../models/point-navigation/recipe.toml"),
     ),
     ("quadrotor", include_str!("../../models/quadrotor/recipe.toml")),
+    (
+        "quadrotor-robust",
+        include_str!("../../models/quadrotor-robust/recipe.toml"),
+    ),
+    (
+        "quadrotor-small",
+        include_str!("../../models/quadrotor-small/recipe.toml"),
+    ),
     ("sinusoid", include_str!("../../models/sinusoid/recipe.toml")),
     ("sinusoid-anil", include_str!("../../models/sinusoid-anil/recipe.toml")),
     (
@@ -94,6 +110,7 @@ pub const EMBEDDED: &[(&str, &str)] = &[
         "sinusoid-ridge",
         include_str!("../../models/sinusoid-ridge/recipe.toml"),
     ),
+    ("swing-up", include_str!("../../models/swing-up/recipe.toml")),
     ("task-conflict", include_str!("../../models/task-conflict/recipe.toml")),
     ("vehicle", include_str!("../../models/vehicle/recipe.toml")),
 ];
@@ -195,6 +212,8 @@ pub enum Algorithm {
     Ridge(Ridge),
     /// `[algorithm.rl2]`
     Rl2(Rl2),
+    /// `[algorithm.teacher-student]`
+    TeacherStudent(TeacherStudent),
 }
 
 impl Algorithm {
@@ -209,6 +228,7 @@ impl Algorithm {
             Self::Reptile(_) => "reptile",
             Self::Ridge(_) => "ridge",
             Self::Rl2(_) => "rl2",
+            Self::TeacherStudent(_) => "teacher-student",
         }
     }
 }
@@ -455,6 +475,7 @@ impl Recipe {
                 Algorithm::Reptile(algorithm) => algorithm.check(checker),
                 Algorithm::Ridge(algorithm) => algorithm.check(checker),
                 Algorithm::Rl2(algorithm) => algorithm.check(checker, self.policy.memory > 0),
+                Algorithm::TeacherStudent(algorithm) => algorithm.check(checker),
             });
         });
         checker.section("checkpoint", |checker| self.checkpoint.check(checker));
@@ -473,11 +494,10 @@ impl Recipe {
             Family::Sinusoid(_) => &["maml", "reptile", "ridge"],
             Family::SwingUp(_) => &["ppo"],
             Family::TaskConflict(_) => &["multi-task"],
-            Family::CartPole(_)
-            | Family::Pendulum(_)
-            | Family::Quadrotor(_)
-            | Family::TwoLinkArm(_)
-            | Family::Vehicle(_) => &["analytic-policy-gradient"],
+            Family::Quadrotor(_) => &["analytic-policy-gradient"],
+            Family::CartPole(_) | Family::Pendulum(_) | Family::TwoLinkArm(_) | Family::Vehicle(_) => {
+                &["analytic-policy-gradient", "teacher-student", "ppo"]
+            }
         }
     }
 }

@@ -1,7 +1,12 @@
 //! Environments for learning in context: golden trajectories, splits, and the distributions they are drawn from.
 
+use std::sync::Arc;
+
 use pliant_runtime::experience::End;
-use pliant_trainer::envs::{Bandits, HalfCircle, SwingUp, TabularProcesses, VectorEnvironment};
+use pliant_trainer::envs::{
+    Bandits, CartPole, HalfCircle, Plant, Simulated, Simulator, SwingUp, TabularProcesses, VectorEnvironment,
+};
+use pliant_trainer::random::stream;
 use pliant_trainer::tasks::{Split, task_stream};
 
 /// An instance of a task of a split, at the start of an episode.
@@ -151,4 +156,60 @@ fn a_goal_on_the_half_circle_is_felt_from_near_by() {
         (total - best).abs() < 1e-4 && (50.0..54.0).contains(&best),
         "{total} {best}"
     );
+}
+
+/// A simulated system from outside: its own step one instance at a time, and what a lost episode costs.
+#[test]
+fn a_simulated_system_pays_for_the_steps_it_loses() {
+    let system = CartPole::default();
+    let mut carts = start(
+        Simulated::new("cart-pole", Arc::new(system.clone()), 11),
+        Split::Test,
+        0,
+    );
+    // The same draws, one by one.
+    let widths = system.widths();
+    let mut alone: Vec<(Vec<f32>, Vec<f32>)> = (0..11)
+        .map(|index| {
+            let mut random = task_stream(0, Split::Test, &[index]);
+            let (mut parameters, mut state) = (vec![0.0; widths.parameters], vec![0.0; widths.state]);
+            system.draw(&mut random, &mut parameters);
+            system.start(&mut random, &mut parameters, &mut state);
+            (parameters, state)
+        })
+        .collect();
+    let (mut rewards, mut ends) = ([0.0; 11], [End::Continue; 11]);
+    let mut observation = [0.0; 44];
+    let (mut lost, mut ages) = (0, [0; 11]);
+    for step in 1..=200 {
+        carts.observe(&mut observation);
+        // Beyond 1 it is cut.
+        carts.step(&[1.5; 11], &mut rewards, &mut ends);
+        for (instance, (parameters, state)) in alone.iter_mut().enumerate() {
+            for (number, &value) in state.iter().enumerate() {
+                assert!((observation[number * 11 + instance] - value).abs() < 1e-4 * value.abs().max(1.0));
+            }
+            let outcome = system.step_one(state, parameters, &[1.0]);
+            let mut reward = -outcome.cost;
+            ages[instance] += 1;
+            if ends[instance].is_last() {
+                assert_eq!(ends[instance], End::Terminated);
+                reward -= 10.0 * (500 - ages[instance]) as f32;
+                lost += 1;
+                ages[instance] = 0;
+                let mut random = stream(1, "again", &[instance as u64]);
+                carts.new_episode(instance, &mut random);
+                let mut random = stream(1, "again", &[instance as u64]);
+                system.start(&mut random, parameters, state);
+            }
+            assert!(
+                (rewards[instance] - reward).abs() < 1e-3 * reward.abs().max(1.0),
+                "step {step}"
+            );
+        }
+        if lost > 20 {
+            break;
+        }
+    }
+    assert!(lost >= 11, "full force loses every pole: {lost}");
 }

@@ -28,12 +28,14 @@ Chores:
   board            Build the navigation example for an aarch64 Linux board, run it there with the device image and with the
                    ONNX models over tract, emulated
       --no-install                       as above
-  peers [WORK...]  The same work on Pliant's engines, ONNX Runtime, tract, JAX and PyTorch, one thread each; writes the table
-                   of docs/engines.md (works: maml, gru, policy, act-mlp, act-gru, adapt; default: all)
+  peers [WORK...]  The same work on Pliant's engines, ONNX Runtime, tract, candle, rl-tools, JAX and PyTorch, one thread each,
+                   by turns; writes its rows of the table of docs/engines.md, for a quarter of an hour on a machine with
+                   nothing else to do (works: maml, gru, policy, act-mlp, act-gru, adapt; default: all)
       --no-install                       as above
-  measure [PART...]  Measure what the README states into docs/figures.json: sinusoid, navigation, speed, firmware;
-                   and the tables of docs/algorithms/multi-task.md: task-conflict; of docs/diagnosis.md: diagnosis
-                   (default: all; about three quarters of an hour on two cores)
+  measure [PART...]  Measure what the README states into docs/figures.json: sinusoid, navigation, quadrotor, ppo, speed,
+                   firmware; the tables of docs/algorithms/multi-task.md: task-conflict; of docs/diagnosis.md: diagnosis; and
+                   how cost grows, docs/growth.svg and its tables in docs/engines.md: growth
+                   (default: all; more than an hour on two cores)
   docs             Write the measured figures of docs/figures.json between the markers in README.md
       --check        only compare: fails when the README says something else
   data             Write the data sets of the recipe `diagnosis`, from the scikit-learn wheel, to target/diagnosis

@@ -18,6 +18,10 @@ use crate::workspace::Workspace;
 /// Integration tests whose name starts so make up the conformance step.
 const CONFORMANCE: &str = "conformance";
 
+/// The features of every test build of the workspace: the same for all, so that it is compiled once. Clippy compiles it
+/// without.
+const FEATURES: [&str; 2] = ["--features", "pliant-trainer/tract"];
+
 /// One step of the test run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
@@ -146,15 +150,14 @@ impl Run<'_> {
                 let unit = self.libtest(
                     cargo(self.workspace)
                         .args(["test", "--workspace", "--lib", "--bins", "--locked", "--no-fail-fast"])
+                        .args(FEATURES)
                         .args(integration),
                 )?;
-                let examples = self.libtest(cargo(self.workspace).args([
-                    "test",
-                    "--workspace",
-                    "--doc",
-                    "--locked",
-                    "--no-fail-fast",
-                ]))?;
+                let examples = self.libtest(
+                    cargo(self.workspace)
+                        .args(["test", "--workspace", "--doc", "--locked", "--no-fail-fast"])
+                        .args(FEATURES),
+                )?;
                 let firmware = self.libtest(
                     firmware::cargo(self.workspace)
                         .args(["test", "--locked", "--no-fail-fast"])
@@ -182,7 +185,7 @@ impl Run<'_> {
                 self.libtest(
                     cargo(self.workspace)
                         .args(["test", "--workspace", "--locked", "--no-fail-fast"])
-                        .args(["--features", "pliant-trainer/tract"])
+                        .args(FEATURES)
                         .args(suites),
                 )
             }

@@ -10,12 +10,12 @@ use pliant_runtime::policy::{Policy, Status, act_workspace_len, workspace_len};
 use pliant_trainer::engine::CompileOptions;
 
 use crate::work::uniform;
-use crate::{Measured, Outcome, engine, median, patience};
+use crate::{Outcome, Prepared, engine, take_turns};
 
 /// Calls that are timed together: a clock costs as much as an action.
-const TOGETHER: usize = 200;
+const TOGETHER: u32 = 200;
 
-fn description(work: &str) -> PolicyDescription {
+pub fn description(work: &str) -> PolicyDescription {
     match work {
         "act-mlp" => PolicyDescription::deterministic(Mlp::new(&[16, 64, 64, 4], Activation::Tanh)),
         _ => PolicyDescription::deterministic(Gru {
@@ -28,24 +28,38 @@ fn description(work: &str) -> PolicyDescription {
     }
 }
 
-fn tensors(policy: &PolicyDescription) -> Outcome<Vec<Tensor>> {
-    let tensor = |(seed, p): (u64, &pliant_compiler::policy::Parameter)| {
-        Tensor::f32(&p.shape, uniform(p.elements(), (p.shape[0] as f32).powf(-0.5), seed))
+/// Its parameters, small.
+pub fn values(policy: &PolicyDescription) -> Vec<Vec<f32>> {
+    let value = |(seed, p): (u64, &pliant_compiler::policy::Parameter)| {
+        uniform(p.elements(), (p.shape[0] as f32).powf(-0.5), seed)
     };
-    let tensors: Option<Vec<Tensor>> = (1..).zip(&policy.parameters()).map(tensor).collect();
-    Ok(tensors.ok_or("a tensor is as long as its shape says")?)
+    (1..).zip(&policy.parameters()).map(value).collect()
+}
+
+fn tensors(policy: &PolicyDescription) -> Outcome<Vec<Tensor>> {
+    let shapes = policy.parameters();
+    let tensors = shapes
+        .iter()
+        .zip(values(policy))
+        .map(|(p, values)| Tensor::f32(&p.shape, values));
+    Ok(tensors
+        .collect::<Option<Vec<Tensor>>>()
+        .ok_or("a tensor is as long as its shape says")?)
 }
 
 /// The policy of the work on a peer; `device` is the device image through the runtime, contract and checks included.
-pub fn run(work: &str, peer: &str) -> Outcome<Measured> {
+pub fn run(work: &str, peer: &str) -> Outcome<()> {
     let policy = description(work);
     let parameters = tensors(&policy)?;
     let observations = policy.network.observations();
     let mut x = vec![0.3f32; observations];
     let mut y = [0.0f32; 4];
-    let mut first = f64::NAN;
-    let seconds;
-    let mut setup = 0.0;
+    let mut prepared = Prepared {
+        setup: 0.0,
+        loss: f64::NAN,
+        note: String::new(),
+    };
+    let sum = |y: &[f32; 4]| f64::from(y[0] + y[1] + y[2] + y[3]);
     if peer == "device" {
         let mut contract = Contract::new(1000.0);
         for index in 0..observations {
@@ -60,18 +74,15 @@ pub fn run(work: &str, peer: &str) -> Outcome<Measured> {
         let mut memory = vec![0.0; act_workspace_len(&bytes)];
         let mut loaded = Policy::act_only(&image, None, &mut memory)?;
         let (mut actor, _) = loaded.split();
-        seconds = median(patience(), || {
-            for _ in 0..TOGETHER {
-                if actor.act(&x, &mut y) != Status::Acted {
-                    return Err("the safe action".into());
-                }
-                if first.is_nan() {
-                    first = y.iter().copied().map(f64::from).sum();
-                }
-                x[0] = 0.3 + 1e-3 * y[0];
+        let mut act = || -> Outcome<f64> {
+            if actor.act(&x, &mut y) != Status::Acted {
+                return Err("the safe action".into());
             }
-            Ok(())
-        })?;
+            x[0] = 0.3 + 1e-3 * y[0];
+            Ok(sum(&y))
+        };
+        prepared.loss = act()?;
+        take_turns(&prepared, TOGETHER, || (0..TOGETHER).try_for_each(|_| act().map(drop)))
     } else {
         let mut graph = Graph::new();
         let weights: Vec<ValueId> = parameters.iter().map(|tensor| graph.constant(tensor.clone())).collect();
@@ -88,38 +99,32 @@ pub fn run(work: &str, peer: &str) -> Outcome<Measured> {
             resident.push(("state".to_owned(), "next_state".to_owned()));
         }
         let mut program = engine(peer)?.compile(&graph, &CompileOptions::resident(resident))?;
-        setup = program.statistics().creation.as_secs_f64();
-        seconds = median(patience(), || {
-            for _ in 0..TOGETHER {
-                program.set(0, &x)?;
-                program.run()?;
-                program.get(0, &mut y)?;
-                if first.is_nan() {
-                    first = y.iter().copied().map(f64::from).sum();
-                }
-                x[0] = 0.3 + 1e-3 * y[0];
-            }
-            Ok(())
-        })?;
+        prepared.setup = program.statistics().creation.as_secs_f64();
+        let mut act = || -> Outcome<f64> {
+            program.set(0, &x)?;
+            program.run()?;
+            program.get(0, &mut y)?;
+            x[0] = 0.3 + 1e-3 * y[0];
+            Ok(sum(&y))
+        };
+        prepared.loss = act()?;
+        take_turns(&prepared, TOGETHER, || (0..TOGETHER).try_for_each(|_| act().map(drop)))
     }
-    Ok(Measured {
-        seconds: seconds / TOGETHER as f64,
-        setup,
-        loss: first,
-        note: String::new(),
-    })
 }
 
 /// One adaptation step of `models/sinusoid` on ten rows: `device` is the learner with its guards on the device image, the
 /// others run `adapt.onnx`.
-pub fn adapt(peer: &str) -> Outcome<Measured> {
+pub fn adapt(peer: &str) -> Outcome<()> {
     const ROWS: usize = 10;
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/sinusoid");
     let x = uniform(ROWS, 5.0, 100);
     let y: Vec<f32> = x.iter().map(|x| 2.0 * (x + 0.5).sin()).collect();
-    let seconds;
-    let loss;
-    let mut setup = 0.0;
+    let mut prepared = Prepared {
+        setup: 0.0,
+        // Guards, learned step sizes: what the peers compute is alike, not the same.
+        loss: f64::NAN,
+        note: String::new(),
+    };
     if peer == "device" {
         let bytes = AlignedBytes::new(&std::fs::read(folder.join("policy.pliant"))?);
         let image = Image::new_checked(&bytes)?;
@@ -132,15 +137,15 @@ pub fn adapt(peer: &str) -> Outcome<Measured> {
         for (x, y) in x.iter().zip(&y) {
             learner.observe_example(&[*x], &[*y])?;
         }
-        seconds = median(patience(), || match learner.adapt() {
+        let adapt = || match learner.adapt() {
             report if report.is_accepted() => Ok(()),
             report => Err(format!("rejected: {report:?}").into()),
-        })?;
-        loss = learner.parameters().iter().copied().map(f64::from).sum();
+        };
+        take_turns(&prepared, 1, adapt)
     } else {
         let graph = import_with(&std::fs::read(folder.join("adapt.onnx"))?, &[("rows", ROWS)])?;
         let mut program = engine(peer)?.compile(&graph, &CompileOptions::default())?;
-        setup = program.statistics().creation.as_secs_f64();
+        prepared.setup = program.statistics().creation.as_secs_f64();
         let names: Vec<String> = program.inputs().iter().map(|port| port.name.clone()).collect();
         for (index, name) in names.iter().enumerate() {
             let length = program.inputs()[index].len();
@@ -153,13 +158,6 @@ pub fn adapt(peer: &str) -> Outcome<Measured> {
             };
             program.set(index, &values)?;
         }
-        seconds = median(patience(), || Ok(program.run()?))?;
-        loss = f64::NAN;
+        take_turns(&prepared, 1, || Ok(program.run()?))
     }
-    Ok(Measured {
-        seconds,
-        setup,
-        loss,
-        note: String::new(),
-    })
 }

@@ -1,4 +1,5 @@
-//! Pliant's engines, and tract, at the same work as `peers.py`: `pliant-peers WORK PEER` prints one line of JSON.
+//! Pliant's engines, ONNX Runtime, tract and candle at the same work as `peers.py`: `pliant-peers WORK PEER` prints a line of
+//! JSON, then takes turns as [`take_turns`] says.
 //!
 //! | work | what |
 //! |---|---|
@@ -11,7 +12,11 @@
 //! Everything on one thread. Each work in a process of its own: what is reported as memory is the greatest resident set.
 
 mod act;
+#[cfg(feature = "candle")]
+mod candle;
 mod growth;
+#[cfg(feature = "candle")]
+mod products;
 mod training;
 mod work;
 
@@ -23,15 +28,7 @@ use serde_json::json;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
-/// How long a step is repeated; `PLIANT_PEER_SECONDS` of both programs.
-fn patience() -> Duration {
-    let seconds = std::env::var("PLIANT_PEER_SECONDS")
-        .ok()
-        .and_then(|text| text.parse().ok());
-    Duration::from_secs_f64(seconds.unwrap_or(4.0))
-}
-
-/// Median time of a step, after two to warm up.
+/// Median time of a step over about `patience`, after two to warm up.
 fn median(patience: Duration, mut step: impl FnMut() -> Outcome<()>) -> Outcome<f64> {
     step()?;
     step()?;
@@ -46,14 +43,35 @@ fn median(patience: Duration, mut step: impl FnMut() -> Outcome<()>) -> Outcome<
     Ok(times[times.len() / 2])
 }
 
-/// What a work came to.
-struct Measured {
-    seconds: f64,
+/// What is known of a work before its turns.
+struct Prepared {
     /// Seconds to compile.
     setup: f64,
-    /// The first step's loss, or the sum of the outputs: the peers' answers must agree.
+    /// The first step's loss, or the sum of the outputs: the peers' answers must agree. Not finite where there is none.
     loss: f64,
     note: String,
+}
+
+/// Says what was prepared, then takes turns: a line with a number of seconds is answered with the time of a step over about
+/// as long, after one to warm up. At the end of the input, the greatest resident set. `step` does `together` steps: a clock
+/// costs as much as an action.
+fn take_turns(prepared: &Prepared, together: u32, mut step: impl FnMut() -> Outcome<()>) -> Outcome<()> {
+    step()?;
+    let Prepared { setup, loss, note } = prepared;
+    println!("{}", json!({ "setup": setup, "loss": loss, "note": note }));
+    for line in std::io::stdin().lines() {
+        let span = Duration::from_secs_f64(line?.trim().parse()?);
+        step()?;
+        let mut count = 0;
+        let start = Instant::now();
+        while count == 0 || start.elapsed() < span {
+            step()?;
+            count += together;
+        }
+        println!("{:e}", start.elapsed().as_secs_f64() / f64::from(count));
+    }
+    println!("{}", json!({ "peak_mib": peak_mib() }));
+    Ok(())
 }
 
 fn engine(peer: &str) -> Outcome<Box<dyn Engine>> {
@@ -78,25 +96,15 @@ fn peak_mib() -> f64 {
 fn main() -> Outcome<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let (work, peer, measured) = match words[..] {
-        ["growth", figure] => return growth::run(figure.as_ref()),
-        [work @ ("maml" | "gru" | "policy"), peer] => (work, peer, training::run(work, &*engine(peer)?)?),
-        [work @ ("act-mlp" | "act-gru"), peer] => (work, peer, act::run(work, peer)?),
-        ["adapt", peer] => ("adapt", peer, act::adapt(peer)?),
-        _ => return Err("usage: pliant-peers WORK PEER, or growth FIGURE.svg".into()),
-    };
-    let Measured {
-        seconds,
-        setup,
-        loss,
-        note,
-    } = measured;
-    println!(
-        "{}",
-        json!({
-            "work": work, "peer": peer, "seconds": seconds, "setup": setup, "peak_mib": peak_mib(), "loss": loss,
-            "note": note,
-        })
-    );
-    Ok(())
+    match words[..] {
+        ["growth", figure] => growth::run(figure.as_ref()),
+        #[cfg(feature = "candle")]
+        ["products"] => products::run(),
+        #[cfg(feature = "candle")]
+        [work, "candle"] => candle::run(work),
+        [work @ ("maml" | "gru" | "policy"), peer] => training::run(work, &*engine(peer)?),
+        [work @ ("act-mlp" | "act-gru"), peer] => act::run(work, peer),
+        ["adapt", peer] => act::adapt(peer),
+        _ => Err("usage: pliant-peers WORK PEER, growth FIGURE.svg, or products".into()),
+    }
 }

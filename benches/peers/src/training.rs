@@ -6,7 +6,7 @@ use pliant_trainer::engine::{CompileOptions, Engine, Program};
 use pliant_trainer::optim::adam_step_size;
 
 use crate::work::{self, Work};
-use crate::{Measured, Outcome, median, patience};
+use crate::{Outcome, Prepared, median, take_turns};
 
 /// A work on an engine.
 pub struct Training {
@@ -85,7 +85,7 @@ impl Training {
 }
 
 /// Measures a work in the chunks that suit the engine best.
-pub fn run(work: &str, engine: &dyn Engine) -> Outcome<Measured> {
+pub fn run(work: &str, engine: &dyn Engine) -> Outcome<()> {
     let build = |chunk| match work {
         "maml" => work::maml(25, 1, 40, chunk),
         "gru" => work::gru(chunk),
@@ -105,11 +105,10 @@ pub fn run(work: &str, engine: &dyn Engine) -> Outcome<Measured> {
         }
     }
     let (_, chunk, mut training) = best.ok_or("no chunks")?;
-    let seconds = median(patience(), || training.step())?;
-    Ok(Measured {
-        seconds,
+    let prepared = Prepared {
         setup: training.setup,
         loss: training.loss,
         note: format!("in chunks of {chunk}"),
-    })
+    };
+    take_turns(&prepared, 1, || training.step())
 }

@@ -1,4 +1,4 @@
-//! The board's first serial port (Arm CMSDK APB UART, "Cortex-M System Design Kit Technical Reference Manual", 4.3): out only.
+//! The board's first serial port (Arm CMSDK APB UART, "Cortex-M System Design Kit Technical Reference Manual", 4.3).
 
 #![allow(unsafe_code)]
 
@@ -12,21 +12,23 @@ const DIVIDER: usize = 0x10;
 
 /// `STATE`: the byte before has not left yet.
 const FULL: u32 = 1;
-/// `CONTROL`: sends.
-const SEND: u32 = 1;
+/// `STATE`: a byte has come.
+const COME: u32 = 2;
+/// `CONTROL`: sends and receives.
+const SEND_AND_RECEIVE: u32 = 3;
 /// The least divider the port accepts: as fast as it gets.
 const FASTEST: u32 = 16;
 /// How often to look whether there is room for the next byte of a frame that has begun.
 const PATIENCE: u32 = 100_000;
 
-/// The port, sending.
+/// The port.
 pub struct Uart(());
 
 impl Uart {
     /// Turns it on.
     pub fn open() -> Self {
         write(DIVIDER, FASTEST);
-        write(CONTROL, SEND);
+        write(CONTROL, SEND_AND_RECEIVE);
         Self(())
     }
 
@@ -45,10 +47,24 @@ impl Uart {
         }
         true
     }
+
+    /// Sends all of it, however long it takes.
+    pub fn send_all(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            while read(STATE) & FULL != 0 {}
+            write(DATA, u32::from(*byte));
+        }
+    }
+
+    /// Waits for a byte.
+    pub fn receive(&mut self) -> u8 {
+        while read(STATE) & COME == 0 {}
+        read(DATA) as u8
+    }
 }
 
 fn read(register: usize) -> u32 {
-    // SAFETY: a register of the port, which is always there on this board; reading these changes nothing.
+    // SAFETY: a register of the port, which is always there on this board; reading one changes nothing but the port.
     unsafe { with_exposed_provenance_mut::<u32>(BASE + register).read_volatile() }
 }
 

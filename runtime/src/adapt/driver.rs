@@ -5,6 +5,7 @@ use super::fold::{Fold, Selection, Stage, Workshop};
 use super::report::{AdaptReport, Figures, Progress, Reason};
 use crate::experience::support::{RowLayout, Span, Support};
 use crate::image::{AdaptationSpec, Choice, Choices, Objective, SupportStatistics};
+use crate::kernels::functions;
 use crate::plan::{AdaptedRef, PlanError};
 use crate::publish::Writer;
 
@@ -380,7 +381,7 @@ impl<'m> Driver<'m> {
                     .fold(*squares, |sum, change| sum + change * change);
                 *at += BLOCK;
                 if *at >= base.len() {
-                    job.figures.change = libm::sqrtf(*squares);
+                    job.figures.change = functions::sqrt(*squares);
                     // Without a limit (infinity) the change must still be a number.
                     let change = job.figures.change;
                     if change > spec.trust_region || !change.is_finite() {

@@ -3,7 +3,7 @@
 use heapless::String;
 use serde::{Deserialize, Serialize};
 
-use super::{ActionScaling, Fault, MAX_NAME, MAX_UNIT, ObservationScaling};
+use super::{ActionScaling, Fault, MAX_NAME, MAX_UNIT, ObservationScaling, RawChannel, Side};
 
 /// Whether a channel is a real number or counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -179,38 +179,108 @@ pub struct ChannelView<'a> {
     pub safe: f32,
 }
 
+/// What a channel is but for its texts.
+#[derive(Clone, Copy)]
+pub(crate) struct Numbers {
+    pub(crate) kind: ChannelKind,
+    pub(crate) source: Source,
+    pub(crate) range: [f32; 2],
+    pub(crate) mean: f32,
+    pub(crate) scale: f32,
+    pub(crate) clip: f32,
+    pub(crate) max_age_ms: u32,
+    pub(crate) safe: f32,
+}
+
 impl ChannelView<'_> {
+    fn numbers(&self) -> Numbers {
+        Numbers {
+            kind: self.kind,
+            source: self.source,
+            range: self.range,
+            mean: self.mean,
+            scale: self.scale,
+            clip: self.clip,
+            max_age_ms: self.max_age_ms,
+            safe: self.safe,
+        }
+    }
+
     /// A raw observation, normalised and clipped. The second value says whether the clip took effect.
     pub fn normalise(&self, raw: f32) -> (f32, bool) {
-        ObservationScaling::new(self, None).normalise(raw)
+        ObservationScaling::new(&self.numbers(), None).normalise(raw)
     }
 
     /// A unit-less action in physical units, rounded where discrete, inside the range.
     pub fn denormalise(&self, action: f32) -> f32 {
-        ActionScaling::new(self).denormalise(action)
+        ActionScaling::new(&self.numbers()).denormalise(action)
+    }
+}
+
+impl Default for RawChannel<'_> {
+    fn default() -> Self {
+        Self {
+            name: &[],
+            unit: &[],
+            numbers: Numbers {
+                kind: ChannelKind::Continuous,
+                source: Source::Sensor,
+                range: [0.0; 2],
+                mean: 0.0,
+                scale: 1.0,
+                clip: 0.0,
+                max_age_ms: 0,
+                safe: 0.0,
+            },
+        }
+    }
+}
+
+impl<'a> RawChannel<'a> {
+    /// The channel with its texts.
+    pub(super) fn view(&self) -> ChannelView<'a> {
+        let text = |bytes| core::str::from_utf8(bytes).unwrap_or_default();
+        ChannelView {
+            name: text(self.name),
+            unit: text(self.unit),
+            kind: self.numbers.kind,
+            source: self.numbers.source,
+            range: self.numbers.range,
+            mean: self.numbers.mean,
+            scale: self.numbers.scale,
+            clip: self.numbers.clip,
+            max_age_ms: self.numbers.max_age_ms,
+            safe: self.numbers.safe,
+        }
     }
 
-    pub(super) fn validate(&self) -> Result<(), Fault> {
-        let numbers = [
-            self.range[0],
-            self.range[1],
-            self.mean,
-            self.scale,
-            self.clip,
-            self.safe,
-        ];
+    pub(super) fn validate(&self, side: Side) -> Result<(), Fault> {
+        let Numbers {
+            source,
+            range: [low, high],
+            mean,
+            scale,
+            clip,
+            safe,
+            ..
+        } = self.numbers;
         if self.name.is_empty() || self.name.len() > MAX_NAME {
             Err(Fault::Name)
         } else if self.unit.len() > MAX_UNIT {
             Err(Fault::Unit)
-        } else if numbers.iter().any(|number| !number.is_finite()) {
+        } else if [low, high, mean, scale, clip, safe]
+            .iter()
+            .any(|number| !number.is_finite())
+        {
             Err(Fault::NotFinite)
-        } else if self.scale <= 0.0 || self.clip <= 0.0 {
+        } else if scale <= 0.0 || clip <= 0.0 {
             Err(Fault::Scale)
-        } else if self.range[0] > self.range[1] {
+        } else if low > high {
             Err(Fault::Range)
-        } else if self.source == Source::Actuator && !(self.range[0] <= self.safe && self.safe <= self.range[1]) {
+        } else if source == Source::Actuator && !(low <= safe && safe <= high) {
             Err(Fault::Safe)
+        } else if (source == Source::Actuator) != (side == Side::Action) {
+            Err(Fault::Source)
         } else {
             Ok(())
         }

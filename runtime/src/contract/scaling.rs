@@ -2,9 +2,10 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::{ChannelKind, ChannelView};
+use super::ChannelKind;
+use super::channel::Numbers;
 
-/// What [`ChannelView::normalise`] needs, ready to use.
+/// What [`ChannelView::normalise`](super::ChannelView::normalise) needs, ready to use.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ObservationScaling {
     mean: f32,
@@ -16,8 +17,8 @@ pub(crate) struct ObservationScaling {
 }
 
 impl ObservationScaling {
-    pub(crate) fn new(channel: &ChannelView<'_>, substitute: Option<f32>) -> Self {
-        let ChannelView {
+    pub(crate) fn new(channel: &Numbers, substitute: Option<f32>) -> Self {
+        let Numbers {
             mean,
             scale,
             clip,
@@ -148,7 +149,7 @@ impl<'m> ObservationScales<'m> {
     }
 }
 
-/// What [`ChannelView::denormalise`] needs, ready to use, and the safe action.
+/// What [`ChannelView::denormalise`](super::ChannelView::denormalise) needs, ready to use, and the safe action.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub(crate) struct ActionScaling {
@@ -166,8 +167,8 @@ impl ActionScaling {
     /// Values it takes in the caller's memory.
     pub(crate) const LEN: usize = size_of::<Self>() / size_of::<f32>();
 
-    pub(crate) fn new(channel: &ChannelView<'_>) -> Self {
-        let ChannelView {
+    pub(crate) fn new(channel: &Numbers) -> Self {
+        let Numbers {
             mean,
             scale,
             clip,
@@ -191,7 +192,7 @@ impl ActionScaling {
         }
     }
 
-    /// See [`ChannelView::denormalise`]. NaN stays NaN.
+    /// See [`ChannelView::denormalise`](super::ChannelView::denormalise). NaN stays NaN.
     pub(crate) fn denormalise(&self, action: f32) -> f32 {
         let mut physical = limit(action, -self.clip, self.clip) * self.scale + self.mean;
         if self.discrete != 0.0 {

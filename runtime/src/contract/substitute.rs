@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ContractError, Fault, Side, take};
+use super::reader::{Reader, encoded};
+use super::{ContractError, Fault, Side};
 
 /// The value that stands for an observation channel where the channel's own is too old, NaN or infinite.
 ///
@@ -19,23 +20,24 @@ pub struct Substitute {
 /// The substitutes of a contract, decoded one by one from the image, in rising order of the channel.
 #[derive(Clone, Copy, Debug)]
 pub struct Substitutes<'a> {
-    bytes: &'a [u8],
+    reader: Reader<'a>,
     remaining: usize,
 }
 
 impl<'a> Substitutes<'a> {
     /// None in a contract that ends with its channels; otherwise a count above 0 and as many, to the end.
-    pub(super) fn new_checked(bytes: &'a [u8], observations: usize) -> Result<Self, ContractError> {
-        if bytes.is_empty() {
-            return Ok(Self { bytes, remaining: 0 });
+    pub(super) fn new_checked(mut reader: Reader<'a>, observations: usize) -> Result<Self, ContractError> {
+        if reader.is_empty() {
+            return Ok(Self { reader, remaining: 0 });
         }
-        let (count, bytes) = take::<u32>(bytes)?;
-        if count == 0 || count as usize > observations {
+        let remaining = encoded(reader.number())? as usize;
+        if remaining == 0 || remaining > observations {
             return Err(ContractError::Encoding);
         }
-        let (mut rest, mut least) = (bytes, 0);
-        for _ in 0..count {
-            let (Substitute { channel, value }, after) = take(rest)?;
+        let substitutes = Self { reader, remaining };
+        let (mut rest, mut least) = (substitutes, 0);
+        while rest.remaining > 0 {
+            let Substitute { channel, value } = encoded(rest.next())?;
             if channel < least || usize::from(channel) >= observations {
                 return Err(ContractError::Encoding);
             }
@@ -46,15 +48,12 @@ impl<'a> Substitutes<'a> {
                     fault: Fault::Substitute,
                 });
             }
-            (rest, least) = (after, channel + 1);
+            least = channel + 1;
         }
-        if !rest.is_empty() {
+        if !rest.reader.is_empty() {
             return Err(ContractError::Encoding);
         }
-        Ok(Self {
-            bytes,
-            remaining: count as usize,
-        })
+        Ok(substitutes)
     }
 
     /// What stands for this channel, if anything does.
@@ -70,13 +69,9 @@ impl Iterator for Substitutes<'_> {
     type Item = Substitute;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.remaining == 0 {
-            return None;
-        }
+        self.remaining = self.remaining.checked_sub(1)?;
         // Checked in `new_checked`: this succeeds.
-        let (substitute, rest) = take(self.bytes).ok()?;
-        self.bytes = rest;
-        self.remaining -= 1;
-        Some(substitute)
+        let (channel, value) = (self.reader.byte()?, self.reader.float()?);
+        Some(Substitute { channel, value })
     }
 }

@@ -1,6 +1,7 @@
 //! Discounted returns, generalised advantage estimation, standardised advantages.
 
 use super::End;
+use crate::kernels::functions;
 
 /// Discounted returns `G_t = r_t + gamma G_(t+1)`, one step at a time from the last to the first.
 #[derive(Clone, Copy, Debug)]
@@ -96,7 +97,7 @@ impl Standardiser {
         } else {
             0.0
         };
-        self.factor = 1.0 / (libm::sqrtf(variance) + 1e-8);
+        self.factor = 1.0 / (functions::sqrt(variance) + 1e-8);
     }
 
     /// Third pass.

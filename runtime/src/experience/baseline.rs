@@ -1,5 +1,7 @@
 //! The linear feature baseline: ridge regression of discounted returns on `[s, s^2, t, t^2, t^3, 1]`.
 
+use crate::kernels::functions;
+
 /// Features of an observation with `observation` channels: `s`, `s^2`, `t`, `t^2`, `t^3`, `1`.
 pub const fn baseline_width(observation: usize) -> usize {
     2 * observation + 4
@@ -116,7 +118,7 @@ impl<'m> Baseline<'m> {
         let squared = before.iter().fold(*pivot, |left, factor| left - factor * factor);
         let least = self.least_pivot.get(column).copied().unwrap_or(0.0);
         // 0 stands for a feature that is left out. A NaN pivot is left out too.
-        *pivot = if squared > least { libm::sqrtf(squared) } else { 0.0 };
+        *pivot = if squared > least { functions::sqrt(squared) } else { 0.0 };
         let reciprocal = if *pivot > 0.0 { 1.0 / *pivot } else { 0.0 };
         let mut rest = tail;
         for count in column + 2..=self.width {

@@ -1,6 +1,7 @@
 //! A small table that chooses how to adapt: a decision tree over statistics of the support set, fitted on validation
 //! tasks (a *meta-model* that is no network), and read in place.
 
+use crate::kernels::functions;
 use bytemuck::{Pod, Zeroable};
 
 use super::AdaptationSpec;
@@ -63,7 +64,7 @@ fn mean_and_deviation(values: impl Iterator<Item = f32> + Clone) -> (f32, f32) {
         let distance = value - mean;
         sum + distance * distance
     });
-    (mean, libm::sqrtf(squares / count))
+    (mean, functions::sqrt(squares / count))
 }
 
 /// How to adapt.

@@ -5,11 +5,12 @@ use bytemuck::AnyBitPattern;
 use super::crc::{FNV_START, fnv1a};
 use super::record::{Record, Space};
 use super::{
-    AdaptationSpec, BankHeader, CRC_START, ChoiceNode, Choices, FORMAT_VERSION, GoldenSteps, Header, ImageError, MAGIC,
-    Objective, PlanHeader, PlanKind, SECTION_ALIGNMENT, SectionEntry, SectionKind, SignatureSection, StateEntry,
-    Workspace, crc32,
+    AdaptationSpec, AdaptationSpecError, BankHeader, CRC_START, ChoiceNode, Choices, FORMAT_VERSION, GoldenSteps,
+    Header, ImageError, MAGIC, Objective, PlanHeader, PlanKind, SECTION_ALIGNMENT, SectionEntry, SectionKind,
+    SignatureSection, StateEntry, Workspace, crc32,
 };
-use crate::plan::{Plan, SpaceSizes};
+use crate::contract::is_utf8;
+use crate::plan::{Plan, PlanError, SpaceSizes};
 
 /// A device image, checked. Everything is read in place.
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +27,8 @@ pub struct Image<'a> {
     bank: Bank<'a>,
     choice: Option<&'a [ChoiceNode]>,
     golden: &'a [u8],
-    card: Option<&'a str>,
+    /// UTF-8.
+    card: Option<&'a [u8]>,
     signature: Option<(u32, &'a SignatureSection)>,
 }
 
@@ -60,8 +62,67 @@ fn values<T: AnyBitPattern>(bytes: &[u8]) -> Option<&[T]> {
     bytemuck::try_cast_slice(bytes).ok()
 }
 
-fn ensure(condition: bool, error: ImageError) -> Result<(), ImageError> {
-    if condition { Ok(()) } else { Err(error) }
+/// Views bytes as one value; `None` if the length or the alignment does not fit.
+fn one<T: AnyBitPattern>(bytes: &[u8]) -> Option<&T> {
+    bytemuck::try_from_bytes(bytes).ok()
+}
+
+/// An [`ImageError`] in one register, made in many places: without what only one of them knows.
+#[derive(Clone, Copy)]
+enum Refusal {
+    Truncated,
+    Misaligned,
+    Magic,
+    Version,
+    Length,
+    Crc,
+    Reserved,
+    UnknownRequired(u16),
+    Section(u16),
+    Duplicate(SectionKind),
+    Missing(SectionKind),
+    MissingPlan(PlanKind),
+    Contents(SectionKind),
+    PlanHeader(PlanKind),
+    Plan(PlanKind),
+    Adaptation(AdaptationSpecError),
+    Workspace,
+}
+
+impl Refusal {
+    /// With the rest: the version in the bytes, and what is wrong with the plan.
+    #[inline(never)]
+    fn error(self, bytes: &[u8], plan: Option<PlanError>) -> ImageError {
+        match self {
+            Self::Truncated => ImageError::Truncated,
+            Self::Misaligned => ImageError::Misaligned,
+            Self::Magic => ImageError::Magic,
+            Self::Version => {
+                let version = bytes.get(VERSION_AT..).and_then(<[u8]>::first_chunk);
+                ImageError::Version(version.map_or(0, |bytes| u32::from_le_bytes(*bytes)))
+            }
+            Self::Length => ImageError::Length,
+            Self::Crc => ImageError::Crc,
+            Self::Reserved => ImageError::Reserved,
+            Self::UnknownRequired(kind) => ImageError::UnknownRequired(kind),
+            Self::Section(index) => ImageError::Section(index),
+            Self::Duplicate(kind) => ImageError::Duplicate(kind),
+            Self::Missing(kind) => ImageError::Missing(kind),
+            Self::MissingPlan(kind) => ImageError::MissingPlan(kind),
+            Self::Contents(kind) => ImageError::Contents(kind),
+            Self::PlanHeader(kind) => ImageError::PlanHeader(kind),
+            Self::Plan(kind) => ImageError::Plan(kind, plan.unwrap_or(PlanError::Range)),
+            Self::Adaptation(error) => ImageError::Adaptation(error),
+            Self::Workspace => ImageError::Workspace,
+        }
+    }
+}
+
+/// Byte of the format version.
+const VERSION_AT: usize = core::mem::offset_of!(Header, version);
+
+fn ensure(condition: bool, refusal: Refusal) -> Result<(), Refusal> {
+    if condition { Ok(()) } else { Err(refusal) }
 }
 
 impl<'a> Image<'a> {
@@ -71,28 +132,7 @@ impl<'a> Image<'a> {
     /// # Errors
     /// The first rule of `docs/device-image.md` the bytes break. Any byte string is accepted or refused; nothing panics.
     pub fn new_checked(bytes: &'a [u8]) -> Result<Self, ImageError> {
-        let (header_bytes, _) = bytes.split_at_checked(Header::BYTES).ok_or(ImageError::Truncated)?;
-        let header: &Header = bytemuck::try_from_bytes(header_bytes).map_err(|_| ImageError::Misaligned)?;
-        ensure(header.magic == MAGIC, ImageError::Magic)?;
-        ensure(header.version == FORMAT_VERSION, ImageError::Version(header.version))?;
-        let length = header.length as usize;
-        ensure(
-            length.is_multiple_of(SECTION_ALIGNMENT) && length >= Header::BYTES,
-            ImageError::Length,
-        )?;
-        let bytes = bytes.get(..length).ok_or(ImageError::Truncated)?;
-        let covered = bytes.get(CRC_START..).ok_or(ImageError::Truncated)?;
-        ensure(crc32(covered) == header.crc, ImageError::Crc)?;
-        let zero = header.reserved == [0; 2] && header.reserved_end == [0; 8] && header.workspace.reserved == [0; 3];
-        ensure(zero, ImageError::Reserved)?;
-
-        let rest = bytes.get(Header::BYTES..).ok_or(ImageError::Truncated)?;
-        let table_bytes = (header.section_count as usize)
-            .checked_mul(SectionEntry::BYTES)
-            .ok_or(ImageError::Length)?;
-        let (table, _) = rest.split_at_checked(table_bytes).ok_or(ImageError::Length)?;
-        let table: &[SectionEntry] = values(table).ok_or(ImageError::Misaligned)?;
-
+        let (bytes, header, table) = Self::open(bytes).map_err(|refusal| refusal.error(bytes, None))?;
         let mut image = Self {
             bytes,
             header,
@@ -109,23 +149,57 @@ impl<'a> Image<'a> {
             card: None,
             signature: None,
         };
-        image.check_layout()?;
-        image.read_sections()?;
-        image.read_plans()?;
-        image.check_states()?;
-        image.check_choice()?;
-        image.check_golden()?;
-        image.check_complete()?;
-        ensure(image.workspace_of_sections() == header.workspace, ImageError::Workspace)?;
-        Ok(image)
+        let mut plan = None;
+        match image.read(&mut plan) {
+            Ok(()) => Ok(image),
+            Err(refusal) => Err(refusal.error(bytes, plan)),
+        }
+    }
+
+    /// The image's own bytes, its header and its section table.
+    #[allow(clippy::type_complexity)]
+    fn open(bytes: &'a [u8]) -> Result<(&'a [u8], &'a Header, &'a [SectionEntry]), Refusal> {
+        let (header_bytes, _) = bytes.split_at_checked(Header::BYTES).ok_or(Refusal::Truncated)?;
+        let header: &Header = one(header_bytes).ok_or(Refusal::Misaligned)?;
+        ensure(header.magic == MAGIC, Refusal::Magic)?;
+        ensure(header.version == FORMAT_VERSION, Refusal::Version)?;
+        let length = header.length as usize;
+        ensure(
+            length.is_multiple_of(SECTION_ALIGNMENT) && length >= Header::BYTES,
+            Refusal::Length,
+        )?;
+        let bytes = bytes.get(..length).ok_or(Refusal::Truncated)?;
+        let covered = bytes.get(CRC_START..).ok_or(Refusal::Truncated)?;
+        ensure(crc32(covered) == header.crc, Refusal::Crc)?;
+        let reserved = header.reserved.iter().chain(&header.reserved_end);
+        let mut reserved = reserved.chain(&header.workspace.reserved);
+        ensure(reserved.all(|&word| word == 0), Refusal::Reserved)?;
+
+        let rest = bytes.get(Header::BYTES..).ok_or(Refusal::Truncated)?;
+        let table_bytes = (header.section_count as usize)
+            .checked_mul(SectionEntry::BYTES)
+            .ok_or(Refusal::Length)?;
+        let (table, _) = rest.split_at_checked(table_bytes).ok_or(Refusal::Length)?;
+        Ok((bytes, header, values(table).ok_or(Refusal::Misaligned)?))
+    }
+
+    fn read(&mut self, plan: &mut Option<PlanError>) -> Result<(), Refusal> {
+        self.check_layout()?;
+        self.read_sections()?;
+        self.read_plans(plan)?;
+        self.check_states()?;
+        self.check_choice()?;
+        self.check_golden()?;
+        self.check_complete()?;
+        ensure(self.workspace_is_right(), Refusal::Workspace)
     }
 
     /// Sections lie in the order of the table, aligned, without gaps but for zero padding, up to the end.
-    fn check_layout(&self) -> Result<(), ImageError> {
+    fn check_layout(&self) -> Result<(), Refusal> {
         let table_end = Header::BYTES.saturating_add(size_of_val(self.table));
         let mut end = table_end;
         for (entry, index) in self.table.iter().zip(0u16..) {
-            let bad = ImageError::Section(index);
+            let bad = Refusal::Section(index);
             ensure(entry.flags & !SectionEntry::REQUIRED == 0, bad)?;
             ensure(
                 end.checked_next_multiple_of(SECTION_ALIGNMENT) == Some(entry.offset as usize),
@@ -137,14 +211,14 @@ impl<'a> Image<'a> {
         }
         ensure(
             end.checked_next_multiple_of(SECTION_ALIGNMENT) == Some(self.bytes.len()),
-            ImageError::Length,
+            Refusal::Length,
         )?;
         self.check_padding(end, self.bytes.len())
     }
 
-    fn check_padding(&self, from: usize, to: usize) -> Result<(), ImageError> {
-        let padding = self.bytes.get(from..to).ok_or(ImageError::Length)?;
-        ensure(padding.iter().all(|&byte| byte == 0), ImageError::Reserved)
+    fn check_padding(&self, from: usize, to: usize) -> Result<(), Refusal> {
+        let padding = self.bytes.get(from..to).ok_or(Refusal::Length)?;
+        ensure(padding.iter().all(|&byte| byte == 0), Refusal::Reserved)
     }
 
     fn section(&self, entry: &SectionEntry) -> &'a [u8] {
@@ -154,39 +228,42 @@ impl<'a> Image<'a> {
             .unwrap_or(&[])
     }
 
-    fn read_sections(&mut self) -> Result<(), ImageError> {
+    fn read_sections(&mut self) -> Result<(), Refusal> {
         for (index, entry) in self.table.iter().enumerate() {
             let Some(kind) = SectionKind::from_bits(entry.kind) else {
                 ensure(
                     entry.flags & SectionEntry::REQUIRED == 0,
-                    ImageError::UnknownRequired(entry.kind),
+                    Refusal::UnknownRequired(entry.kind),
                 )?;
                 continue;
             };
             let instance_known = kind == SectionKind::Plan || entry.instance == 0;
             let flag_right = (entry.flags == SectionEntry::REQUIRED) == kind.required();
-            ensure(instance_known && flag_right, ImageError::Section(index as u16))?;
+            ensure(instance_known && flag_right, Refusal::Section(index as u16))?;
             let mut before = self.table.iter().take(index);
             let twice = before.any(|other| other.kind == entry.kind && other.instance == entry.instance);
-            ensure(!twice, ImageError::Duplicate(kind))?;
+            ensure(!twice, Refusal::Duplicate(kind))?;
             let bytes = self.section(entry);
-            let malformed = ImageError::Contents(kind);
+            let malformed = Refusal::Contents(kind);
             match kind {
                 SectionKind::Contract => self.contract = bytes,
                 SectionKind::Constants => self.constants = values(bytes).ok_or(malformed)?,
                 SectionKind::AdaptedInitial => self.adapted_initial = values(bytes).ok_or(malformed)?,
                 SectionKind::States => self.states = values(bytes).ok_or(malformed)?,
                 SectionKind::Adaptation => {
-                    let spec: &AdaptationSpec = bytemuck::try_from_bytes(bytes).map_err(|_| malformed)?;
-                    spec.check().map_err(ImageError::Adaptation)?;
+                    let spec: &AdaptationSpec = one(bytes).ok_or(malformed)?;
+                    spec.check().map_err(Refusal::Adaptation)?;
                     self.adaptation = Some(spec);
                 }
                 SectionKind::Bank => self.bank = Self::read_bank(bytes).ok_or(malformed)?,
                 SectionKind::Choice => self.choice = Some(values(bytes).ok_or(malformed)?),
                 SectionKind::Golden => self.golden = bytes,
-                SectionKind::Card => self.card = Some(core::str::from_utf8(bytes).map_err(|_| malformed)?),
+                SectionKind::Card => {
+                    ensure(is_utf8(bytes), malformed)?;
+                    self.card = Some(bytes);
+                }
                 SectionKind::Signature => {
-                    let section: &SignatureSection = bytemuck::try_from_bytes(bytes).map_err(|_| malformed)?;
+                    let section: &SignatureSection = one(bytes).ok_or(malformed)?;
                     ensure(section.algorithm == SignatureSection::ED25519, malformed)?;
                     self.signature = Some((entry.offset, section));
                 }
@@ -199,7 +276,7 @@ impl<'a> Image<'a> {
 
     fn read_bank(bytes: &'a [u8]) -> Option<Bank<'a>> {
         let (header, elements) = bytes.split_at_checked(BankHeader::BYTES)?;
-        let header: &BankHeader = bytemuck::try_from_bytes(header).ok()?;
+        let header: &BankHeader = one(header)?;
         let elements = values::<f32>(elements)?;
         let total = u64::from(header.tasks) * u64::from(header.slice);
         let right = header.reserved == [0; 2] && total >= 1 && total == elements.len() as u64;
@@ -210,13 +287,13 @@ impl<'a> Image<'a> {
         })
     }
 
-    fn read_plans(&mut self) -> Result<(), ImageError> {
+    fn read_plans(&mut self, fault: &mut Option<PlanError>) -> Result<(), Refusal> {
         for (entry, index) in self.table.iter().zip(0u16..) {
             if SectionKind::from_bits(entry.kind) != Some(SectionKind::Plan) {
                 continue;
             }
-            let kind = PlanKind::from_bits(u32::from(entry.instance)).ok_or(ImageError::Section(index))?;
-            let plan = self.read_plan(kind, self.section(entry))?;
+            let kind = PlanKind::from_bits(u32::from(entry.instance)).ok_or(Refusal::Section(index))?;
+            let plan = self.read_plan(kind, self.section(entry), fault)?;
             if let Some(slot) = self.plans.get_mut(kind as usize) {
                 *slot = Some(plan);
             }
@@ -224,10 +301,10 @@ impl<'a> Image<'a> {
         Ok(())
     }
 
-    fn read_plan(&self, kind: PlanKind, bytes: &'a [u8]) -> Result<Plan<'a>, ImageError> {
-        let malformed = ImageError::PlanHeader(kind);
+    fn read_plan(&self, kind: PlanKind, bytes: &'a [u8], fault: &mut Option<PlanError>) -> Result<Plan<'a>, Refusal> {
+        let malformed = Refusal::PlanHeader(kind);
         let (header, records) = bytes.split_at_checked(PlanHeader::BYTES).ok_or(malformed)?;
-        let header: &PlanHeader = bytemuck::try_from_bytes(header).map_err(|_| malformed)?;
+        let header: &PlanHeader = one(header).ok_or(malformed)?;
         let records: &[Record] = values(records).ok_or(malformed)?;
         let count_right = !records.is_empty() && records.len() == header.records as usize;
         ensure(header.kind == kind as u32 && count_right, malformed)?;
@@ -247,7 +324,10 @@ impl<'a> Image<'a> {
             .with(Space::Output, header.output)
             .with(Space::Accumulator, accumulator)
             .with(Space::Bank, self.bank.slice);
-        let plan = Plan::new_checked(records, sizes).map_err(|error| ImageError::Plan(kind, error))?;
+        let plan = Plan::new_checked(records, sizes).map_err(|error| {
+            *fault = Some(error);
+            Refusal::Plan(kind)
+        })?;
         let flags = if plan.writes_adapted() {
             PlanHeader::WRITES_ADAPTED
         } else {
@@ -264,8 +344,8 @@ impl<'a> Image<'a> {
         Ok(plan)
     }
 
-    fn check_states(&self) -> Result<(), ImageError> {
-        let malformed = ImageError::Contents(SectionKind::States);
+    fn check_states(&self) -> Result<(), Refusal> {
+        let malformed = Refusal::Contents(SectionKind::States);
         let mut end = 0u32;
         for state in self.states {
             let elements = state.elements().ok_or(malformed)?;
@@ -281,25 +361,25 @@ impl<'a> Image<'a> {
                 malformed,
             )?;
         }
-        ensure(end == self.header.workspace.state, ImageError::Workspace)
+        ensure(end == self.header.workspace.state, Refusal::Workspace)
     }
 
     /// A tree needs an adaptation to choose, and only a supervised one has steps to choose.
-    fn check_choice(&self) -> Result<(), ImageError> {
+    fn check_choice(&self) -> Result<(), Refusal> {
         let spec = self.adaptation;
         let supervised = spec.is_some_and(|spec| spec.objective() == Some(Objective::Supervised));
         ensure(
             self.choice.is_none() || (supervised && self.choices().is_some()),
-            ImageError::Contents(SectionKind::Choice),
+            Refusal::Contents(SectionKind::Choice),
         )
     }
 
-    fn check_golden(&self) -> Result<(), ImageError> {
-        let malformed = ImageError::Contents(SectionKind::Golden);
+    fn check_golden(&self) -> Result<(), Refusal> {
+        let malformed = Refusal::Contents(SectionKind::Golden);
         let mut steps = self.golden_steps();
         for step in &mut steps {
-            let plan = self.plan(step.plan).ok_or(malformed)?;
-            let fits = |space, values: &[f32]| plan.sizes().get(space) as usize == values.len();
+            let plan = self.plan_ref(step.plan).ok_or(malformed)?;
+            let fits = |space, values: &[f32]| plan.sizes_ref().get(space) as usize == values.len();
             ensure(
                 fits(Space::Input, step.input) && fits(Space::Output, step.output),
                 malformed,
@@ -308,13 +388,13 @@ impl<'a> Image<'a> {
         ensure(steps.rest().is_empty(), malformed)
     }
 
-    fn check_complete(&self) -> Result<(), ImageError> {
+    fn check_complete(&self) -> Result<(), Refusal> {
         let has = |kind| {
             self.table
                 .iter()
                 .any(|entry| SectionKind::from_bits(entry.kind) == Some(kind))
         };
-        ensure(has(SectionKind::Contract), ImageError::Missing(SectionKind::Contract))?;
+        ensure(has(SectionKind::Contract), Refusal::Missing(SectionKind::Contract))?;
         let needed: &[PlanKind] = match self.adaptation {
             Some(_) => &[
                 PlanKind::Act,
@@ -326,35 +406,37 @@ impl<'a> Image<'a> {
             None => &[PlanKind::Act],
         };
         for &kind in needed {
-            ensure(self.plan(kind).is_some(), ImageError::MissingPlan(kind))?;
+            ensure(self.plan_ref(kind).is_some(), Refusal::MissingPlan(kind))?;
         }
         Ok(())
     }
 
-    /// The workspace sizes as the sections have them.
-    fn workspace_of_sections(&self) -> Workspace {
-        let learn = |space: Space| {
-            let plans = PlanKind::ALL.iter().skip(1).filter_map(|&kind| self.plan(kind));
-            plans.map(|plan| plan.sizes().get(space)).max().unwrap_or(0)
-        };
-        let act = |space: Space| self.plan(PlanKind::Act).map_or(0, |plan| plan.sizes().get(space));
-        Workspace {
+    /// Whether the workspace sizes in the header are those the sections have.
+    fn workspace_is_right(&self) -> bool {
+        let mut sizes = Workspace {
             constants: self.constants.len() as u32,
             adapted: self.adapted_initial.len() as u32,
             bank: self.bank.slice,
             // Checked against the states and by every record that uses them.
             state: self.header.workspace.state,
             accumulator: self.header.workspace.accumulator,
-            act_arena: act(Space::Arena),
-            act_input: act(Space::Input),
-            act_output: act(Space::Output),
-            learn_arena: learn(Space::Arena),
-            learn_input: learn(Space::Input),
-            learn_output: learn(Space::Output),
             support_rows: self.adaptation.map_or(0, |spec| spec.capacity),
             support_row_width: self.adaptation.map_or(0, AdaptationSpec::row_width),
-            reserved: [0; 3],
+            ..Workspace::default()
+        };
+        let [act, learn @ ..] = &self.plans;
+        if let Some(plan) = act {
+            let of = plan.sizes_ref();
+            (sizes.act_arena, sizes.act_input) = (of.get(Space::Arena), of.get(Space::Input));
+            sizes.act_output = of.get(Space::Output);
         }
+        for plan in learn.iter().flatten() {
+            let of = plan.sizes_ref();
+            sizes.learn_arena = sizes.learn_arena.max(of.get(Space::Arena));
+            sizes.learn_input = sizes.learn_input.max(of.get(Space::Input));
+            sizes.learn_output = sizes.learn_output.max(of.get(Space::Output));
+        }
+        bytemuck::bytes_of(&sizes) == bytemuck::bytes_of(&self.header.workspace)
     }
 
     /// Exactly the bytes of the image, without what may follow it in flash.
@@ -392,9 +474,13 @@ impl<'a> Image<'a> {
         self.adapted_initial
     }
 
+    fn plan_ref(&self, kind: PlanKind) -> Option<&Plan<'a>> {
+        self.plans.get(kind as usize)?.as_ref()
+    }
+
     /// A plan, checked; `None` if the image has none of this kind.
     pub fn plan(&self, kind: PlanKind) -> Option<Plan<'a>> {
-        self.plans.get(kind as usize).copied().flatten()
+        self.plan_ref(kind).copied()
     }
 
     /// The recurrent states.
@@ -424,7 +510,7 @@ impl<'a> Image<'a> {
 
     /// What the policy was trained on and how it scores.
     pub fn card(&self) -> Option<&'a str> {
-        self.card
+        self.card.and_then(|bytes| core::str::from_utf8(bytes).ok())
     }
 
     /// Byte at which the signature section starts, and the section; whether the signature is right, the feature

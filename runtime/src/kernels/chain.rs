@@ -10,10 +10,10 @@ use super::{KernelSet, functions as f};
 use crate::image::record::{Binary, ChainFunction, Instruction, Operand, Record, Scaled, Ternary, Unary};
 use crate::plan::Table;
 
-/// Runs the instructions of a record.
+/// Runs the instructions of records, all of them chains.
 #[inline(always)]
-pub(super) fn run<K: KernelSet>(record: &Record, table: &mut Table<'_>) {
-    for instruction in record.instructions() {
+pub(super) fn run<K: KernelSet>(records: &[Record], table: &mut Table<'_>) {
+    for instruction in records.iter().flat_map(Record::instructions) {
         // `None` would mean an access out of bounds, which the checks of the plan rule out.
         let _ = step::<K>(instruction, table);
     }
@@ -55,12 +55,23 @@ fn compute<K: KernelSet>(instruction: &Instruction, table: &Table<'_>, whole: &m
     let (operands, out) = Operands::around(table, Operand(out), count, whole)?;
     // Of a function with fewer operands, the first once more: cheaper than to ask.
     let a = operands.slice(Operand(a), count)?;
-    let (p, q) = (f32::from_bits(b), f32::from_bits(c));
+    let parameters = [f32::from_bits(b), f32::from_bits(c)];
     let (b, c) = match function >> 5 {
         0 => (a, a),
         2 => (operands.slice(Operand(b), count)?, operands.slice(Operand(c), count)?),
         _ => (operands.slice(Operand(b), count)?, a),
     };
+    apply::<K>(function, [a, b, c], parameters, out)
+}
+
+/// Computes one instruction. Slices are equally long; those that the function does not take do not matter.
+#[inline(always)]
+pub(super) fn apply<K: KernelSet>(
+    function: u8,
+    [a, b, c]: [&[f32]; 3],
+    [p, q]: [f32; 2],
+    out: &mut [f32],
+) -> Option<()> {
     match function {
         IDENTITY => map!(out; a => a),
         NEG => map!(out; a => -a),

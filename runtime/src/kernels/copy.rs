@@ -13,11 +13,26 @@ struct Axis {
 const ONE: Axis = Axis { len: 1, out: 0, a: 0 };
 
 /// Side of the square blocks of a transpose.
-const BLOCK: usize = 8;
+pub(super) const BLOCK: usize = 8;
+
+/// How one instruction set turns a block over: the compiler does it an element at a time.
+pub(super) trait Blocks {
+    /// The block with rows and columns exchanged.
+    #[inline(always)]
+    fn transposed(block: [[f32; BLOCK]; BLOCK]) -> [[f32; BLOCK]; BLOCK] {
+        core::array::from_fn(|column| core::array::from_fn(|row| block[row][column]))
+    }
+}
 
 /// Copies `a` to `out`; both start at the first element copied.
 #[inline(always)]
-pub(super) fn run(dims: [usize; 4], out_strides: [usize; 4], a_strides: [usize; 4], a: &[f32], out: &mut [f32]) {
+pub(super) fn run<T: Blocks>(
+    dims: [usize; 4],
+    out_strides: [usize; 4],
+    a_strides: [usize; 4],
+    a: &[f32],
+    out: &mut [f32],
+) {
     if COMPACT {
         return one_by_one(dims, out_strides, a_strides, a, out);
     }
@@ -36,7 +51,7 @@ pub(super) fn run(dims: [usize; 4], out_strides: [usize; 4], a_strides: [usize; 
             let (Some(out), Some(a)) = (out.get_mut(out_at..), a.get(a_at..)) else {
                 return;
             };
-            plane(x2, x3, a, out);
+            plane::<T>(x2, x3, a, out);
         }
     }
 }
@@ -125,9 +140,9 @@ fn tidy(axes: &mut [Axis; 4]) {
 
 /// Copies two dimensions.
 #[inline(always)]
-fn plane(x: Axis, y: Axis, a: &[f32], out: &mut [f32]) {
+fn plane<T: Blocks>(x: Axis, y: Axis, a: &[f32], out: &mut [f32]) {
     if y.out == 1 && y.a != 1 && x.a == 1 && x.len >= BLOCK && y.len >= BLOCK {
-        transpose(x, y, a, out);
+        transpose::<T>(x, y, a, out);
         return;
     }
     for i in 0..x.len {
@@ -163,11 +178,11 @@ fn row(y: Axis, a: &[f32], out: &mut [f32]) {
 
 /// Copies two dimensions, `x` contiguous in the operand and `y` in the output, in square blocks.
 #[inline(always)]
-fn transpose(x: Axis, y: Axis, a: &[f32], out: &mut [f32]) {
+fn transpose<T: Blocks>(x: Axis, y: Axis, a: &[f32], out: &mut [f32]) {
     let (x_blocks, y_blocks) = (x.len / BLOCK, y.len / BLOCK);
     for i in 0..x_blocks {
         for j in 0..y_blocks {
-            let _ = transpose_block(x, y, i * BLOCK, j * BLOCK, a, out);
+            let _ = transpose_block::<T>(x, y, i * BLOCK, j * BLOCK, a, out);
         }
     }
     let (x_done, y_done) = (x_blocks * BLOCK, y_blocks * BLOCK);
@@ -193,7 +208,7 @@ fn transpose(x: Axis, y: Axis, a: &[f32], out: &mut [f32]) {
 }
 
 #[inline(always)]
-fn transpose_block(x: Axis, y: Axis, i: usize, j: usize, a: &[f32], out: &mut [f32]) -> Option<()> {
+fn transpose_block<T: Blocks>(x: Axis, y: Axis, i: usize, j: usize, a: &[f32], out: &mut [f32]) -> Option<()> {
     let mut block = [[0.0f32; BLOCK]; BLOCK];
     let mut a_at = i.wrapping_add(j.wrapping_mul(y.a));
     for row in &mut block {
@@ -201,9 +216,8 @@ fn transpose_block(x: Axis, y: Axis, i: usize, j: usize, a: &[f32], out: &mut [f
         a_at = a_at.wrapping_add(y.a);
     }
     let mut out_at = i.wrapping_mul(x.out).wrapping_add(j);
-    for column in 0..BLOCK {
-        let to = out.get_mut(out_at..)?.first_chunk_mut::<BLOCK>()?;
-        *to = core::array::from_fn(|row| block[row][column]);
+    for column in T::transposed(block) {
+        *out.get_mut(out_at..)?.first_chunk_mut::<BLOCK>()? = column;
         out_at = out_at.wrapping_add(x.out);
     }
     Some(())
@@ -214,6 +228,10 @@ mod tests {
     use super::*;
     use rand_core::{Rng, SeedableRng};
     use rand_xoshiro::Xoshiro128PlusPlus;
+
+    struct Plain;
+
+    impl Blocks for Plain {}
 
     #[test]
     fn one_by_one_copies_the_same() {
@@ -234,7 +252,7 @@ mod tests {
             let a: [f32; 4 * 40 * 9] = core::array::from_fn(|i| i as f32);
             let mut fast = [-1.0f32; 2 * 9 * 9 * 9 * 9];
             let mut slow = fast;
-            run(dims, out_strides, a_strides, &a, &mut fast);
+            run::<Plain>(dims, out_strides, a_strides, &a, &mut fast);
             one_by_one(dims, out_strides, a_strides, &a, &mut slow);
             assert!(fast == slow, "{dims:?} {out_strides:?} {a_strides:?}");
         }

@@ -5,7 +5,7 @@
 //! function is one plain loop over equally long slices, which vectorises, whatever the strides. Small cores, where there is
 //! nothing to vectorise and code is dear, take [`compact`] instead.
 
-mod compact;
+pub(super) mod compact;
 
 use super::COMPACT;
 use super::functions as f;
@@ -126,11 +126,15 @@ macro_rules! binary_functions {
             Binary::Equal => $each!($($out)?; $a, $b => f::truth($a == $b)),
             Binary::And => $each!($($out)?; $a, $b => f::truth(($a != 0.0) & ($b != 0.0))),
             Binary::Or => $each!($($out)?; $a, $b => f::truth(($a != 0.0) | ($b != 0.0))),
+            #[cfg(feature = "kernel-gradient")]
             Binary::TanhGradient => $each!($($out)?; $a, $b => $a * (1.0 - $b * $b)),
+            #[cfg(feature = "kernel-gradient")]
             Binary::ReluGradient => $each!($($out)?; $a, $b => f::relu_gradient($a, $b)),
+            #[cfg(feature = "kernel-gradient")]
             Binary::SigmoidGradient => $each!($($out)?; $a, $b => $a * ($b * (1.0 - $b))),
-            #[cfg(not(feature = "kernel-transcendental"))]
-            Binary::Pow => $each!($($out)?; $a, $b => $a + $b),
+            // The checks of the plan rule the others out.
+            #[cfg(not(all(feature = "kernel-transcendental", feature = "kernel-gradient")))]
+            _ => $each!($($out)?; $a, $b => $a + $b),
         }
     };
 }
@@ -203,7 +207,53 @@ pub(super) fn binary(function: Binary, dims: [usize; 3], operands: [Strided<'_>;
     if COMPACT {
         return compact::binary(function, dims, operands, out);
     }
-    broadcast(&function, dims, operands, out);
+    if !by_rows(function, dims, operands, out) {
+        broadcast(&function, dims, operands, out);
+    }
+}
+
+/// A sum or product of rows with one number each: a layer's bias, or a scale, where the batch lies in columns. Gives
+/// false, and does nothing, if it is something else.
+#[inline(always)]
+fn by_rows(function: Binary, [d0, d1, d2]: [usize; 3], [a, b]: [Strided<'_>; 2], out: &mut [f32]) -> bool {
+    let Source::Values(numbers) = b.source else {
+        return false;
+    };
+    let dense = (d1 == 1 || a.strides[1] == d2) && a.strides[2] == 1;
+    if d0 != 1 || !dense || b.strides[2] != 0 || b.strides[1] != 1 || d2 < SHORT {
+        return false;
+    }
+    macro_rules! rows {
+        ($a:ident, $b:ident => $value:expr) => {
+            match a.source {
+                Source::Values(values) => {
+                    for ((row, values), &$b) in out
+                        .chunks_mut(d2.max(1))
+                        .zip(values.chunks(d2.max(1)))
+                        .zip(numbers)
+                    {
+                        for (out, &$a) in row.iter_mut().zip(values) {
+                            *out = $value;
+                        }
+                    }
+                }
+                Source::Output => {
+                    for (row, &$b) in out.chunks_mut(d2.max(1)).zip(numbers) {
+                        for out in row {
+                            let $a = *out;
+                            *out = $value;
+                        }
+                    }
+                }
+            }
+        };
+    }
+    match function {
+        Binary::Add => rows!(a, b => a + b),
+        Binary::Mul => rows!(a, b => a * b),
+        _ => return false,
+    }
+    true
 }
 
 /// `out = function(a, b, c)` over two dimensions (the first of the three is 1).

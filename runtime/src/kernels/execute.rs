@@ -1,18 +1,28 @@
 //! From a checked record to a kernel call: decodes the words and borrows the operands.
 
-use super::KernelSet;
-use super::elementwise::{Source, Strided, UnaryFunction};
+use super::elementwise::{Source, Strided, UnaryFunction, compact};
 use super::gather::Picked;
 use super::matmul::{MatMul, Product, Start};
 use super::reduce::Reduce;
+use super::{COMPACT, KernelSet};
 use crate::image::record::{Binary, Opcode, Operand, Record, Reduce as ReduceFunction, Ternary, Unary, flags};
 use crate::plan::Table;
 
 /// Runs checked records one after the other.
-pub(super) fn records<K: KernelSet>(records: &[Record], table: &mut Table<'_>) {
-    for record in records {
+pub(super) fn records<K: KernelSet>(mut records: &[Record], table: &mut Table<'_>) {
+    while let Some((record, rest)) = records.split_first() {
+        #[cfg(feature = "kernel-chain")]
+        if record.opcode() == Some(Opcode::Chain) {
+            let is_chain = |record: &Record| record.opcode() == Some(Opcode::Chain);
+            let count = records.iter().take_while(|record| is_chain(record)).count();
+            let (chains, after) = records.split_at_checked(count).unwrap_or((records, &[]));
+            K::chain(chains, table);
+            records = after;
+            continue;
+        }
         // `None` would mean an access out of bounds, which the checks of the plan rule out: nothing is computed then.
         let _ = run::<K>(record, table);
+        records = rest;
     }
 }
 
@@ -135,6 +145,8 @@ fn run<K: KernelSet>(record: &Record, table: &mut Table<'_>) -> Option<()> {
     match record.opcode()? {
         #[cfg(feature = "kernel-matmul")]
         Opcode::MatMul => matmul::<K>(record, table),
+        #[cfg(any(feature = "kernel-unary", feature = "kernel-binary", feature = "kernel-ternary"))]
+        Opcode::Unary | Opcode::Binary | Opcode::Ternary if COMPACT => elementwise(record, table),
         #[cfg(feature = "kernel-unary")]
         Opcode::Unary => unary::<K>(record, table),
         #[cfg(feature = "kernel-binary")]
@@ -149,11 +161,6 @@ fn run<K: KernelSet>(record: &Record, table: &mut Table<'_>) -> Option<()> {
         Opcode::Gather => gather::<K>(record, table),
         #[cfg(feature = "kernel-scatter-add")]
         Opcode::ScatterAdd => scatter_add::<K>(record, table),
-        #[cfg(feature = "kernel-chain")]
-        Opcode::Chain => {
-            K::chain(record, table);
-            Some(())
-        }
         #[cfg(feature = "kernel-fill")]
         Opcode::Fill => {
             let [count, value] = words(record, 2);
@@ -162,7 +169,7 @@ fn run<K: KernelSet>(record: &Record, table: &mut Table<'_>) -> Option<()> {
                 Some(())
             })
         }
-        #[allow(unreachable_patterns)] // With every kernel enabled.
+        // Chains, and what this build lacks.
         _ => None,
     }
 }
@@ -233,6 +240,48 @@ fn matmul_row<K: KernelSet>(record: &Record, table: &mut Table<'_>, k: usize, n:
         K::matmul_row(&product, Unary::from_bits(record.function())?, out);
         Some(())
     })
+}
+
+/// Elementwise records of one, two or three operands, in little code.
+#[inline(never)]
+fn elementwise(record: &Record, table: &mut Table<'_>) -> Option<()> {
+    let [code, _, _, count] = words(record, 0);
+    // Unary, Binary, Ternary.
+    let count_of_operands = (code & 0xFF).wrapping_sub(1);
+    // The dimensions stand in front of word 7, from there on as many strides for each operand; both are right-aligned.
+    let mut dims = [1, 1, count];
+    let axes = match count_of_operands {
+        1 => 0,
+        2 => 3,
+        _ => 2,
+    };
+    for axis in 0..axes {
+        let [dim] = words(record, 7_usize.wrapping_sub(axes).wrapping_add(axis));
+        *dims.get_mut(3_usize.wrapping_sub(axes).wrapping_add(axis))? = dim;
+    }
+    let [d0, d1, d2] = dims;
+    let parameters = words::<2>(record, 4).map(|bits| f32::from_bits(bits as u32));
+    let function = record.function();
+    with_output(
+        table,
+        record.operand(1),
+        d0.wrapping_mul(d1).wrapping_mul(d2),
+        |operands, out| {
+            let mut all = [compact::contiguous(Source::Output); 3];
+            let mut strides_at = 7_usize;
+            for (index, operand) in all.iter_mut().enumerate().take(count_of_operands) {
+                let mut strides = [0, 0, 1];
+                for stride in strides.iter_mut().skip(3_usize.wrapping_sub(axes)) {
+                    [*stride] = words(record, strides_at);
+                    strides_at = strides_at.wrapping_add(1);
+                }
+                let [word] = words(record, index.wrapping_add(2));
+                *operand = operands.strided(Operand(word as u32), dims, strides)?;
+            }
+            compact::elementwise(function, parameters, dims, all.get(..count_of_operands)?, out);
+            Some(())
+        },
+    )
 }
 
 fn unary<K: KernelSet>(record: &Record, table: &mut Table<'_>) -> Option<()> {
@@ -343,4 +392,83 @@ fn scatter_add<K: KernelSet>(record: &Record, table: &mut Table<'_>) -> Option<(
         );
         Some(())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::arch;
+    use super::*;
+    use crate::image::record::Space;
+    use crate::plan::{Plan, SpaceSizes, Spaces};
+    use rand_core::{Rng, SeedableRng};
+    use rand_xoshiro::Xoshiro128PlusPlus;
+
+    /// Records of one, two and three operands: broadcast, strided, in place.
+    fn draw(random: &mut Xoshiro128PlusPlus) -> Record {
+        let mut pick = |limit: u32| random.next_u32() % limit;
+        let mut record = Record { words: [0; 16] };
+        let operands = 1 + pick(3);
+        let (axes, functions) = match operands {
+            1 => (1, Unary::ALL.len()),
+            2 => (3, Binary::ALL.len()),
+            _ => (2, Ternary::ALL.len()),
+        };
+        record.words[0] = (1 + operands) | pick(functions as u32) << 8;
+        record.words[1] = Operand::new(Space::Output, 3).unwrap().0;
+        let dims: [u32; 3] = core::array::from_fn(|axis| if axis < axes { 1 + pick(5) } else { 1 });
+        let dense: [u32; 3] = core::array::from_fn(|axis| dims[axis + 1..].iter().product());
+        for operand in 0..operands as usize {
+            let in_place = pick(4) == 0;
+            let (space, offset) = if in_place {
+                (Space::Output, 3)
+            } else {
+                (Space::Input, pick(9))
+            };
+            record.words[2 + operand] = Operand::new(space, offset).unwrap().0;
+            if operands > 1 {
+                for axis in 0..axes {
+                    record.words[7 + operand * axes + axis] = dense[axis] * if in_place { 1 } else { pick(2) };
+                }
+            }
+        }
+        match operands {
+            1 => record.words[3] = dims[0],
+            _ => record.words[7 - axes..7].copy_from_slice(&dims[..axes]),
+        }
+        if operands == 1 && matches!(record.function(), 13 | 16) {
+            (record.words[4], record.words[5]) = ((-0.5f32).to_bits(), 1.5f32.to_bits());
+        }
+        record
+    }
+
+    #[test]
+    fn little_code_decodes_elementwise_records_to_the_same_bits() {
+        let mut random = Xoshiro128PlusPlus::seed_from_u64(5);
+        for _ in 0..if cfg!(miri) { 20 } else { 3000 } {
+            let records = [draw(&mut random)];
+            let input: [f32; 256] = core::array::from_fn(|_| random.next_u32() as f32 / 4e8 - 5.0);
+            let sizes = SpaceSizes::default().with(Space::Input, 256).with(Space::Output, 140);
+            let plan = Plan::new_checked(&records, sizes).unwrap();
+            let start: [f32; 140] = core::array::from_fn(|_| random.next_u32() as f32 / 4e8 - 5.0);
+            let (mut one, mut other) = (start, start);
+            let mut spaces = Spaces {
+                input: &input,
+                output: &mut one,
+                ..Spaces::default()
+            };
+            plan.run_on(arch::Level::BASELINE, false, &mut spaces).unwrap();
+            let mut spaces = Spaces {
+                input: &input,
+                output: &mut other,
+                ..Spaces::default()
+            };
+            elementwise(&records[0], &mut Table::new(&mut spaces)).unwrap();
+            for (one, other) in one.iter().zip(&other) {
+                assert!(
+                    one.to_bits() == other.to_bits() || one.is_nan() && other.is_nan(),
+                    "{records:?}"
+                );
+            }
+        }
+    }
 }

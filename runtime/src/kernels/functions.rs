@@ -288,10 +288,12 @@ pub(super) fn softplus(x: f32) -> f32 {
 
 /// Square root, correctly rounded.
 #[inline(always)]
-pub(super) fn sqrt(x: f32) -> f32 {
-    // The same result; the method of `std` is an instruction and vectorises.
+pub(crate) fn sqrt(x: f32) -> f32 {
+    // All three give the same result; the method of `std` and the Arm core's are one instruction.
     #[cfg(feature = "std")]
     return x.sqrt();
-    #[cfg(not(feature = "std"))]
+    #[cfg(all(not(feature = "std"), target_arch = "arm", target_abi = "eabihf"))]
+    return super::arch::sqrt(x);
+    #[cfg(not(any(feature = "std", all(target_arch = "arm", target_abi = "eabihf"))))]
     libm::sqrtf(x)
 }

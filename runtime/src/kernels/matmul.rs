@@ -3,9 +3,9 @@
 //! Every output is one running sum over `k` in rising order, whatever the tile, so tiles of any size give the same bits.
 //! Long sums are cut into blocks of `k` and carried through the output, which changes no rounding.
 
-use super::KernelSet;
 use super::arithmetic::Ops;
 use super::elementwise::{Source, UnaryFunction};
+use super::{COMPACT, KernelSet};
 use crate::image::record::{Binary, Unary};
 
 /// Terms of a sum in one block: a column panel of this depth stays in the first-level cache.
@@ -16,9 +16,6 @@ const PANEL: usize = 128;
 
 /// So few columns that they do not fill a vector.
 const FEW: usize = 4;
-
-/// Whether the buffer of [`swapped_panel`] is worth its stack: not where there are no vectors to fill.
-const SWAPS: bool = cfg!(not(target_arch = "arm"));
 
 /// Whether this build has the products of backward passes.
 pub(super) const GRADIENT: bool = cfg!(feature = "kernel-gradient");
@@ -146,10 +143,25 @@ fn run_panels<O: Ops, T: Tiles, K: KernelSet, const TRANSPOSED: bool>(p: &MatMul
     let area = p.m.wrapping_mul(p.n).max(1);
     for (b, out) in out.chunks_mut(area).enumerate() {
         let (a, w, start) = p.element(b);
+        if COMPACT {
+            // No cache to cut it for.
+            let product = Product {
+                a,
+                a_row: p.a_row,
+                w,
+                w_row: p.n,
+                n: p.n,
+                depth: p.k,
+                start,
+            };
+            T::panel::<O, TRANSPOSED>(&product, p.m, out);
+            p.finish::<K>(b.wrapping_mul(area), out);
+            continue;
+        }
         for (index, out) in out.chunks_mut(PANEL.wrapping_mul(p.n).max(1)).enumerate() {
             let i = index.wrapping_mul(PANEL);
             let rows = p.m.wrapping_sub(i).min(PANEL);
-            if TRANSPOSED && SWAPS && p.n <= FEW && rows >= 4 * FEW {
+            if TRANSPOSED && p.n <= FEW && rows >= 4 * FEW {
                 swapped_panel::<O, T>(p, a, w, start, i, rows, out);
             } else {
                 panel::<O, T, TRANSPOSED>(p, a, w, start, i, rows, out);

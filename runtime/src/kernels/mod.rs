@@ -36,6 +36,23 @@ pub(crate) enum Mode {
     Fast,
 }
 
+/// Plain loops that gain from wider vectors than the target always has.
+#[doc(hidden)]
+pub trait Vectorised {
+    /// What they give.
+    type Output;
+
+    /// Runs them; to be marked `#[inline(always)]`, as what it calls, so that it is compiled for each instruction set.
+    fn compute(self) -> Self::Output;
+}
+
+/// Runs loops compiled for the best instruction set this machine has. The same bits: nothing is fused or reordered.
+#[doc(hidden)]
+#[inline]
+pub fn vectorised<W: Vectorised>(work: W) -> W::Output {
+    arch::vectorised(Level::best(), work)
+}
+
 /// The kernels, compiled for one instruction set.
 trait KernelSet {
     fn matmul(p: &matmul::MatMul<'_>, out: &mut [f32]);
@@ -48,18 +65,44 @@ trait KernelSet {
     fn copy(dims: [usize; 4], out_strides: [usize; 4], a_strides: [usize; 4], a: &[f32], out: &mut [f32]);
     fn gather(p: &gather::Picked<'_>, data: &[f32], out: &mut [f32]);
     fn scatter_add(p: &gather::Picked<'_>, a: &[f32], out: &mut [f32]);
-    fn chain(record: &Record, table: &mut Table<'_>);
+    /// Records that are all chains.
+    fn chain(records: &[Record], table: &mut Table<'_>);
 }
 
-/// Whether this build has the function.
-pub(crate) const fn has_unary(function: Unary) -> bool {
+/// The cargo feature that this build lacks for the function.
+pub(crate) const fn unary_lacks(function: Unary) -> Option<Lacking> {
     use Unary::{Cos, Exp, Log, Sin, Softplus};
-    cfg!(feature = "kernel-transcendental") || !matches!(function, Exp | Log | Sin | Cos | Softplus)
+    match function {
+        Exp | Log | Sin | Cos | Softplus if !cfg!(feature = "kernel-transcendental") => Some(Lacking::Transcendental),
+        _ => None,
+    }
 }
 
-/// Whether this build has the function.
-pub(crate) const fn has_binary(function: Binary) -> bool {
-    cfg!(feature = "kernel-transcendental") || !matches!(function, Binary::Pow)
+/// The cargo feature that this build lacks for the function.
+pub(crate) const fn binary_lacks(function: Binary) -> Option<Lacking> {
+    use Binary::{ReluGradient, SigmoidGradient, TanhGradient};
+    match function {
+        Binary::Pow if !cfg!(feature = "kernel-transcendental") => Some(Lacking::Transcendental),
+        TanhGradient | ReluGradient | SigmoidGradient if !cfg!(feature = "kernel-gradient") => Some(Lacking::Gradient),
+        _ => None,
+    }
+}
+
+/// A cargo feature that brings a part of a kernel.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lacking {
+    Gradient,
+    Transcendental,
+}
+
+impl Lacking {
+    /// The name of the feature.
+    pub(crate) const fn feature(self) -> &'static str {
+        match self {
+            Self::Gradient => "kernel-gradient",
+            Self::Transcendental => "kernel-transcendental",
+        }
+    }
 }
 
 /// Runs checked records on the best instruction set this machine has.

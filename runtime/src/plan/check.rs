@@ -4,23 +4,93 @@
 
 use super::{RecordProblem, SpaceSizes};
 use crate::image::record::{Binary, ChainFunction, Opcode, Operand, Record, Reduce, Space, Ternary, Unary, flags};
-use crate::kernels;
+use crate::kernels::{self, Lacking};
 
-type Check = Result<(), RecordProblem>;
+/// A [`RecordProblem`] in one register: which, and its number. There are a hundred places that make one.
+#[derive(Clone, Copy)]
+struct Problem(u16);
 
-/// What the check of a function that this build lacks gives.
-const TRANSCENDENTAL: RecordProblem = RecordProblem::FeatureMissing("kernel-transcendental");
+/// Which.
+#[derive(Clone, Copy)]
+enum Rule {
+    Function,
+    UnusedWord,
+    Operand,
+    Bounds,
+    Overlap,
+    Kernel,
+    Feature,
+    Flags,
+    Empty,
+    ReadOnly,
+    OutputStrides,
+    Scale,
+}
 
-fn ensure(condition: bool, problem: RecordProblem) -> Check {
+impl Rule {
+    /// With its number.
+    #[inline(always)]
+    const fn at(self, number: usize) -> Problem {
+        Problem((self as u16) << 8 | number as u8 as u16)
+    }
+}
+
+impl From<Problem> for RecordProblem {
+    #[inline(never)]
+    fn from(Problem(bits): Problem) -> Self {
+        let number = bits as u8;
+        const NAMES: [Rule; 11] = [
+            Rule::Function,
+            Rule::UnusedWord,
+            Rule::Operand,
+            Rule::Bounds,
+            Rule::Overlap,
+            Rule::Kernel,
+            Rule::Feature,
+            Rule::Flags,
+            Rule::Empty,
+            Rule::ReadOnly,
+            Rule::OutputStrides,
+        ];
+        match NAMES.get(usize::from(bits >> 8)).copied().unwrap_or(Rule::Scale) {
+            Rule::Function => Self::Function(number),
+            Rule::UnusedWord => Self::UnusedWord(number),
+            Rule::Operand => Self::Operand(number),
+            Rule::Bounds => Self::Bounds(number),
+            Rule::Overlap => Self::Overlap(number),
+            Rule::Kernel => Opcode::from_bits(number).map_or(Self::Opcode(number), Self::KernelMissing),
+            Rule::Feature if number == Lacking::Gradient as u8 => Self::FeatureMissing(Lacking::Gradient.feature()),
+            Rule::Feature => Self::FeatureMissing(Lacking::Transcendental.feature()),
+            Rule::Flags => Self::Flags,
+            Rule::Empty => Self::Empty,
+            Rule::ReadOnly => Self::ReadOnly,
+            Rule::OutputStrides => Self::OutputStrides,
+            Rule::Scale => Self::Scale,
+        }
+    }
+}
+
+type Check = Result<(), Problem>;
+
+#[inline(always)]
+fn ensure(condition: bool, problem: Problem) -> Check {
     if condition { Ok(()) } else { Err(problem) }
+}
+
+/// Refuses a function of which this build lacks the code.
+fn built(lacking: Option<Lacking>) -> Check {
+    match lacking {
+        Some(feature) => Err(Rule::Feature.at(feature as usize)),
+        None => Ok(()),
+    }
 }
 
 /// The elements an operand reaches: from `start` to before `end`, in `space`.
 #[derive(Clone, Copy)]
 struct Reach {
     space: Space,
-    start: u64,
-    end: u64,
+    start: u32,
+    end: u32,
 }
 
 impl Reach {
@@ -29,26 +99,29 @@ impl Reach {
     }
 }
 
-/// One more than the offset of the last element reached by these dimensions and strides.
-fn extent(dims: &[u32], strides: &[u32]) -> u64 {
-    dims.iter().zip(strides).fold(1u64, |extent, (&dim, &stride)| {
-        extent.saturating_add(u64::from(dim.saturating_sub(1)).saturating_mul(u64::from(stride)))
+/// One more than the offset of the last element reached by these dimensions and strides. Saturates, and what is saturated
+/// reaches past the end of every space.
+#[inline(never)]
+fn extent(dims: &[u32], strides: &[u32]) -> u32 {
+    dims.iter().zip(strides).fold(1u32, |extent, (&dim, &stride)| {
+        extent.saturating_add(dim.saturating_sub(1).saturating_mul(stride))
     })
 }
 
-fn product(dims: &[u32]) -> u64 {
-    dims.iter()
-        .fold(1u64, |product, &dim| product.saturating_mul(u64::from(dim)))
+#[inline(never)]
+fn product(dims: &[u32]) -> u32 {
+    dims.iter().fold(1u32, |product, &dim| product.saturating_mul(dim))
 }
 
 /// Row-major strides of a dense tensor; a dimension of length 1 may have any stride.
+#[inline(never)]
 fn dense(dims: &[u32], strides: &[u32]) -> bool {
-    let mut expected = 1u64;
+    let mut expected = 1u32;
     for (&dim, &stride) in dims.iter().zip(strides).rev() {
-        if dim > 1 && u64::from(stride) != expected {
+        if dim > 1 && stride != expected {
             return false;
         }
-        expected = expected.saturating_mul(u64::from(dim));
+        expected = expected.saturating_mul(dim);
     }
     true
 }
@@ -56,26 +129,25 @@ fn dense(dims: &[u32], strides: &[u32]) -> bool {
 /// Whether these strides certainly send no two positions to one element: in rising order, each exceeds the reach of
 /// all smaller ones.
 fn injective(dims: [u32; 4], strides: [u32; 4]) -> bool {
-    let mut axes = [(0u64, 0u64); 4];
-    for ((axis, dim), stride) in axes.iter_mut().zip(dims).zip(strides) {
-        // A dimension of length 1 reaches nothing.
-        *axis = if dim > 1 {
-            (u64::from(stride), u64::from(dim))
-        } else {
-            (u64::MAX, 1)
-        };
-    }
-    axes.sort_unstable();
-    let mut reach = 0u64;
-    for (stride, dim) in axes {
-        if dim > 1 {
-            if stride <= reach {
-                return false;
+    // A dimension of length 1 reaches nothing; the others one after the other, the smallest stride first.
+    let mut reach = 0u32;
+    let mut left = dims.map(|dim| dim > 1);
+    loop {
+        let mut smallest: Option<(u32, u32, &mut bool)> = None;
+        for ((left, dim), stride) in left.iter_mut().zip(dims).zip(strides) {
+            if *left && smallest.as_ref().is_none_or(|(least, _, _)| stride < *least) {
+                smallest = Some((stride, dim, left));
             }
-            reach = reach.saturating_add((dim - 1).saturating_mul(stride));
         }
+        let Some((stride, dim, left)) = smallest else {
+            return true;
+        };
+        if stride <= reach {
+            return false;
+        }
+        reach = reach.saturating_add((dim - 1).saturating_mul(stride));
+        *left = false;
     }
-    true
 }
 
 struct Checker<'r> {
@@ -94,73 +166,63 @@ impl Checker<'_> {
     }
 
     fn unused(&self, from: usize) -> Check {
-        match self
-            .record
-            .words
-            .iter()
-            .zip(0u8..)
-            .skip(from)
-            .find(|(word, _)| **word != 0)
-        {
-            Some((_, index)) => Err(RecordProblem::UnusedWord(index)),
+        match (from..self.record.words.len()).find(|&index| self.word(index) != 0) {
+            Some(index) => Err(Rule::UnusedWord.at(index)),
             None => Ok(()),
         }
     }
 
     fn flags(&self, allowed: u32) -> Check {
-        ensure(self.word(0) & 0xFFFF_0000 & !allowed == 0, RecordProblem::Flags)
+        ensure(self.word(0) & 0xFFFF_0000 & !allowed == 0, Rule::Flags.at(0))
     }
 
-    fn reach(&self, word: usize, extent: u64) -> Result<Reach, RecordProblem> {
+    #[inline(never)]
+    fn reach(&self, word: usize, extent: u32) -> Result<Reach, Problem> {
         let operand = Operand(self.word(word));
-        let space = operand.space().ok_or(RecordProblem::Operand(word as u8))?;
-        let start = u64::from(operand.offset());
+        let space = operand.space().ok_or(Rule::Operand.at(word))?;
+        let start = operand.offset();
         let end = start.saturating_add(extent);
-        ensure(
-            end <= u64::from(self.sizes.get(space)),
-            RecordProblem::Bounds(word as u8),
-        )?;
+        ensure(end <= self.sizes.get(space) && end != u32::MAX, Rule::Bounds.at(word))?;
         Ok(Reach { space, start, end })
     }
 
-    fn output(&mut self, extent: u64) -> Check {
+    fn output(&mut self, extent: u32) -> Check {
         self.output_in(1, extent)
     }
 
-    fn output_in(&mut self, word: usize, extent: u64) -> Check {
+    fn output_in(&mut self, word: usize, extent: u32) -> Check {
         self.out = self.reach(word, extent)?;
-        ensure(self.out.space.writable(), RecordProblem::ReadOnly)
+        ensure(self.out.space.writable(), Rule::ReadOnly.at(0))
     }
 
     /// An operand that does not overlap the output.
-    fn apart(&self, word: usize, extent: u64) -> Check {
+    fn apart(&self, word: usize, extent: u32) -> Check {
         let reach = self.reach(word, extent)?;
-        ensure(!reach.overlaps(&self.out), RecordProblem::Overlap(word as u8))
+        ensure(!reach.overlaps(&self.out), Rule::Overlap.at(word))
     }
 
     /// An operand that does not overlap the output, or is the output.
     fn apart_or_same(&self, word: usize, dims: &[u32], strides: &[u32]) -> Check {
         let reach = self.reach(word, extent(dims, strides))?;
         let same = reach.space == self.out.space && reach.start == self.out.start && dense(dims, strides);
-        ensure(same || !reach.overlaps(&self.out), RecordProblem::Overlap(word as u8))
+        ensure(same || !reach.overlaps(&self.out), Rule::Overlap.at(word))
     }
 
     fn not_empty(&self, dims: &[u32]) -> Check {
-        ensure(dims.iter().all(|&dim| dim >= 1), RecordProblem::Empty)
+        ensure(dims.iter().all(|&dim| dim >= 1), Rule::Empty.at(0))
     }
 
     fn matmul(&mut self) -> Check {
         self.flags(flags::TRANSPOSE_A | flags::ACCUMULATE)?;
         self.unused(15)?;
         let backward = self.record.has(flags::TRANSPOSE_A) || !self.record.operand(5).is_none();
-        ensure(
-            cfg!(feature = "kernel-gradient") || !backward,
-            RecordProblem::FeatureMissing("kernel-gradient"),
-        )?;
+        if backward && !cfg!(feature = "kernel-gradient") {
+            built(Some(Lacking::Gradient))?;
+        }
         let function = self.record.function();
-        ensure(function <= Unary::Relu as u8, RecordProblem::Function(function))?;
-        let known = Unary::from_bits(function).ok_or(RecordProblem::Function(function))?;
-        ensure(kernels::has_unary(known), TRANSCENDENTAL)?;
+        ensure(function <= Unary::Relu as u8, Rule::Function.at(function.into()))?;
+        let known = Unary::from_bits(function).ok_or(Rule::Function.at(function.into()))?;
+        built(kernels::unary_lacks(known))?;
         let [batch, m, k, n] = self.words(6);
         let [a_batch, w_batch, bias_batch, row, epilogue] = self.words(10);
         self.not_empty(&[batch, m, k, n])?;
@@ -172,22 +234,20 @@ impl Checker<'_> {
             (m, k)
         };
         self.apart(2, extent(&[batch, rows, columns], &[a_batch, row, 1]))?;
-        let weights = u64::from(batch - 1)
-            .saturating_mul(u64::from(w_batch))
-            .saturating_add(product(&[k, n]));
+        let weights = (batch - 1).saturating_mul(w_batch).saturating_add(product(&[k, n]));
         self.apart(3, weights)?;
         if self.record.operand(4).is_none() {
-            ensure(bias_batch == 0, RecordProblem::UnusedWord(12))?;
+            ensure(bias_batch == 0, Rule::UnusedWord.at(12))?;
         } else {
-            ensure(!self.record.has(flags::ACCUMULATE), RecordProblem::Flags)?;
+            ensure(!self.record.has(flags::ACCUMULATE), Rule::Flags.at(0))?;
             self.apart(4, extent(&[batch, n], &[bias_batch, 1]))?;
         }
         if self.record.operand(5).is_none() {
-            ensure(epilogue == 0, RecordProblem::UnusedWord(14))
+            ensure(epilogue == 0, Rule::UnusedWord.at(14))
         } else {
             let function = u8::try_from(epilogue).ok().and_then(Binary::from_bits);
-            let function = function.ok_or(RecordProblem::Function(epilogue as u8))?;
-            ensure(kernels::has_binary(function), TRANSCENDENTAL)?;
+            let function = function.ok_or(Rule::Function.at(epilogue as usize))?;
+            built(kernels::binary_lacks(function))?;
             self.apart(5, dense_out)
         }
     }
@@ -195,8 +255,8 @@ impl Checker<'_> {
     fn unary(&mut self) -> Check {
         self.flags(0)?;
         let bits = self.record.function();
-        let function = Unary::from_bits(bits).ok_or(RecordProblem::Function(bits))?;
-        ensure(kernels::has_unary(function), TRANSCENDENTAL)?;
+        let function = Unary::from_bits(bits).ok_or(Rule::Function.at(bits.into()))?;
+        built(kernels::unary_lacks(function))?;
         self.unused(if matches!(function, Unary::Clip | Unary::Affine) {
             6
         } else {
@@ -204,7 +264,7 @@ impl Checker<'_> {
         })?;
         let count = self.word(3);
         self.not_empty(&[count])?;
-        self.output(u64::from(count))?;
+        self.output(count)?;
         self.apart_or_same(2, &[count], &[1])
     }
 
@@ -212,8 +272,8 @@ impl Checker<'_> {
         self.flags(0)?;
         self.unused(13)?;
         let bits = self.record.function();
-        let function = Binary::from_bits(bits).ok_or(RecordProblem::Function(bits))?;
-        ensure(kernels::has_binary(function), TRANSCENDENTAL)?;
+        let function = Binary::from_bits(bits).ok_or(Rule::Function.at(bits.into()))?;
+        built(kernels::binary_lacks(function))?;
         let dims: [u32; 3] = self.words(4);
         self.not_empty(&dims)?;
         self.output(product(&dims))?;
@@ -225,7 +285,7 @@ impl Checker<'_> {
         self.flags(0)?;
         self.unused(13)?;
         let bits = self.record.function();
-        ensure(Ternary::from_bits(bits).is_some(), RecordProblem::Function(bits))?;
+        ensure(Ternary::from_bits(bits).is_some(), Rule::Function.at(bits.into()))?;
         let dims: [u32; 2] = self.words(5);
         self.not_empty(&dims)?;
         self.output(product(&dims))?;
@@ -238,11 +298,11 @@ impl Checker<'_> {
         self.flags(flags::ACCUMULATE)?;
         self.unused(7)?;
         let bits = self.record.function();
-        ensure(Reduce::from_bits(bits).is_some(), RecordProblem::Function(bits))?;
+        ensure(Reduce::from_bits(bits).is_some(), Rule::Function.at(bits.into()))?;
         let [outer, reduced, inner, scale] = self.words(3);
         self.not_empty(&[outer, reduced, inner])?;
         let plain = scale == 1f32.to_bits();
-        ensure(plain || !self.record.has(flags::ACCUMULATE), RecordProblem::Scale)?;
+        ensure(plain || !self.record.has(flags::ACCUMULATE), Rule::Scale.at(0))?;
         self.output(product(&[outer, inner]))?;
         self.apart(2, product(&[outer, reduced, inner]))
     }
@@ -251,14 +311,14 @@ impl Checker<'_> {
         self.flags(0)?;
         ensure(
             self.record.function() == 0,
-            RecordProblem::Function(self.record.function()),
+            Rule::Function.at(self.record.function().into()),
         )?;
         self.unused(15)?;
         let dims: [u32; 4] = self.words(3);
         let out_strides: [u32; 4] = self.words(7);
         self.not_empty(&dims)?;
         self.output(extent(&dims, &out_strides))?;
-        ensure(injective(dims, out_strides), RecordProblem::OutputStrides)?;
+        ensure(injective(dims, out_strides), Rule::OutputStrides.at(0))?;
         self.apart(2, extent(&dims, &self.words::<4>(11)))
     }
 
@@ -266,7 +326,7 @@ impl Checker<'_> {
         self.flags(0)?;
         ensure(
             self.record.function() == 0,
-            RecordProblem::Function(self.record.function()),
+            Rule::Function.at(self.record.function().into()),
         )?;
         self.unused(8)?;
         let [outer, axis, indices, inner] = self.words(4);
@@ -275,19 +335,19 @@ impl Checker<'_> {
         let (out, data) = if scatter { (whole, picked) } else { (picked, whole) };
         self.output(out)?;
         self.apart(2, data)?;
-        self.apart(3, u64::from(indices))
+        self.apart(3, indices)
     }
 
     fn fill(&mut self) -> Check {
         self.flags(0)?;
         ensure(
             self.record.function() == 0,
-            RecordProblem::Function(self.record.function()),
+            Rule::Function.at(self.record.function().into()),
         )?;
         self.unused(4)?;
         let count = self.word(2);
         self.not_empty(&[count])?;
-        self.output(u64::from(count))
+        self.output(count)
     }
 
     fn chain(&mut self) -> Check {
@@ -295,7 +355,7 @@ impl Checker<'_> {
         let instructions = usize::from(self.record.function());
         ensure(
             (1..=Record::INSTRUCTIONS).contains(&instructions),
-            RecordProblem::Function(self.record.function()),
+            Rule::Function.at(self.record.function().into()),
         )?;
         self.unused(1 + 5 * instructions)?;
         (0..instructions).try_for_each(|index| self.instruction(1 + 5 * index))
@@ -305,28 +365,32 @@ impl Checker<'_> {
     fn instruction(&mut self, first: usize) -> Check {
         let [head, _, _, b, c] = self.words(first);
         let bits = head as u8;
-        let function = ChainFunction::from_bits(bits).ok_or(RecordProblem::Function(bits))?;
-        let built = match function {
-            ChainFunction::Unary(function) => kernels::has_unary(function),
-            ChainFunction::Binary(function) => kernels::has_binary(function),
-            ChainFunction::Ternary(_) | ChainFunction::Scaled(_) => true,
-        };
-        ensure(built, TRANSCENDENTAL)?;
-        let count = u64::from(head >> 8);
-        ensure(count >= 1, RecordProblem::Empty)?;
+        let function = ChainFunction::from_bits(bits).ok_or(Rule::Function.at(bits.into()))?;
+        built(match function {
+            ChainFunction::Unary(function) => kernels::unary_lacks(function),
+            ChainFunction::Binary(function) => kernels::binary_lacks(function),
+            ChainFunction::Ternary(_) | ChainFunction::Scaled(_) => None,
+        })?;
+        let count = head >> 8;
+        ensure(count >= 1, Rule::Empty.at(0))?;
         self.output_in(first + 1, count)?;
         // Whoever looks for plans that write the parameters looks at word 1.
-        ensure(self.out.space != Space::Adapted, RecordProblem::ReadOnly)?;
+        ensure(self.out.space != Space::Adapted, Rule::ReadOnly.at(0))?;
         (0..function.operands()).try_for_each(|operand| self.apart(first + 2 + operand, count))?;
         let used = function.operands() + function.parameters();
-        ensure(used >= 2 || b == 0, RecordProblem::UnusedWord((first + 3) as u8))?;
-        ensure(used >= 3 || c == 0, RecordProblem::UnusedWord((first + 4) as u8))
+        ensure(used >= 2 || b == 0, Rule::UnusedWord.at(first + 3))?;
+        ensure(used >= 3 || c == 0, Rule::UnusedWord.at(first + 4))
     }
 }
 
 /// Checks one record against the sizes of the spaces.
-pub(super) fn record(record: &Record, sizes: &SpaceSizes) -> Check {
-    let opcode = record.opcode().ok_or(RecordProblem::Opcode(record.words[0] as u8))?;
+pub(super) fn record(record: &Record, sizes: &SpaceSizes) -> Result<(), RecordProblem> {
+    checked(record, sizes).map_err(RecordProblem::from)
+}
+
+fn checked(record: &Record, sizes: &SpaceSizes) -> Check {
+    let code = record.words[0] as u8;
+    let opcode = record.opcode().ok_or(Rule::Kernel.at(code.into()))?;
     let mut checker = Checker {
         record,
         sizes,
@@ -359,6 +423,6 @@ pub(super) fn record(record: &Record, sizes: &SpaceSizes) -> Check {
         #[cfg(feature = "kernel-chain")]
         Opcode::Chain => checker.chain(),
         #[allow(unreachable_patterns)] // With every kernel enabled.
-        missing => Err(RecordProblem::KernelMissing(missing)),
+        _ => Err(Rule::Kernel.at(code.into())),
     }
 }

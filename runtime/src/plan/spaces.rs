@@ -125,6 +125,13 @@ impl<'v> Table<'v> {
         }
     }
 
+    /// The space with this number: to write, or empty; and to read where nobody writes it, or empty.
+    #[cfg(all(feature = "std", target_arch = "x86_64"))]
+    #[inline(always)]
+    pub(crate) fn space(&mut self, number: usize) -> (&mut [f32], &'v [f32]) {
+        (&mut *self.exclusive[number], self.shared[number])
+    }
+
     /// Takes the space of an operand out to write, leaving an empty one; a space nobody may write gives an empty slice.
     #[inline(always)]
     pub(crate) fn take(&mut self, operand: Operand) -> &'v mut [f32] {

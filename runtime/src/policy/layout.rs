@@ -88,11 +88,14 @@ impl Layout {
     }
 }
 
-/// Splits `length` values off the front of `rest`.
-pub(crate) fn take<'m>(rest: &mut &'m mut [f32], length: usize) -> Option<&'m mut [f32]> {
-    let (front, back) = core::mem::take(rest).split_at_mut_checked(length)?;
+/// Splits `length` values, or as many as there are, off the front of `rest`.
+#[cfg_attr(not(target_pointer_width = "64"), inline(never))]
+pub(crate) fn take<'m>(rest: &mut &'m mut [f32], length: usize) -> &'m mut [f32] {
+    let whole = core::mem::take(rest);
+    let length = length.min(whole.len());
+    let (front, back) = whole.split_at_mut_checked(length).unwrap_or_default();
     *rest = back;
-    Some(front)
+    front
 }
 
 /// `f32` values of memory that [`Policy::new`](super::Policy::new) needs for this image, in a constant expression too,

@@ -1,5 +1,6 @@
 //! Parameters from outside: those of a stored delta.
 
+use crate::kernels::functions;
 use core::fmt;
 
 use super::Learner;
@@ -69,7 +70,7 @@ fn judge(parameters: &[f32], base: &[f32], trust_region: f32) -> Result<(), Rest
         let change = new - old;
         sum + change * change
     });
-    let change = libm::sqrtf(squares);
+    let change = functions::sqrt(squares);
     if change <= trust_region && change.is_finite() {
         Ok(())
     } else {

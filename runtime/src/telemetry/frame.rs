@@ -41,15 +41,20 @@ pub(super) struct FrameRef<'r> {
 impl FrameRef<'_> {
     /// Writes the frame into `buffer` and gives its bytes. `None` cannot happen: every record fits, which a test shows.
     pub(super) fn write<'b>(&self, buffer: &'b mut [u8; MAX_FRAME]) -> Option<&'b [u8]> {
-        let mut payload = [0; MAX_PAYLOAD];
-        let room = payload.get_mut(..MAX_PAYLOAD - CRC)?;
-        let length = postcard::to_slice(self, room).ok()?.len();
-        let crc = crc32(payload.get(..length)?).to_le_bytes();
-        let end = payload.get_mut(length..)?;
-        end.iter_mut().zip(crc).for_each(|(place, byte)| *place = byte);
-        let length = stuff(payload.get(..length + CRC)?, buffer)?;
-        buffer.get(..length)
+        seal(self, buffer)
     }
+}
+
+/// Writes anything as a frame and gives its bytes; `None` where it is too long.
+pub(crate) fn seal<'b>(value: &impl Serialize, buffer: &'b mut [u8; MAX_FRAME]) -> Option<&'b [u8]> {
+    let mut payload = [0; MAX_PAYLOAD];
+    let room = payload.get_mut(..MAX_PAYLOAD - CRC)?;
+    let length = postcard::to_slice(value, room).ok()?.len();
+    let crc = crc32(payload.get(..length)?).to_le_bytes();
+    let end = payload.get_mut(length..)?;
+    end.iter_mut().zip(crc).for_each(|(place, byte)| *place = byte);
+    let length = stuff(payload.get(..length + CRC)?, buffer)?;
+    buffer.get(..length)
 }
 
 /// Consistent overhead byte stuffing (Cheshire and Baker 1999): no zero but the one at the end. Gives the length.
@@ -80,9 +85,12 @@ fn unstuff(frame: &mut [u8]) -> Option<usize> {
         if code == 0 || end > frame.len() {
             return None;
         }
-        // `to` stays behind `from`: every code byte is taken out.
-        frame.copy_within(from + 1..end, to);
-        to += usize::from(code) - 1;
+        // `to` stays behind `from`: every code byte is taken out. By single bytes: `copy_within` could panic for all that the
+        // compiler knows.
+        for at in from + 1..end {
+            *frame.get_mut(to)? = *frame.get(at)?;
+            to += 1;
+        }
         from = end;
         if code != u8::MAX && from < frame.len() {
             *frame.get_mut(to)? = 0;
@@ -144,6 +152,11 @@ impl Decoder {
     /// Takes the next byte; where it ends a frame, gives that frame or what is wrong with it. Zeros between frames are
     /// skipped.
     pub fn push(&mut self, byte: u8) -> Option<Result<Frame, FrameError>> {
+        self.push_any(byte)
+    }
+
+    /// As [`push`](Self::push), of anything that [`seal`] wrote.
+    pub(crate) fn push_any<T: for<'d> Deserialize<'d>>(&mut self, byte: u8) -> Option<Result<T, FrameError>> {
         if byte != 0 {
             // Past the end only the length grows: that tells a frame that is too long from one that just fits.
             if let Some(place) = self.buffer.get_mut(self.len) {
@@ -161,7 +174,7 @@ impl Decoder {
         self.len
     }
 
-    fn decode(&mut self, len: usize) -> Result<Frame, FrameError> {
+    fn decode<T: for<'d> Deserialize<'d>>(&mut self, len: usize) -> Result<T, FrameError> {
         let stuffed = self.buffer.get_mut(..len).ok_or(FrameError::TooLong)?;
         let len = unstuff(stuffed).ok_or(FrameError::Stuffing)?;
         let payload = stuffed.get(..len).unwrap_or(&[]);
@@ -174,7 +187,7 @@ impl Decoder {
             return Err(FrameError::Crc);
         }
         match postcard::take_from_bytes(body) {
-            Ok((frame, [])) => Ok(frame),
+            Ok((value, [])) => Ok(value),
             _ => Err(FrameError::Record),
         }
     }

@@ -133,6 +133,17 @@ impl AnalyticPolicyGradient {
         Ok(())
     }
 
+    /// Starts from these parameters, in the policy's order, instead of random ones.
+    ///
+    /// # Errors
+    /// What the engine refuses.
+    pub fn begin_from(&mut self, parameters: &[NamedTensor]) -> Result<(), TrainError> {
+        self.parameters = parameters.iter().map(|tensor| tensor.values.clone()).collect();
+        self.average.clone_from(&self.parameters);
+        self.best.clone_from(&self.parameters);
+        self.upload()
+    }
+
     /// The learning rate of the next update.
     fn rate(&self) -> f32 {
         let mut position = self.counters.completed;
@@ -343,6 +354,11 @@ impl Algorithm for AnalyticPolicyGradient {
                 ("drawn", worlds.instances.drawn.clone()),
                 ("ages", ages),
                 ("draws", split(worlds.draws).to_vec()),
+                ("origins", worlds.origins.iter().flat_map(|&draw| split(draw)).collect()),
+                (
+                    "retries",
+                    worlds.retries.iter().map(|&retries| retries as f32).collect(),
+                ),
             ] {
                 tensors.push(NamedTensor {
                     name: format!("shard{index}/{kind}"),
@@ -407,6 +423,10 @@ impl Algorithm for AnalyticPolicyGradient {
                 .collect();
             let draws = tensors.next().expect("checked");
             worlds.draws = join([draws[0], draws[1]]);
+            let origins = tensors.next().expect("checked").chunks_exact(2);
+            worlds.origins = origins.map(|pair| join([pair[0], pair[1]])).collect();
+            let retries = tensors.next().expect("checked").iter();
+            worlds.retries = retries.map(|&retries| retries as usize).collect();
         }
         let counters = tensors.next().expect("checked");
         self.counters = Counters {

@@ -8,6 +8,7 @@ pub mod ppo;
 mod reptile;
 mod ridge;
 mod rl2;
+mod teacher_student;
 
 pub use analytic_policy_gradient::AnalyticPolicyGradient;
 pub use maml::{
@@ -20,6 +21,7 @@ pub(crate) use multi_task::{network as multi_task_network, predict as multi_task
 pub use ppo::Ppo;
 pub use ridge::RIDGE;
 pub use rl2::rl2;
+pub use teacher_student::TeacherStudent;
 
 use std::sync::Arc;
 
@@ -231,6 +233,9 @@ pub fn learner(recipe: &Recipe, engine: &Arc<dyn Engine>, threads: usize) -> Res
                 AnalyticPolicyGradient::new(settings, recipe.seed, &problem, initialiser, engine.as_ref(), threads)?;
             Ok(Box::new(learner))
         }
+        (_, recipe::Algorithm::TeacherStudent(settings)) => {
+            Ok(Box::new(TeacherStudent::new(settings, recipe, engine, threads)?))
+        }
         (family, recipe::Algorithm::MultiTask(settings)) => {
             let tables = tasks::task_set(recipe)?.ok_or_else(|| mismatch(family, &recipe.algorithm))?;
             let learner = MultiTaskTraining::new(settings, &recipe.policy, recipe.seed, tables, engine.as_ref())?;
@@ -320,7 +325,11 @@ pub fn probe(recipe: &Recipe) -> Result<(Graph, CompileOptions), TrainError> {
                 .with_gradient_clip(settings.gradient_clip);
             maml_policy_gradient::probe(&problem, settings)
         }
-        (family, recipe::Algorithm::AnalyticPolicyGradient(settings)) => {
+        (
+            family,
+            recipe::Algorithm::AnalyticPolicyGradient(settings)
+            | recipe::Algorithm::TeacherStudent(recipe::TeacherStudent { teacher: settings, .. }),
+        ) => {
             let problem = simulated(recipe).ok_or_else(|| mismatch(family, &recipe.algorithm))?;
             analytic_policy_gradient::probe(&problem, settings)
         }

@@ -8,6 +8,7 @@ use crate::bundle::BundleError;
 use crate::engine::EngineError;
 use crate::error::TrainError;
 use crate::eval::EvalError;
+use crate::flight::{BoardError, PilotError};
 use crate::recipe::RecipeError;
 use crate::report::{BaselineError, ResultsError};
 use crate::run::{RunError, SessionError};
@@ -63,6 +64,16 @@ pub(super) enum CliError {
         "`[family.{family}]` is no simulated system with parameters to tell an oracle; the recipes cart-pole, pendulum, arm and vehicle have one"
     )]
     NoGap { family: &'static str },
+    #[error(transparent)]
+    Pilot(#[from] PilotError),
+    #[error(transparent)]
+    Board(#[from] BoardError),
+    #[error(
+        "`[family.{family}]` has no episodes that can be drawn; point-navigation, cart-pole, pendulum, arm and vehicle have, and `pliant fly` shows quadrotors"
+    )]
+    NothingToPlay { family: &'static str },
+    #[error("the board and this machine did not compute the same bits: {0}")]
+    NotTheSame(String),
     #[error("cannot write the result: {0}")]
     Output(std::io::Error),
     #[error("cannot listen for Ctrl-C: {0}")]
@@ -104,6 +115,8 @@ impl CliError {
             | Self::OtherRecipe { .. }
             | Self::NoGap { .. }
             | Self::Replay(_)
+            | Self::NothingToPlay { .. }
+            | Self::Pilot(PilotError::NotAQuadrotor(_) | PilotError::Contract(_) | PilotError::Policy(_))
             | Self::Source { .. }
             | Self::Run(RunError::NotARun { .. } | RunError::Unreadable { .. } | RunError::Busy { .. })
             | Self::Results(_)

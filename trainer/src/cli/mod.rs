@@ -7,16 +7,19 @@ mod completions;
 mod doctor;
 mod error;
 mod eval;
+mod fly;
 mod gap;
 mod inspect;
 mod interrupt;
 mod keygen;
 mod monitor;
+mod play;
 mod port;
 mod progress;
 mod replay;
 mod report;
 mod runs;
+mod shifts;
 mod sign;
 mod train;
 mod verify;
@@ -36,6 +39,8 @@ Examples:
   pliant compare runs/a runs/b          side by side, as a table and a page
   pliant eval models/sinusoid           adapt a device image on held-out tasks
   pliant gap pendulum                   what adapting is worth there, and how much of it is won
+  pliant fly models/quadrotor           quadrotors in the terminal and in a page
+  pliant shifts models/quadrotor        wind, payload, a worn motor: with and without adapting
   pliant inspect models/sinusoid        what a device image holds and costs
   pliant sign models/sinusoid --key fleet.key --release 1  so that devices know whose it is
   pliant monitor /dev/ttyACM0           what a device learns, live
@@ -61,6 +66,12 @@ enum Command {
     Eval(eval::EvalArgs),
     /// Train a recipe with, without and beyond adaptation; say how much of the gap to an oracle it closes
     Gap(gap::GapArgs),
+    /// Fly quadrotors with a device image, here or on a board: live, and as a page with a 3D animation
+    Fly(fly::FlyArgs),
+    /// Write a page that plays episodes before and after adaptation, side by side
+    Play(play::PlayArgs),
+    /// Fly quadrotors through shifts that no training drew, with and without adaptation in flight
+    Shifts(shifts::ShiftsArgs),
     /// Print what a device image holds and costs
     Inspect(inspect::InspectArgs),
     /// Make a pair of keys to sign with
@@ -92,6 +103,9 @@ pub fn main() -> ExitCode {
         Command::Train(args) => train::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Gap(args) => gap::run(&args),
+        Command::Fly(args) => fly::run(&args),
+        Command::Play(args) => play::run(&args),
+        Command::Shifts(args) => shifts::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Keygen(args) => keygen::run(&args),
         Command::Sign(args) => sign::run(&args),

@@ -24,10 +24,11 @@ const CARD_FILE: &str = "card.md";
 
 const AFTER_HELP: &str = "\
 Recipes that come with pliant: arm, bandit, cart-pole, mdp, pendulum,
-point-navigation, quadrotor, sinusoid, sinusoid-anil, sinusoid-cavia,
-sinusoid-fomaml, sinusoid-meta-sgd, sinusoid-reptile, sinusoid-ridge,
-task-conflict, vehicle. A recipe is one TOML file; copy one from models/ to
-write your own. Unknown fields and values out of range are refused by name.
+point-navigation, quadrotor, quadrotor-robust, quadrotor-small, sinusoid,
+sinusoid-anil, sinusoid-cavia, sinusoid-fomaml, sinusoid-meta-sgd,
+sinusoid-reptile, sinusoid-ridge, task-conflict, vehicle. A recipe is one
+TOML file; copy one from models/ to write your own. Unknown fields and values
+out of range are refused by name.
 
 Examples:
   pliant train point-navigation

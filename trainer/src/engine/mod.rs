@@ -62,6 +62,12 @@ pub trait Engine: Send + Sync {
     /// The name it is selected by: one of [`ENGINE_NAMES`] (but `auto`).
     fn name(&self) -> &'static str;
 
+    /// Whether one run over all tasks is faster than one a chunk of them on several threads: on a GPU, whose cores the
+    /// tasks share.
+    fn prefers_whole_batches(&self) -> bool {
+        false
+    }
+
     /// Compiles a graph. Every buffer a run needs is allocated here.
     ///
     /// # Errors

@@ -6,6 +6,10 @@
 //! Resident values use two bindings in turn: the first reads buffer A and writes buffer B, the second the other way
 //! round, bound once. Binding one buffer as both input and output is no error in ONNX Runtime, but operators then read
 //! values that others already overwrote.
+//!
+//! On CUDA a run is recorded once a binding and then replayed as a CUDA graph: one launch instead of one an operator. That
+//! needs fixed shapes, no control flow, and every input and output in the device's memory at its place, which is how
+//! graphs and bindings are here.
 
 use std::{
     path::{Path, PathBuf},
@@ -18,7 +22,7 @@ use ort::{
     environment::Environment,
     ep,
     memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType},
-    session::{IoBinding, Session},
+    session::{IoBinding, RunOptions, Session},
     value::{DynTensor, TensorElementType},
 };
 use pliant_compiler::{
@@ -94,6 +98,7 @@ impl OrtEngine {
             let cuda = ep::CUDA::default()
                 .with_device_id(device)
                 .with_tf32(false)
+                .with_cuda_graph(true)
                 .build()
                 .error_on_failure();
             builder = builder.with_execution_providers([cuda])?.with_disable_cpu_fallback()?;
@@ -108,6 +113,10 @@ impl Engine for OrtEngine {
             Provider::Cpu => "ort",
             Provider::Cuda { .. } => "ort-cuda",
         }
+    }
+
+    fn prefers_whole_batches(&self) -> bool {
+        matches!(self.provider, Provider::Cuda { .. })
     }
 
     fn compile(&self, graph: &Graph, options: &CompileOptions) -> Result<Box<dyn Program>, EngineError> {
@@ -242,6 +251,8 @@ impl Buffer {
 struct OrtProgram {
     // The bindings go before the buffers they refer to, and both before the session.
     bindings: Vec<IoBinding>,
+    /// By binding: which CUDA graph is its own.
+    options: Vec<RunOptions>,
     /// The binding of the next run: which of a resident value's two buffers is the current one.
     turn: usize,
     /// By input: one buffer, or two for a resident value.
@@ -276,17 +287,18 @@ impl OrtProgram {
                     .collect::<ort::Result<Vec<_>>>()?,
             );
         }
-        // Plain outputs are bound in the host's memory: the session copies them there at the end of a run.
+        // Read back on demand: a recorded graph has no copies to the host.
         let mut outputs = Vec::with_capacity(ports.outputs.len());
         for (port, previous) in ports.outputs.iter().zip(&ports.previous) {
             outputs.push(if previous.is_some() {
                 None
             } else {
-                Some(Buffer::new(port, None)?)
+                Some(Buffer::new(port, device.as_ref())?)
             });
         }
         let turns = if ports.next.iter().any(Option::is_some) { 2 } else { 1 };
         let mut bindings = Vec::with_capacity(turns);
+        let mut options = Vec::with_capacity(turns);
         for turn in 0..turns {
             let mut binding = session.create_binding()?;
             for (port, buffers) in ports.inputs.iter().zip(&mut inputs) {
@@ -302,9 +314,16 @@ impl OrtProgram {
                 binding.bind_output(port.name.as_str(), buffer.bound())?;
             }
             bindings.push(binding);
+            let mut own = RunOptions::new()?;
+            if device.is_some() {
+                // Addresses are part of a recorded graph, so a binding never replays the other's. Numbers from 1.
+                own.set("gpu_graph_id", (turn + 1).to_string())?;
+            }
+            options.push(own);
         }
         Ok(Self {
             bindings,
+            options,
             turn: 0,
             inputs,
             outputs,
@@ -335,7 +354,7 @@ impl Program for OrtProgram {
 
     fn run(&mut self) -> Result<(), EngineError> {
         self.session
-            .run_binding(&self.bindings[self.turn])
+            .run_binding_with_options(&self.bindings[self.turn], &self.options[self.turn])
             .map_err(failed("running the graph"))?;
         self.turn = (self.turn + 1) % self.bindings.len();
         Ok(())

@@ -22,7 +22,7 @@ pub use pendulum::Pendulum;
 pub use quadrotor::Quadrotor;
 pub use simulation::{
     Channels, Expression, Expressions, GraphStep, Instances, Lanes, MOST_PERIODS, Number, Outcome, Plant, Reference,
-    Simulation, Simulator, System, Told, Widths, delay_weights, delayed, runge_kutta, smooth_distance,
+    Simulated, Simulation, Simulator, System, Told, Widths, delay_weights, delayed, runge_kutta, smooth_distance,
 };
 pub use two_link_arm::TwoLinkArm;
 pub use vehicle::{Car, Vehicle};

@@ -18,7 +18,7 @@ mod trials;
 pub use control::{ControlOutcome, Episode, adapt_to_environments, trace_environment};
 pub use gap::{Gap, Returns};
 pub use multi_task::{DeviceRows, IDENTIFICATION_ROWS, row_errors, test_error};
-pub use simulated::{Rollout, returns, roll_out};
+pub use simulated::{Rollout, returns, roll_out, trace_errors};
 pub use statistics::{Estimate, bootstrap_interquartile_mean, bootstrap_mean};
 pub use supervised::{TaskOutcome, TaskRange, adapt_to_tasks};
 pub use trials::{Choice, TrialOutcome, by_episode, run_trials, trial_episodes};
@@ -200,6 +200,7 @@ fn evaluate_navigation(
     evaluation.also.push(AlsoScored {
         name: "mean action".to_owned(),
         adaptation: curve(|outcome| &outcome.mean_action),
+        part: false,
     });
     evaluation.refused = outcomes.iter().map(|outcome| outcome.refused).sum();
     evaluation.env_steps = outcomes.iter().map(|outcome| outcome.env_steps).sum();
@@ -275,6 +276,7 @@ impl Evaluation {
         self.also.push(AlsoScored {
             name: name.to_owned(),
             adaptation: vec![step],
+            part: false,
         });
     }
 }
@@ -300,6 +302,9 @@ pub struct AlsoScored {
     pub name: String,
     /// One entry a step.
     pub adaptation: Vec<AdaptationStep>,
+    /// Whether it is the evaluation's own measure of a part of the tasks.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub part: bool,
 }
 
 impl AdaptationStep {

@@ -213,11 +213,13 @@ pub(super) fn evaluate(
     let one = |(table, error): (&TaskTable, &f64)| AlsoScored {
         name: table.name.clone(),
         adaptation: vec![step(&[*error])],
+        part: true,
     };
     let mut also: Vec<AlsoScored> = tables.iter().zip(&errors).map(one).collect();
     also.push(AlsoScored {
         name: format!("task identified from {IDENTIFICATION_ROWS} rows, share right"),
         adaptation: vec![step(&right)],
+        part: false,
     });
     Ok(Evaluation {
         family: family.to_owned(),

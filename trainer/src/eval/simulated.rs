@@ -43,7 +43,7 @@ pub fn roll_out(
         (0..episodes as u64)
             .map(|episode| {
                 let [_, mut random] = task_streams(range.seed, range.split, index, episode);
-                roll_out_once(&mut actor, simulator, &mut parameters, &mut random)
+                roll_out_once(&mut actor, simulator, &mut parameters, &mut random, &mut |_| ())
                     .map_err(|status| EvalError::Refused { task: index, status })
             })
             .collect()
@@ -59,11 +59,38 @@ pub(super) fn task_parameters(simulator: &dyn Simulator, range: TaskRange, index
     parameters
 }
 
+/// The error after each step of the first episode of each system of a range; shorter where a limit was exceeded.
+///
+/// # Errors
+/// As [`roll_out`].
+pub fn trace_errors(
+    image: &Image<'_>,
+    simulator: &dyn Simulator,
+    range: TaskRange,
+) -> Result<Vec<Vec<f64>>, EvalError> {
+    let trace = |index: u64| {
+        let mut memory = vec![0.0; act_workspace_len(image.bytes())];
+        let mut policy = Policy::act_only(image, None, &mut memory)?;
+        let (mut actor, _) = policy.split();
+        let mut parameters = task_parameters(simulator, range, index);
+        let [_, mut random] = task_streams(range.seed, range.split, index, 0);
+        let mut errors = Vec::with_capacity(simulator.horizon());
+        roll_out_once(&mut actor, simulator, &mut parameters, &mut random, &mut |error| {
+            errors.push(error)
+        })
+        .map_err(|status| EvalError::Refused { task: index, status })?;
+        Ok(errors)
+    };
+    (0..range.tasks).map(trace).collect()
+}
+
+/// One episode; `watch` is told the error after each step that exceeded no limit.
 fn roll_out_once(
     actor: &mut Actor<'_, '_>,
     simulator: &dyn Simulator,
     parameters: &mut [f32],
     random: &mut Stream,
+    watch: &mut dyn FnMut(f64),
 ) -> Result<Rollout, Status> {
     let (widths, horizon) = (simulator.widths(), simulator.horizon());
     let last = (simulator.rate_hz().round() as usize).clamp(1, horizon);
@@ -99,8 +126,10 @@ fn roll_out_once(
             rollout.cost += lost(rollout.steps);
             return Ok(rollout);
         }
+        let now = simulator.error(&state, parameters);
+        watch(now);
         if rollout.steps > horizon - last {
-            error += simulator.error(&state, parameters);
+            error += now;
         }
     }
     rollout.error = Some(error / last as f64);

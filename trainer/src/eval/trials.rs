@@ -171,6 +171,7 @@ pub(super) fn evaluate(image: &Image<'_>, recipe: &Recipe, options: EvalOptions)
             .map(|(name, adaptation)| AlsoScored {
                 name: name.to_owned(),
                 adaptation,
+                part: false,
             })
             .collect(),
         refused: 0,

@@ -14,6 +14,11 @@ pub struct AnalyticPolicyGradient {
     /// Validation and evaluation are always whole. From 0 to 100000; default 0.
     #[serde(default)]
     pub episode: usize,
+    /// Times that a terminated training episode is begun again, the same task from the same start, before another takes its
+    /// place: what the policy fails at, it meets more often (compare Jiang et al. 2021, "Prioritized level replay"). From 0 to
+    /// 1000; default 0.
+    #[serde(default, skip_serializing_if = "AnalyticPolicyGradient::is_zero")]
+    pub retries: usize,
     /// Decay of the running average of the parameters, which is what is validated and deployed; 0 for the parameters
     /// themselves. From 0 to 0.9999; default 0.
     #[serde(default)]
@@ -67,6 +72,11 @@ pub struct Cycle {
 }
 
 impl AnalyticPolicyGradient {
+    /// For leaving out what is not used.
+    const fn is_zero(count: &usize) -> bool {
+        *count == 0
+    }
+
     fn default_state_decay() -> f32 {
         0.97
     }
@@ -94,6 +104,7 @@ impl AnalyticPolicyGradient {
     pub(super) fn check(&self, checker: &mut Checker) {
         checker.count("window", self.window as u64, 1, 2000);
         checker.count("episode", self.episode as u64, 0, 100_000);
+        checker.count("retries", self.retries as u64, 0, 1000);
         checker.between("averaging", self.averaging, 0.0, 0.9999);
         checker.count("environments", self.environments as u64, 1, 65536);
         checker.count("shards", self.shards as u64, 1, 256);

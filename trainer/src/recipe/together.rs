@@ -53,6 +53,10 @@ impl Recipe {
             );
         }
         match (&self.algorithm, &self.family) {
+            (Algorithm::TeacherStudent(_), _) => {
+                let range = "false: the teacher sees the parameters, the student does not";
+                checker.require(!policy.privileged, "policy.privileged", policy.privileged, range);
+            }
             (Algorithm::Ridge(_), _) => {
                 checker.require(
                     policy.hidden.last().is_some_and(|width| *width <= Ridge::MOST_FEATURES),

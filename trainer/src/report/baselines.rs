@@ -246,7 +246,11 @@ fn inner_rate(recipe: &Recipe) -> f32 {
         Algorithm::Reptile(settings) => settings.inner_rate,
         // Of the reference recipe: a ridge has no step size to start from.
         Algorithm::Ridge(_) => 0.01,
-        Algorithm::AnalyticPolicyGradient(_) | Algorithm::MultiTask(_) | Algorithm::Ppo(_) | Algorithm::Rl2(_) => 0.0,
+        Algorithm::AnalyticPolicyGradient(_)
+        | Algorithm::MultiTask(_)
+        | Algorithm::Ppo(_)
+        | Algorithm::Rl2(_)
+        | Algorithm::TeacherStudent(_) => 0.0,
     }
 }
 

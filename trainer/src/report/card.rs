@@ -58,24 +58,28 @@ pub fn card(recipe: &Recipe, record: &RunRecord, report: &ImageReport, results: 
     } else {
         "higher is better"
     };
+    // A policy that adapts as it acts, or not at all, has no steps to count.
+    let by_steps = evaluation.adaptation.len() > 1;
     let _ = writeln!(
         text,
-        "{} ({better}) of the deployed image, adapted by the {engine} on {tasks} held-out tasks (seed {seed}).\n",
-        capitalised(metric)
+        "{} ({better}) of the deployed image, {} by the {engine} on {tasks} held-out tasks (seed {seed}).\n",
+        capitalised(metric),
+        if by_steps { "adapted" } else { "run" }
     );
-    let _ = writeln!(
-        text,
-        "| adaptation steps | mean | 95 % interval over tasks | interquartile mean |\n|---|---|---|---|"
-    );
-    scores(&mut text, &evaluation.adaptation);
-    for also in &evaluation.also {
-        let _ = writeln!(text, "\n{}:\n", capitalised(&also.name));
-        let _ = writeln!(
-            text,
-            "| adaptation steps | mean | 95 % interval over tasks | interquartile mean |\n|---|---|---|---|"
-        );
-        scores(&mut text, &also.adaptation);
+    if by_steps {
+        scores(&mut text, &evaluation.adaptation);
+        for also in evaluation.also.iter().filter(|also| also.adaptation.len() > 1) {
+            let _ = writeln!(text, "\n{}:\n", capitalised(&also.name));
+            scores(&mut text, &also.adaptation);
+        }
     }
+    let also = evaluation.also.iter().filter(|also| also.adaptation.len() == 1);
+    let also = also.map(|also| (also.name.as_str(), &also.adaptation[0]));
+    let main = evaluation.adaptation.first().filter(|_| !by_steps);
+    figures(
+        &mut text,
+        main.map(|step| (metric.as_str(), step)).into_iter().chain(also),
+    );
     compared(&mut text, &results.baselines);
     if evaluation.refused > 0 {
         let _ = writeln!(text, "\nThe guards refused {} adaptations.", evaluation.refused);
@@ -155,23 +159,45 @@ fn compared(text: &mut String, baselines: &[Baseline]) {
     }
 }
 
+/// A table of scores by adaptation steps.
 fn scores(text: &mut String, steps: &[AdaptationStep]) {
-    for AdaptationStep {
-        step,
-        mean,
-        ci95: [low, high],
-        interquartile,
-    } in steps
-    {
-        let _ = writeln!(
-            text,
-            "| {step} | {} | {} to {} | {} |",
-            score(*mean),
-            score(*low),
-            score(*high),
-            middle(*interquartile)
-        );
+    let _ = writeln!(
+        text,
+        "| adaptation steps | mean | 95 % interval over tasks | interquartile mean |\n|---|---|---|---|"
+    );
+    for step in steps {
+        row(text, &step.step.to_string(), step);
     }
+}
+
+/// A table of scores by name; nothing where there are none.
+fn figures<'a>(text: &mut String, figures: impl Iterator<Item = (&'a str, &'a AdaptationStep)>) {
+    for (index, (name, step)) in figures.enumerate() {
+        if index == 0 {
+            let _ = writeln!(
+                text,
+                "\n| | mean | 95 % interval over tasks | interquartile mean |\n|---|---|---|---|"
+            );
+        }
+        row(text, name, step);
+    }
+}
+
+fn row(text: &mut String, name: &str, step: &AdaptationStep) {
+    let [low, high] = step.ci95;
+    // A single value has no interval.
+    if low.total_cmp(&high).is_eq() {
+        let _ = writeln!(text, "| {name} | {} | | |", score(step.mean));
+        return;
+    }
+    let _ = writeln!(
+        text,
+        "| {name} | {} | {} to {} | {} |",
+        score(step.mean),
+        score(low),
+        score(high),
+        middle(step.interquartile)
+    );
 }
 
 /// An interquartile mean with its interval, where there is one.

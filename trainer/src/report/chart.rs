@@ -76,6 +76,9 @@ pub struct Chart {
     pub counts: bool,
     /// Whether both axes have one scale: paths on a plane.
     pub plane: bool,
+    /// Whether powers of ten stand equally far apart on the vertical axis; values that are not positive are left out.
+    #[serde(default)]
+    pub logarithmic: bool,
     /// Drawn in this order.
     pub series: Vec<Series>,
     /// Width and height in units of about a pixel.
@@ -97,6 +100,7 @@ impl Chart {
             y_label: y_label.into(),
             counts: false,
             plane: false,
+            logarithmic: false,
             series: Vec::new(),
             size: [480.0, 320.0],
         }
@@ -120,11 +124,12 @@ impl Chart {
         let legend_bottom = self.legend(&mut svg);
 
         let (x_range, y_range) = self.ranges();
-        let mut y = Axis::new(
-            y_range,
-            ((height - legend_bottom - BELOW) / 42.0).clamp(2.0, 7.0) as usize,
-            false,
-        );
+        let mut y = if self.logarithmic {
+            Axis::logarithmic(y_range)
+        } else {
+            let labels = ((height - legend_bottom - BELOW) / 42.0).clamp(2.0, 7.0);
+            Axis::new(y_range, labels as usize, false)
+        };
         let label_width = y.labels().map(|(_, label)| svg::text_width(&label)).fold(0.0, f64::max);
         let left = 12.0 + LINE + label_width + 8.0;
         let wide_labels = (width - left - RIGHT) / 70.0;
@@ -166,10 +171,11 @@ impl Chart {
 
         // What a band or an outlier has outside the area is cut off.
         svg.open_clip([area_left - 1.0, top - 4.0], [area_right + 6.0, bottom + 4.0]);
-        for series in &self.series {
+        let shown: Vec<Series> = self.series.iter().map(|series| self.shown(series)).collect();
+        for series in &shown {
             series.bands(&mut svg, &x, &y);
         }
-        for series in &self.series {
+        for series in &shown {
             series.draw(&mut svg, &x, &y);
         }
         svg.close();
@@ -194,9 +200,21 @@ impl Chart {
         if any { at[1] + 4.0 } else { TITLE }
     }
 
+    /// A series without what its axis cannot show.
+    fn shown(&self, series: &Series) -> Series {
+        let mut series = series.clone();
+        if self.logarithmic {
+            for [_, y] in &mut series.points {
+                *y = if *y > 0.0 { *y } else { f64::NAN };
+            }
+        }
+        series
+    }
+
     /// What the axes span: all points, and bands where they are not far out.
     fn ranges(&self) -> ([f64; 2], [f64; 2]) {
-        let points = || self.series.iter().flat_map(|series| &series.points);
+        let shown: Vec<Series> = self.series.iter().map(|series| self.shown(series)).collect();
+        let points = || shown.iter().flat_map(|series| &series.points);
         let finite = |values: &mut dyn Iterator<Item = f64>| {
             let span = values
                 .filter(|value| value.is_finite())
@@ -213,11 +231,16 @@ impl Chart {
             [first, last]
         };
         let [low, high] = finite(&mut points().map(|point| point[1]));
+        if self.logarithmic {
+            let (low, high) = if low > 0.0 { (low, high) } else { (0.1, 1.0) };
+            let margin = (high / low).powf(0.06).max(1.2);
+            return (
+                pad(x, if self.counts { 0.06 } else { 0.0 }),
+                [low / margin, high * margin],
+            );
+        }
         let reach = 0.5 * (high - low);
-        let bands = self
-            .series
-            .iter()
-            .flat_map(|series| series.band.iter().flatten().copied());
+        let bands = shown.iter().flat_map(|series| series.band.iter().flatten().copied());
         let near = bands.filter(|value| (low - reach..=high + reach).contains(value));
         let y = finite(&mut points().map(|point| point[1]).chain(near));
         (pad(x, if self.plane || self.counts { 0.06 } else { 0.0 }), pad(y, 0.06))
@@ -342,6 +365,21 @@ mod tests {
             vec![[0.0, -3.0], [10.0, -3.0]],
         ] {
             let svg = chart(points.clone());
+            assert!(!svg.contains("NaN") && !svg.contains("inf"), "{points:?}: {svg}");
+        }
+    }
+
+    #[test]
+    fn a_logarithmic_axis_leaves_out_what_is_not_positive() {
+        for points in [
+            vec![],
+            vec![[0.0, 0.0]],
+            vec![[0.0, 1e-9], [1.0, 0.0], [2.0, 1e9], [3.0, -1.0]],
+        ] {
+            let mut chart = Chart::new("t", "x", "y");
+            chart.logarithmic = true;
+            chart.series.push(Series::new("s", 0, Mark::Dots, points.clone()));
+            let svg = chart.svg();
             assert!(!svg.contains("NaN") && !svg.contains("inf"), "{points:?}: {svg}");
         }
     }

@@ -41,10 +41,21 @@ pub(super) fn merged(lines: &[MetricsLine]) -> Vec<(String, Curve)> {
         .collect()
 }
 
-/// The learning curves of a run, the band one standard deviation over meta-iterations to each side.
-pub fn learning_curves(lines: &[MetricsLine], metric: &str) -> Chart {
-    let mut chart = Chart::new("Meta-training", "meta-iteration", metric);
-    chart.size = SIZE;
+/// Words by which metrics are of one measure, and share a chart.
+const MEASURES: [&str; 3] = ["return", "loss", "cost"];
+
+/// What a metric measures: one of [`MEASURES`] or, of others, its name.
+fn measure(name: &str) -> &str {
+    let named = |measure: &&str| name.split(' ').any(|word| word == *measure);
+    MEASURES.into_iter().find(named).unwrap_or(name)
+}
+
+/// Where the greatest value is so many times the least, powers of ten show more.
+const SPREAD: f64 = 30.0;
+
+/// The learning curves of a run, a chart a measure, the headline's first; the band is one standard deviation over
+/// meta-iterations to each side.
+pub fn learning_curves(lines: &[MetricsLine]) -> Vec<Chart> {
     let colours = [
         colour::ADAPTED,
         colour::SCRATCH,
@@ -53,10 +64,26 @@ pub fn learning_curves(lines: &[MetricsLine], metric: &str) -> Chart {
         colour::DATA,
         colour::BETWEEN,
     ];
-    for ((name, curve), colour) in merged(lines).into_iter().zip(colours) {
-        chart.series.push(Series {
+    let mut charts: Vec<Chart> = Vec::new();
+    for (name, curve) in merged(lines) {
+        let measure = measure(&name).to_owned();
+        let index = charts
+            .iter()
+            .position(|chart| chart.y_label == measure)
+            .unwrap_or_else(|| {
+                let title = match charts.is_empty() {
+                    true => "Meta-training".to_owned(),
+                    false => format!("Meta-training: {measure}"),
+                };
+                let mut chart = Chart::new(title, "meta-iteration", measure);
+                chart.size = SIZE;
+                charts.push(chart);
+                charts.len() - 1
+            });
+        let series = &mut charts[index].series;
+        series.push(Series {
             name,
-            colour,
+            colour: colours[series.len() % colours.len()],
             mark: Mark::Line,
             band: curve
                 .iter()
@@ -65,11 +92,57 @@ pub fn learning_curves(lines: &[MetricsLine], metric: &str) -> Chart {
             points: curve.iter().map(|&(iteration, mean, _)| [iteration, mean]).collect(),
         });
     }
-    chart
+    for chart in &mut charts {
+        let values = chart
+            .series
+            .iter()
+            .flat_map(|series| &series.points)
+            .map(|point| point[1]);
+        // Zero is what was not measured yet.
+        let values: Vec<f64> = values.filter(|value| value.is_finite() && *value != 0.0).collect();
+        let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+        let greatest = values.iter().copied().fold(0.0, f64::max);
+        chart.logarithmic = least > 0.0 && greatest > SPREAD * least && MEASURES[1..].contains(&chart.y_label.as_str());
+    }
+    charts
+}
+
+/// What held-out tasks score: the adaptation curves against the baselines, bars being 95 % intervals over tasks; where nothing
+/// adapts by steps, the scores of the parts that the evaluation tells apart; nothing where it is one figure.
+pub fn score_chart(evaluation: &Evaluation, baselines: &[Baseline]) -> Option<Chart> {
+    match evaluation.adaptation.len() {
+        0 | 1 => parts(evaluation),
+        _ => Some(adaptation_curves(evaluation, baselines)),
+    }
+}
+
+/// A dot a part, and the mean of all.
+fn parts(evaluation: &Evaluation) -> Option<Chart> {
+    let parts = evaluation.also.iter().filter(|also| also.part);
+    let scores: Vec<f64> = parts.filter_map(|part| Some(part.adaptation.first()?.mean)).collect();
+    let mean = evaluation.adaptation.first()?;
+    if scores.len() < 2 {
+        return None;
+    }
+    let mut chart = Chart::new("The deployed image, task by task", "task", evaluation.metric.clone());
+    chart.size = SIZE;
+    chart.counts = true;
+    let last = (scores.len() - 1) as f64;
+    let points = scores.iter().enumerate().map(|(task, &score)| [task as f64, score]);
+    chart.series = vec![
+        Series::new("one task", colour::ADAPTED, Mark::Scatter, points.collect()),
+        Series::new(
+            "mean",
+            colour::BEFORE,
+            Mark::Dashed,
+            vec![[0.0, mean.mean], [last, mean.mean]],
+        ),
+    ];
+    Some(chart)
 }
 
 /// The adaptation curves of an evaluation against its baselines; bars are 95 % intervals over tasks.
-pub fn adaptation_curves(evaluation: &Evaluation, baselines: &[Baseline]) -> Chart {
+fn adaptation_curves(evaluation: &Evaluation, baselines: &[Baseline]) -> Chart {
     let mut chart = Chart::new(
         "The deployed image on held-out tasks",
         "adaptation steps on the device",
@@ -123,16 +196,12 @@ fn level_line(name: &str, colour: usize, last: u32, level: AdaptationStep) -> Se
     Series::new(name, colour, Mark::Dashed, points)
 }
 
-/// `plot.svg`: learning curve beside adaptation curve.
+/// `plot.svg`: the headline's learning curve beside what held-out tasks score, or how they go where that is one figure.
 pub fn plot(title: &str, lines: &[MetricsLine], results: &Results) -> String {
-    let Results {
-        evaluation, baselines, ..
-    } = results;
-    let mut charts = Vec::new();
-    if !lines.is_empty() {
-        charts.push(learning_curves(lines, &evaluation.metric));
-    }
-    charts.push(adaptation_curves(evaluation, baselines));
+    let mut charts = learning_curves(lines);
+    charts.truncate(1);
+    let scores = score_chart(&results.evaluation, &results.baselines);
+    charts.extend(scores.or_else(|| results.samples.first().cloned()));
     standalone(title, &charts)
 }
 
@@ -140,6 +209,81 @@ pub fn plot(title: &str, lines: &[MetricsLine], results: &Results) -> String {
 mod tests {
     use super::*;
     use crate::run::{Named, Summary};
+
+    fn line(metrics: &[(&str, f64)]) -> MetricsLine {
+        let summary = |mean| Summary {
+            mean,
+            deviation: 0.0,
+            least: mean,
+            greatest: mean,
+        };
+        MetricsLine {
+            iteration: 1,
+            iterations: 1,
+            environment_steps: 0,
+            seconds: 0.0,
+            metrics: Named(
+                metrics
+                    .iter()
+                    .map(|&(name, mean)| (name.to_owned(), summary(mean)))
+                    .collect(),
+            ),
+        }
+    }
+
+    #[test]
+    fn a_chart_holds_one_measure_and_says_which() {
+        let charts = learning_curves(&[
+            line(&[("loss", 4.0), ("conflict rate", 0.6), ("best validation loss", 0.0)]),
+            line(&[("loss", 0.1), ("conflict rate", 0.9), ("best validation loss", 0.2)]),
+        ]);
+        let names = |chart: &Chart| {
+            chart
+                .series
+                .iter()
+                .map(|series| series.name.clone())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(charts.len(), 2);
+        assert_eq!((charts[0].y_label.as_str(), charts[0].logarithmic), ("loss", true));
+        assert_eq!(names(&charts[0]), ["loss", "best validation loss"]);
+        assert_eq!(
+            (charts[1].y_label.as_str(), charts[1].logarithmic),
+            ("conflict rate", false)
+        );
+    }
+
+    #[test]
+    fn what_does_not_adapt_by_steps_has_no_axis_of_steps() {
+        let step = |scores: &[f64]| vec![AdaptationStep::over_tasks(0, scores, 0)];
+        let mut evaluation = Evaluation {
+            family: "f".into(),
+            engine: "device runtime".into(),
+            tasks: 2,
+            seed: 0,
+            metric: "error".into(),
+            lower_is_better: true,
+            adaptation: step(&[1.0, 2.0]),
+            also: vec![],
+            refused: 0,
+            env_steps: 0,
+        };
+        assert_eq!(score_chart(&evaluation, &[]), None);
+        for (name, part) in [("task 0", true), ("task 1", true), ("share right", false)] {
+            evaluation.also.push(crate::eval::AlsoScored {
+                name: name.into(),
+                adaptation: step(&[1.0]),
+                part,
+            });
+        }
+        let chart = score_chart(&evaluation, &[]).unwrap();
+        assert_eq!((chart.x_label.as_str(), chart.series[0].points.len()), ("task", 2));
+        evaluation.adaptation.extend(step(&[0.5, 0.5]));
+        assert_eq!(
+            score_chart(&evaluation, &[]).unwrap().x_label,
+            "adaptation steps on the device"
+        );
+    }
 
     #[test]
     fn merging_pools_means_and_deviations() {

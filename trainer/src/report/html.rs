@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::chart::{Chart, escape_text as escape, style};
-use super::curves::{adaptation_curves, learning_curves};
+use super::curves::{learning_curves, score_chart};
 use super::{Baseline, Results};
 use crate::eval::AdaptationStep;
 use crate::recipe::Recipe;
@@ -74,19 +74,31 @@ pub fn page(page: &Page<'_>) -> String {
 
     let better = if evaluation.lower_is_better { "lower" } else { "higher" };
     body.push_str("<h2>Learning and adapting</h2><div class=\"charts\">");
-    if !metrics.is_empty() {
-        body.push_str(&learning_curves(metrics, &evaluation.metric).svg());
+    let mut learning = learning_curves(metrics);
+    let more = learning.split_off(learning.len().min(1));
+    learning.iter().for_each(|chart| body.push_str(&chart.svg()));
+    if let Some(chart) = score_chart(evaluation, &results.baselines) {
+        body.push_str(&chart.svg());
     }
-    body.push_str(&adaptation_curves(evaluation, &results.baselines).svg());
+    // How systems go over time, where nothing adapts by steps.
+    let by_steps = evaluation.adaptation.len() > 1;
+    if !by_steps {
+        results.samples.iter().for_each(|chart| body.push_str(&chart.svg()));
+    }
+    more.iter().for_each(|chart| body.push_str(&chart.svg()));
     let _ = write!(
         body,
         "</div><p class=\"faint\">Meta-training: means over neighbouring meta-iterations, each of a fresh meta-batch; the band is one \
-         standard deviation over them to each side. Held-out tasks: {better} is better; the device image adapts through the device \
-         runtime on tasks never trained on; bars are 95 % bootstrap intervals of the mean over tasks. Dashed lines do not \
-         adapt step by step.</p>"
+         standard deviation over them to each side. Held-out tasks, never trained on: {better} is better; the device image runs in the \
+         device runtime{}.</p>",
+        if by_steps {
+            "; bars are 95 % bootstrap intervals of the mean over tasks. Dashed lines do not adapt step by step"
+        } else {
+            ""
+        }
     );
     body.push_str(&scores(results));
-    if !results.samples.is_empty() {
+    if by_steps && !results.samples.is_empty() {
         body.push_str("<h2>Before and after adaptation</h2><div class=\"charts small\">");
         results.samples.iter().for_each(|chart| body.push_str(&chart.svg()));
         let _ = write!(
@@ -164,17 +176,23 @@ fn tiles(record: &RunRecord, results: &Results) -> String {
 fn scores(results: &Results) -> String {
     let evaluation = &results.evaluation;
     let steps: Vec<u32> = evaluation.adaptation.iter().map(|step| step.step).collect();
+    let by_steps = steps.len() > 1;
     let mut text = format!(
         "<h2>Scores</h2><div class=\"scroll\"><table><tr><th>{}, {} held-out tasks</th>",
-        escape(&evaluation.metric),
+        if by_steps {
+            escape(&evaluation.metric)
+        } else {
+            "Means".to_owned()
+        },
         evaluation.tasks
     );
     for step in &steps {
-        let _ = write!(
-            text,
-            "<th class=\"n\">{step} {}</th>",
-            if *step == 1 { "step" } else { "steps" }
-        );
+        let head = match (by_steps, step) {
+            (false, _) => String::new(),
+            (true, 1) => "1 step".to_owned(),
+            (true, step) => format!("{step} steps"),
+        };
+        let _ = write!(text, "<th class=\"n\">{head}</th>");
     }
     text.push_str("</tr>");
     let mut row = |name: &str, scores: &[AdaptationStep]| {
@@ -186,6 +204,9 @@ fn scores(results: &Results) -> String {
                 _ => None,
             });
             let cell = score.map_or(String::new(), |AdaptationStep { mean, ci95, .. }| {
+                if ci95[0].total_cmp(&ci95[1]).is_eq() {
+                    return number(*mean);
+                }
                 format!(
                     "{} <span class=\"faint\">({} to {})</span>",
                     number(*mean),
@@ -197,9 +218,16 @@ fn scores(results: &Results) -> String {
         }
         text.push_str("</tr>");
     };
-    row("meta-learned", &evaluation.adaptation);
+    row(
+        if by_steps { "meta-learned" } else { &evaluation.metric },
+        &evaluation.adaptation,
+    );
     for also in &evaluation.also {
-        row(&format!("meta-learned, {}", also.name), &also.adaptation);
+        // A figure without steps is another measure.
+        match also.adaptation.len() {
+            1 => row(&also.name, &also.adaptation),
+            _ => row(&format!("meta-learned, {}", also.name), &also.adaptation),
+        }
     }
     for Baseline {
         name,

@@ -15,7 +15,7 @@ pub use baselines::{BaselineError, baselines};
 pub use card::card;
 pub use chart::{Chart, Mark, Series};
 pub use compare::{Contestant, comparison_charts, comparison_page, comparison_plot, comparison_table};
-pub use curves::{adaptation_curves, learning_curves, plot};
+pub use curves::{learning_curves, plot, score_chart};
 pub use html::{Page, page};
 pub use results::{Baseline, DeviceCost, RESULTS_FILE, Results, ResultsError, TrainingCost};
 pub use samples::samples;

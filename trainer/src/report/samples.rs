@@ -4,13 +4,16 @@ use pliant_runtime::image::Image;
 use pliant_runtime::policy::{Policy, workspace_len};
 
 use super::chart::{Chart, Mark, Series};
-use crate::eval::{Episode, EvalError, EvalOptions, TaskRange, trace_environment};
+use crate::envs::Simulator;
+use crate::eval::{Episode, EvalError, EvalOptions, TaskRange, trace_environment, trace_errors};
 use crate::recipe::Recipe;
-use crate::tasks::{ControlFamily, Rows, Split, SupervisedFamily, Tasks};
+use crate::tasks::{ControlFamily, Rows, Split, SupervisedFamily, Tasks, simulator};
 
 /// Tasks that are drawn.
 const SAMPLES: u64 = 6;
 const SIZE: [f64; 2] = [340.0, 300.0];
+/// Of charts over time.
+const WIDE: f64 = 480.0;
 
 /// Colours of the reports: the same thing has the same one in every chart.
 pub(super) mod colour {
@@ -31,7 +34,10 @@ pub fn samples(recipe: &Recipe, image: &[u8], options: EvalOptions) -> Result<Ve
     let image = Image::new_checked(image)?;
     let indices = 0..SAMPLES.min(options.tasks);
     let Some(tasks) = Tasks::of(recipe)? else {
-        return Ok(Vec::new());
+        return match simulator(recipe) {
+            Some(simulator) => errors_over_time(&image, simulator.as_ref(), options),
+            None => Ok(Vec::new()),
+        };
     };
     match tasks {
         Tasks::Supervised(family) => indices
@@ -163,6 +169,55 @@ fn episodes_chart(family: &dyn ControlFamily, seed: u64, index: u64, episodes: &
     }
     chart.size = SIZE;
     chart
+}
+
+/// Systems of which the error over time is drawn.
+const SYSTEMS: u64 = 100;
+/// Points of a curve over time at most.
+const TIMES: usize = 100;
+
+/// How the error of simulated systems goes over an episode: of many held-out ones the median and quartiles, and the first few.
+/// Where a recurrent policy comes to know its system by acting, this is where it shows.
+fn errors_over_time(
+    image: &Image<'_>,
+    simulator: &dyn Simulator,
+    options: EvalOptions,
+) -> Result<Vec<Chart>, EvalError> {
+    let range = TaskRange {
+        split: Split::Test,
+        seed: options.seed,
+        tasks: options.tasks.min(SYSTEMS),
+    };
+    let traces = trace_errors(image, simulator, range)?;
+    let rate = simulator.rate_hz();
+    let steps = (0..simulator.horizon()).step_by(simulator.horizon().div_ceil(TIMES).max(1));
+    let at = |step: usize| tidy((step + 1) as f32 / rate);
+    let chart = |title: String| {
+        let mut chart = Chart::new(title, "seconds", simulator.error_name());
+        chart.size = [WIDE, SIZE[1]];
+        chart.logarithmic = true;
+        chart
+    };
+    let mut together = chart(format!("Error over time, {} held-out systems", traces.len()));
+    let mut median = Series::new("median, quartiles", colour::ADAPTED, Mark::Line, Vec::new());
+    for step in steps.clone() {
+        let mut errors: Vec<f64> = traces.iter().filter_map(|trace| trace.get(step).copied()).collect();
+        errors.sort_by(f64::total_cmp);
+        let quarter = |quarter: usize| errors.get(errors.len().saturating_sub(1) * quarter / 4);
+        if let (Some(&low), Some(&middle), Some(&high)) = (quarter(1), quarter(2), quarter(3)) {
+            median.points.push([at(step), tidy(middle as f32)]);
+            median.band.push([tidy(low as f32), tidy(high as f32)]);
+        }
+    }
+    together.series.push(median);
+    let mut few = chart(format!("The first {} of them", SAMPLES.min(range.tasks)));
+    for (index, trace) in traces.iter().take(SAMPLES as usize).enumerate() {
+        let points = steps
+            .clone()
+            .filter_map(|step| Some([at(step), tidy(*trace.get(step)? as f32)]));
+        few.series.push(Series::new("", index, Mark::Line, points.collect()));
+    }
+    Ok(vec![together, few])
 }
 
 /// A number with four significant digits: the file is read by people too.

@@ -1,7 +1,7 @@
 //! Families of environments for reinforcement learning on many tasks at once.
 
-use super::Split;
-use crate::envs::{Bandits, HalfCircle, SwingUp, TabularProcesses, VectorEnvironment};
+use super::{Split, simulator};
+use crate::envs::{Bandits, HalfCircle, Simulated, SwingUp, TabularProcesses, VectorEnvironment};
 use crate::random::{Stream, stream};
 use crate::recipe::{Family, Recipe};
 
@@ -17,7 +17,7 @@ pub fn vector_environment(recipe: &Recipe, batch: usize) -> Option<Box<dyn Vecto
             family.horizon,
             batch,
         )),
-        _ => return None,
+        family => Box::new(Simulated::new(family.name(), simulator(recipe)?, batch)),
     })
 }
 

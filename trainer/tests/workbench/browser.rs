@@ -47,10 +47,37 @@ fn chromium() -> Option<std::ffi::OsString> {
     })
 }
 
+/// Says how many canvases show something, whether a later moment looks different, and how far the page overflows.
+const WATCH: &str = r#"<script>
+window.addEventListener('load', () => {
+  const pixels = (canvas) => canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+  const canvases = [...document.querySelectorAll('canvas')];
+  const before = canvases.map(pixels);
+  const slider = document.getElementById('time');
+  slider.value = 0.5 * slider.max;
+  slider.dispatchEvent(new Event('input'));
+  const after = canvases.map(pixels);
+  const result = document.createElement('pre');
+  result.id = 'examined';
+  result.textContent = JSON.stringify({
+    clips: Number(document.body.dataset.clips),
+    drawn: before.filter((data) => data.some((value) => value)).length,
+    moved: after.filter((data, i) => data.some((value, k) => value !== before[i][k])).length,
+    canvases: canvases.length,
+    loaded: performance.getEntriesByType('resource').length,
+    overflow: Math.max(0, document.documentElement.scrollWidth - window.innerWidth)});
+  document.body.append(result);
+});
+</script>"#;
+
 /// What the page at `path` says of itself in a window of this width.
 fn examine(program: &std::ffi::OsStr, folder: &Path, html: &str, width: u32) -> Value {
+    said_by(program, folder, html, EXAMINE, width)
+}
+
+fn said_by(program: &std::ffi::OsStr, folder: &Path, html: &str, script: &str, width: u32) -> Value {
     let page = folder.join(format!("examined-{width}.html"));
-    fs::write(&page, html.replace("</body>", &format!("{EXAMINE}</body>"))).unwrap();
+    fs::write(&page, html.replace("</body>", &format!("{script}</body>"))).unwrap();
     let output = Command::new(program)
         // As root (in containers) the sandbox refuses to start; the page is ours.
         .args([
@@ -97,5 +124,47 @@ fn reports_are_legible_in_a_browser_at_every_width() {
                 page.display()
             );
         }
+    }
+}
+
+#[test]
+fn animations_play_in_a_browser() {
+    let Some(program) = chromium() else {
+        return skip("animations in a browser: no Chromium (`apt-get install chromium`, or `cargo xtask test`)");
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models");
+    let page = folder.path().join("page.html");
+    let path = page.to_str().unwrap();
+    for (name, command, clips) in [
+        (
+            "quadrotor",
+            &["--shift", "gusts", "--quadrotors", "2", "--speed", "0", "--html"][..],
+            4,
+        ),
+        ("cart-pole", &["--tasks", "1", "--out"], 2),
+        ("pendulum", &["--tasks", "1", "--out"], 2),
+        ("arm", &["--tasks", "1", "--out"], 2),
+        ("vehicle", &["--tasks", "1", "--out"], 2),
+        ("point-navigation", &["--tasks", "1", "--out"], 4),
+    ] {
+        let bundle = models.join(name);
+        let way = if name == "quadrotor" { "fly" } else { "play" };
+        let arguments = [&[way, bundle.to_str().unwrap()], command, &[path]].concat();
+        succeeds(pliant(&arguments));
+        let html = fs::read_to_string(&page).unwrap();
+        assert!(!html.contains("http"), "nothing from elsewhere");
+        let width = if clips == 4 { 500 } else { 1280 };
+        let seen = said_by(&program, folder.path(), &html, WATCH, width);
+        assert_eq!(seen["clips"], clips, "{name}: {seen}");
+        // A scene and a graph each; both change with time.
+        for what in ["canvases", "drawn", "moved"] {
+            assert_eq!(seen[what], 2 * clips, "{name}, {what}: {seen}");
+        }
+        assert_eq!(
+            (&seen["loaded"], &seen["overflow"]),
+            (&0.into(), &0.into()),
+            "{name}: {seen}"
+        );
     }
 }

@@ -7,6 +7,9 @@ mod support;
 
 use std::fs;
 
+use pliant_trainer::eval::EvalOptions;
+use pliant_trainer::recipe::Source;
+use pliant_trainer::report::samples;
 use serde_json::Value;
 use support::{json, pliant, refused, small_run, stderr, stdout, succeeds};
 
@@ -252,4 +255,24 @@ fn a_run_is_taken_up_by_its_folder() {
     let whole = small_run(folder.path(), "b", &["--seed", "5"]);
     let image = |run: &std::path::Path| fs::read(run.join("policy.pliant")).unwrap();
     assert!(image(&run) == image(&whole));
+}
+
+/// What a system's report shows of it: the committed arm's error falls within the episode, and no point is missing.
+#[test]
+fn a_report_shows_how_systems_go_over_time() {
+    let model = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/arm");
+    let recipe = Source::read(&model.join("recipe.toml")).unwrap().parse().unwrap();
+    let image = fs::read(model.join("policy.pliant")).unwrap();
+    let options = EvalOptions {
+        tasks: 12,
+        seed: 7,
+        threads: 1,
+    };
+    let charts = samples(&recipe, &image, options).unwrap();
+    assert_eq!(charts.len(), 2);
+    let median = &charts[0].series[0];
+    let (first, last) = (median.points[0][1], median.points.last().unwrap()[1]);
+    assert!(last < 0.2 * first, "{first} at first, {last} in the end");
+    assert_eq!(median.band.len(), median.points.len());
+    assert_eq!(charts[1].series.len(), 6);
 }

@@ -1,8 +1,8 @@
 //! Measures what the README states, and writes it to `docs/figures.json`.
 //!
 //! Each part is one object of that file and can be measured by itself, so that a long training need not be repeated for a
-//! new benchmark. A part holds numbers as measured; only rounding happens here. Task conflict and diagnosis
-//! write their own pages.
+//! new benchmark. A part holds numbers as measured; only rounding happens here. Task conflict, diagnosis and growth write
+//! pages of their own.
 
 use serde_json::{Map, Value, json};
 
@@ -10,18 +10,22 @@ use super::between;
 use crate::error::{AtPath, Error};
 use crate::firmware;
 use crate::firmware::toolchain::Choice;
+use crate::peers;
 use crate::process::cargo;
 use crate::provide;
 use crate::workspace::Workspace;
 
 /// What can be measured, in order.
-pub(crate) const PARTS: [&str; 6] = [
+pub(crate) const PARTS: [&str; 9] = [
     "sinusoid",
     "navigation",
+    "quadrotor",
+    "ppo",
     "speed",
     "firmware",
     "task-conflict",
     "diagnosis",
+    "growth",
 ];
 
 /// Seeds of every stochastic figure.
@@ -49,9 +53,15 @@ pub(crate) fn run(workspace: &Workspace, parts: &[String]) -> Result<(), Error> 
             diagnosis(workspace)?;
             continue;
         }
+        if part == "growth" {
+            peers::growth(workspace)?;
+            continue;
+        }
         let measured = match part {
             "sinusoid" => sinusoid(workspace)?,
             "navigation" => navigation(workspace)?,
+            "quadrotor" => quadrotor(workspace)?,
+            "ppo" => ppo(workspace)?,
             "speed" => speed(workspace)?,
             _ => board(workspace)?,
         };
@@ -79,6 +89,23 @@ fn sinusoid(workspace: &Workspace) -> Result<Value, Error> {
 
 fn navigation(workspace: &Workspace) -> Result<Value, Error> {
     trained(workspace, "point-navigation", "point-navigation", &[])
+}
+
+/// The policies that fly, each trained with three seeds and scored through its device image on the same vehicles.
+fn quadrotor(workspace: &Workspace) -> Result<Value, Error> {
+    let mut policies = Map::new();
+    for recipe in ["quadrotor", "quadrotor-robust", "quadrotor-small"] {
+        policies.insert(recipe.to_owned(), trained(workspace, recipe, recipe, &[])?);
+    }
+    Ok(Value::Object(policies))
+}
+
+/// The race on Gym's pendulum, and how many steps a second recurrent training takes.
+fn ppo(workspace: &Workspace) -> Result<Value, Error> {
+    Ok(json!({
+        "swing_up": trained(workspace, "swing-up", "swing-up", &[])?,
+        "cart_pole": trained(workspace, "cart-pole-ppo", "cart-pole-ppo", &[])?,
+    }))
 }
 
 /// Trains a recipe with each seed: the score after each step (mean of the seeds, and each), and what it took.
@@ -119,12 +146,31 @@ fn trained(workspace: &Workspace, recipe: &str, name: &str, more: &[&str]) -> Re
             json!({ "mean": rounded(means.iter().sum::<f64>() / means.len() as f64), "each": each.join(", ") }),
         );
     }
+    // What was scored besides, by its name.
+    let also = outcomes[0]["evaluation"]["also"].as_array().map_or(0, Vec::len);
+    for index in 0..also {
+        let name = outcomes[0]["evaluation"]["also"][index]["name"].as_str().unwrap_or("");
+        let means: Vec<f64> = numbers(&outcomes, |outcome| {
+            &outcome["evaluation"]["also"][index]["adaptation"][0]["mean"]
+        });
+        let each: Vec<String> = means.iter().map(|mean| rounded(*mean)).collect();
+        result.insert(name.to_owned(), each.join(", ").into());
+    }
     let seconds = numbers(&outcomes, |outcome| &outcome["seconds"]);
     let environment_steps = numbers(&outcomes, |outcome| &outcome["train_env_steps"]);
-    result.insert("seconds".into(), format!("{:.0}", largest(&seconds)).into());
+    let decimals = if largest(&seconds) < 10.0 { 2 } else { 0 };
+    result.insert("seconds".into(), format!("{:.decimals$}", largest(&seconds)).into());
     result.insert(
         "millions".into(),
         format!("{:.1}", largest(&environment_steps) / 1e6).into(),
+    );
+    let rates = environment_steps
+        .iter()
+        .zip(&seconds)
+        .map(|(steps, seconds)| steps / seconds);
+    result.insert(
+        "steps_per_second".into(),
+        format!("{:.0}", rates.fold(f64::INFINITY, f64::min)).into(),
     );
     result.insert("engine".into(), outcomes[0]["engine"].clone());
     result.insert("tasks".into(), outcomes[0]["evaluation"]["tasks"].clone());

@@ -62,7 +62,7 @@ fn instructions_a_mac(report: &str) -> Result<f64, Error> {
 }
 
 /// The number in the line `name: number`.
-fn figure(report: &str, name: &str) -> Result<f64, Error> {
+pub(super) fn figure(report: &str, name: &str) -> Result<f64, Error> {
     report
         .lines()
         .filter_map(|line| line.split_once(": "))

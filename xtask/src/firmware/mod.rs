@@ -2,6 +2,7 @@
 
 mod boards;
 mod elf;
+mod flight;
 pub(crate) mod measure;
 mod run;
 pub(crate) mod toolchain;
@@ -135,6 +136,11 @@ fn run_checks(workspace: &Workspace, board: &Board, choice: Choice, install: boo
         checks.verdict(Check::Damage, trust::corruption(workspace, board, &toolchain));
         checks.verdict(Check::Replay, trust::replay(workspace, board, &toolchain));
     }
+    if board.runs(flight::PACKAGE)
+        && let Some(elf) = checks.verdict(Check::FlightLinks, flight::build(workspace, board, &toolchain))
+    {
+        checks.verdict(Check::Flight, flight::fly(workspace, board, &elf));
+    }
     Some(())
 }
 
@@ -152,10 +158,12 @@ enum Check {
     RealTime,
     Damage,
     Replay,
+    FlightLinks,
+    Flight,
 }
 
 impl Check {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 13] = [
         Self::Clippy,
         Self::PlantedPanic,
         Self::Links,
@@ -167,6 +175,8 @@ impl Check {
         Self::RealTime,
         Self::Damage,
         Self::Replay,
+        Self::FlightLinks,
+        Self::Flight,
     ];
 
     /// Those that make sense on a board.
@@ -174,6 +184,7 @@ impl Check {
         Self::ALL.into_iter().filter(|check| match check {
             Self::RealTimeLinks | Self::RealTime => board.runs(REAL_TIME),
             Self::Damage | Self::Replay => board.runs(trust::PACKAGE),
+            Self::FlightLinks | Self::Flight => board.runs(flight::PACKAGE),
             _ => true,
         })
     }
@@ -192,6 +203,10 @@ impl Check {
                 "60 s at 1 kHz beside an adaptation: no deadline missed, no instruction count depends on data"
             }
             Self::Damage => "on the board every truncation and flipped bit of an image is refused or harmless",
+            Self::FlightLinks => "the flight controller links, so no panic is reachable",
+            Self::Flight => {
+                "flown by the emulated Cortex-M4F and M7, quadrotors go where the host's inference takes them, bit for bit"
+            }
             Self::Replay => "what the board learned is replayed on the host from its telemetry, bit for bit",
         }
     }

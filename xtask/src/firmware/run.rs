@@ -11,32 +11,47 @@ use crate::workspace::Workspace;
 /// A run takes half a minute on an idle machine; a firmware that hangs is stopped.
 const LIMIT_SECONDS: u64 = 600;
 
+/// As [`LIMIT_SECONDS`], of a flight: some seconds on an idle machine, and endless when the host's end fails.
+const FLIGHT_SECONDS: u64 = 180;
+
 /// Runs the ELF; returns its report when it ends with exit status 0. One instruction is one nanosecond of emulated time:
 /// a SysTick of 25 MHz counts 40 instructions a tick.
 pub(crate) fn on_the_board(board: &Board, elf: &Path) -> Result<String, Error> {
-    emulate(board, elf, "shift=0", "none")
+    emulate(board, board.machine, elf, "shift=0", "none", LIMIT_SECONDS)
 }
 
 /// As [`on_the_board`], with the serial port connected as the emulator's `-serial` says.
 pub(crate) fn on_the_board_with_serial(board: &Board, elf: &Path, serial: &str) -> Result<String, Error> {
-    emulate(board, elf, "shift=0", serial)
+    emulate(board, board.machine, elf, "shift=0", serial, LIMIT_SECONDS)
+}
+
+/// As [`on_the_board_with_serial`], on another machine of the same emulator, whose other end is the host's.
+pub(crate) fn in_the_loop(board: &Board, machine: &str, elf: &Path, serial: &str) -> Result<String, Error> {
+    emulate(board, &["-machine", machine], elf, "shift=0", serial, FLIGHT_SECONDS)
 }
 
 /// As [`on_the_board`] at the speed of a real core: one instruction is 8 ns of emulated time, so that 125 000 fill a
 /// millisecond. Time asleep passes at once.
 pub(crate) fn in_real_time(board: &Board, elf: &Path) -> Result<String, Error> {
-    emulate(board, elf, "shift=3,sleep=off", "none")
+    emulate(board, board.machine, elf, "shift=3,sleep=off", "none", LIMIT_SECONDS)
 }
 
-fn emulate(board: &Board, elf: &Path, clock: &str, serial: &str) -> Result<String, Error> {
+fn emulate(
+    board: &Board,
+    machine: &[&str],
+    elf: &Path,
+    clock: &str,
+    serial: &str,
+    seconds: u64,
+) -> Result<String, Error> {
     let process = Process::new(board.emulator)
-        .args(board.machine)
+        .args(machine)
         .args(["-icount", clock])
         .args(["-display", "none", "-monitor", "none", "-serial", serial])
         .args(["-semihosting-config", "enable=on,target=native"])
         .arg("-kernel")
         .arg(elf)
-        .limit(LIMIT_SECONDS);
+        .limit(seconds);
     let command = process.line();
     let finished = process.shown()?;
     match finished.status.success() {

@@ -11,6 +11,24 @@ use core::arch::asm;
 use crate::kernels::arithmetic::Ops;
 use crate::kernels::matmul::{Product, Start, Tiles};
 
+/// Square root, correctly rounded, as IEEE 754 has it.
+#[inline(always)]
+pub(in crate::kernels) fn sqrt(x: f32) -> f32 {
+    let mut bits = x.to_bits();
+    // SAFETY: touches nothing but the two registers, which every core with this calling convention has.
+    unsafe {
+        asm!(
+            "vmov s0, {bits}",
+            "vsqrt.f32 s0, s0",
+            "vmov {bits}, s0",
+            bits = inout(reg) bits,
+            out("s0") _,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
+    f32::from_bits(bits)
+}
+
 /// Tiles of one row and eight, four or one columns.
 pub(in crate::kernels) struct Scalars;
 

@@ -11,11 +11,13 @@ mod x86_64;
 use super::arithmetic::Rounded;
 #[cfg(not(all(target_arch = "arm", target_abi = "eabihf")))]
 use super::matmul::Portable as BaselineTiles;
-use super::{Mode, execute};
+use super::{Mode, Vectorised, execute};
 use crate::image::record::Record;
 use crate::plan::Table;
 #[cfg(all(target_arch = "arm", target_abi = "eabihf"))]
 use arm::Scalars as BaselineTiles;
+#[cfg(all(not(feature = "std"), target_arch = "arm", target_abi = "eabihf"))]
+pub(super) use arm::sqrt;
 
 /// An instruction set the kernels are compiled for. Only those this machine has can be named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,14 +70,14 @@ impl Level {
 
 /// Defines a kernel set: each kernel becomes one function with the given attributes, called through `$call`.
 macro_rules! kernel_set {
-    ($(#[$doc:meta])* $set:ident<$ops:ty, $tiles:ty>, [$(#[$attribute:meta])*], $call:ident) => {
+    ($(#[$doc:meta])* $set:ident<$ops:ty, $tiles:ty, $chain:path>, [$(#[$attribute:meta])*], $call:ident) => {
         $(#[$doc])*
         pub(super) struct $set;
 
         const _: () = {
             use crate::image::record::{Binary, Record, Ternary, Unary};
             use crate::kernels::elementwise::{self, Source, Strided, UnaryFunction};
-            use crate::kernels::{chain, copy, gather, matmul, reduce};
+            use crate::kernels::{copy, gather, matmul, reduce};
             use crate::plan::Table;
 
             $(#[$attribute])*
@@ -112,7 +114,7 @@ macro_rules! kernel_set {
             }
             $(#[$attribute])*
             fn copy(dims: [usize; 4], out_strides: [usize; 4], a_strides: [usize; 4], a: &[f32], out: &mut [f32]) {
-                copy::run(dims, out_strides, a_strides, a, out);
+                copy::run::<$tiles>(dims, out_strides, a_strides, a, out);
             }
             $(#[$attribute])*
             fn gather(p: &gather::Picked<'_>, data: &[f32], out: &mut [f32]) {
@@ -123,8 +125,9 @@ macro_rules! kernel_set {
                 gather::scatter_add(p, a, out);
             }
             $(#[$attribute])*
-            fn chain(record: &Record, table: &mut Table<'_>) {
-                chain::run::<$set>(record, table);
+            fn chain(records: &[Record], table: &mut Table<'_>) {
+                use $chain as run;
+                run::<$set>(records, table);
             }
 
             impl crate::kernels::KernelSet for $set {
@@ -179,8 +182,8 @@ macro_rules! kernel_set {
                     $call!(scatter_add(p, a, out))
                 }
                 #[inline]
-                fn chain(record: &Record, table: &mut Table<'_>) {
-                    $call!(chain(record, table))
+                fn chain(records: &[Record], table: &mut Table<'_>) {
+                    $call!(chain(records, table))
                 }
             }
         };
@@ -188,6 +191,8 @@ macro_rules! kernel_set {
 }
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
 use kernel_set;
+
+impl crate::kernels::copy::Blocks for BaselineTiles {}
 
 macro_rules! plain_call {
     ($call:expr) => {
@@ -197,13 +202,13 @@ macro_rules! plain_call {
 
 kernel_set!(
     /// What the target always has, every rounding in place.
-    Baseline<Rounded, BaselineTiles>, [], plain_call
+    Baseline<Rounded, BaselineTiles, crate::kernels::chain::run>, [], plain_call
 );
 
 #[cfg(all(feature = "std", target_arch = "aarch64"))]
 kernel_set!(
     /// Every aarch64 core fuses.
-    BaselineFused<crate::kernels::arithmetic::Fused, BaselineTiles>, [], plain_call
+    BaselineFused<crate::kernels::arithmetic::Fused, BaselineTiles, crate::kernels::chain::run>, [], plain_call
 );
 
 /// Runs checked records on an instruction set.
@@ -221,5 +226,17 @@ pub(super) fn run(level: Level, mode: Mode, records: &[Record], table: &mut Tabl
         (Set::Avx512, Mode::Exact) => execute::records::<x86_64::Avx512>(records, table),
         #[cfg(all(feature = "std", target_arch = "x86_64"))]
         (Set::Avx512, Mode::Fast) => execute::records::<x86_64::Avx512Fused>(records, table),
+    }
+}
+
+/// Runs plain loops compiled for an instruction set.
+#[inline]
+pub(super) fn vectorised<W: Vectorised>(level: Level, work: W) -> W::Output {
+    match level.0 {
+        Set::Baseline => work.compute(),
+        #[cfg(all(feature = "std", target_arch = "x86_64"))]
+        Set::Avx2 => x86_64::with_avx2(work),
+        #[cfg(all(feature = "std", target_arch = "x86_64"))]
+        Set::Avx512 => x86_64::with_avx512(work),
     }
 }

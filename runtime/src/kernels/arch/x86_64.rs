@@ -3,9 +3,11 @@
 //! The functions are safe Rust with `#[target_feature]`; only calling them from code without the feature is `unsafe`.
 #![allow(unsafe_code)]
 
+mod chain;
 mod tiles;
 
 use super::kernel_set;
+use crate::kernels::Vectorised;
 use crate::kernels::arithmetic::{Fused, Rounded};
 use tiles::{Wide8, Wide16};
 
@@ -33,26 +35,48 @@ macro_rules! detected_call {
     };
 }
 
+#[target_feature(enable = "avx2,fma")]
+fn avx2<W: Vectorised>(work: W) -> W::Output {
+    work.compute()
+}
+
+#[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
+fn avx512<W: Vectorised>(work: W) -> W::Output {
+    work.compute()
+}
+
+/// Runs loops compiled for AVX2.
+#[inline]
+pub(super) fn with_avx2<W: Vectorised>(work: W) -> W::Output {
+    detected_call!(avx2(work))
+}
+
+/// Runs loops compiled for AVX-512.
+#[inline]
+pub(super) fn with_avx512<W: Vectorised>(work: W) -> W::Output {
+    detected_call!(avx512(work))
+}
+
 kernel_set!(
     /// AVX2, every rounding in place.
-    Avx2<Rounded, Wide8>, [#[target_feature(enable = "avx2,fma")]], detected_call
+    Avx2<Rounded, Wide8, super::x86_64::chain::run>, [#[target_feature(enable = "avx2,fma")]], detected_call
 );
 
 kernel_set!(
     /// AVX2, fused.
-    Avx2Fused<Fused, Wide8>, [#[target_feature(enable = "avx2,fma")]], detected_call
+    Avx2Fused<Fused, Wide8, super::x86_64::chain::run>, [#[target_feature(enable = "avx2,fma")]], detected_call
 );
 
 kernel_set!(
     /// AVX-512, every rounding in place.
-    Avx512<Rounded, Wide16>,
+    Avx512<Rounded, Wide16, super::x86_64::chain::run>,
     [#[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]],
     detected_call
 );
 
 kernel_set!(
     /// AVX-512, fused.
-    Avx512Fused<Fused, Wide16>,
+    Avx512Fused<Fused, Wide16, super::x86_64::chain::run>,
     [#[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]],
     detected_call
 );

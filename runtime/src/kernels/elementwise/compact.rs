@@ -1,9 +1,53 @@
-//! The same functions in little code: one loop, which chooses the function anew for each element.
+//! The same functions in little code: one loop for each number of operands, which chooses the function anew for each element.
 //!
 //! Only `tanh`, and `sigmoid` by way of it, have a loop of their own: policies spend their time there.
 
-use super::{Source, Strided, UnaryFunction, binary_functions, f, one, ternary_functions, unary_functions};
+use super::{Source, Strided, UnaryFunction, binary_functions, one, ternary_functions, unary_functions};
 use crate::image::record::{Binary, Ternary, Unary};
+
+/// The elementwise functions, of which the long one is there once.
+mod f {
+    pub(super) use super::super::f::*;
+
+    pub(super) fn tanh(x: f32) -> f32 {
+        let mut value = [x];
+        super::tanh(&mut value);
+        let [value] = value;
+        value
+    }
+
+    pub(super) fn sigmoid(x: f32) -> f32 {
+        0.5 * tanh(0.5 * x) + 0.5
+    }
+}
+
+/// `out = function(operands)` for the function of this number with so many operands, over three dimensions.
+pub(in crate::kernels) fn elementwise(
+    function: u8,
+    parameters: [f32; 2],
+    dims: [usize; 3],
+    operands: &[Strided<'_>],
+    out: &mut [f32],
+) {
+    match *operands {
+        [a] => {
+            if let Some(function) = Unary::from_bits(function) {
+                unary(UnaryFunction { function, parameters }, a.source, out);
+            }
+        }
+        [a, b] => {
+            if let Some(function) = Binary::from_bits(function) {
+                binary(function, dims, [a, b], out);
+            }
+        }
+        [a, b, c] => {
+            if let Some(function) = Ternary::from_bits(function) {
+                ternary(function, dims, [a, b, c], out);
+            }
+        }
+        _ => {}
+    }
+}
 
 /// See [`unary`](super::unary).
 pub(super) fn unary(function: UnaryFunction, a: Source<'_>, out: &mut [f32]) {
@@ -35,7 +79,7 @@ pub(super) fn unary(function: UnaryFunction, a: Source<'_>, out: &mut [f32]) {
 #[inline(never)]
 fn tanh(values: &mut [f32]) {
     for value in values {
-        *value = f::tanh(*value);
+        *value = super::f::tanh(*value);
     }
 }
 
@@ -46,12 +90,15 @@ fn of_one(function: UnaryFunction, a: f32) -> f32 {
 
 /// See [`epilogue`](super::epilogue).
 pub(super) fn epilogue(function: Binary, operand: &[f32], out: &mut [f32]) {
-    let strided = |source| Strided {
+    let operands = [contiguous(Source::Output), contiguous(Source::Values(operand))];
+    binary(function, [1, 1, out.len()], operands, out);
+}
+
+pub(in crate::kernels) fn contiguous(source: Source<'_>) -> Strided<'_> {
+    Strided {
         source,
         strides: [0, 0, 1],
-    };
-    let operands = [strided(Source::Output), strided(Source::Values(operand))];
-    binary(function, [1, 1, out.len()], operands, out);
+    }
 }
 
 /// See [`binary`](super::binary).

@@ -83,7 +83,7 @@ impl Problem {
     }
 
     /// What the network sees of an observation on the device: each channel through the normaliser of its contract.
-    fn normalised(&self, graph: &mut Graph, observation: ValueId) -> Result<ValueId, GraphError> {
+    pub(crate) fn normalised(&self, graph: &mut Graph, observation: ValueId) -> Result<ValueId, GraphError> {
         let channels = self.simulator.channels().observations;
         let column = |graph: &mut Graph, values: Vec<f32>| {
             let column = Tensor::f32(&[channels.len(), 1], values).expect("one number a channel");

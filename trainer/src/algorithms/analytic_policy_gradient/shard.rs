@@ -78,6 +78,8 @@ pub(super) struct Shard {
     forward: Compiled,
     backward: Compiled,
     pub(super) worlds: Worlds,
+    /// Times that a terminated episode is begun again at most.
+    retries: usize,
     kept: Vec<Kept>,
     cost: Vec<f32>,
     alive: Vec<f32>,
@@ -114,6 +116,7 @@ impl Shard {
                 settings.episode,
             ),
             kept: Vec::new(),
+            retries: settings.retries,
             cost: vec![0.0; batch],
             alive: vec![0.0; batch],
         })
@@ -161,7 +164,10 @@ impl Shard {
                 worlds.instances.ages[instance] += 1;
                 // A state that is no number is no longer inside any limits.
                 let lost = self.alive[instance] < 0.5 || !cost.is_finite();
-                if lost || worlds.instances.ages[instance] >= worlds.episode {
+                if lost {
+                    worlds.retry(instance, self.retries);
+                    kept.renewed.push(instance);
+                } else if worlds.instances.ages[instance] >= worlds.episode {
                     worlds.renew(instance);
                     kept.renewed.push(instance);
                 }

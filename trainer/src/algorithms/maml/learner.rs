@@ -163,6 +163,10 @@ impl MetaLearner {
         engine: &dyn Engine,
         threads: usize,
     ) -> Result<Self, TrainError> {
+        let settings = match engine.prefers_whole_batches() {
+            true => MetaSettings { chunks: 1, ..settings },
+            false => settings,
+        };
         let meta = graph::meta_parameters(&problem, &settings);
         let mut values: Vec<Vec<f32>> = initial.iter().map(|tensor| tensor.values.clone()).collect();
         for (_, shape) in &meta[initial.len()..] {

@@ -4,8 +4,10 @@
 //! Frame: forward, left, up; SI units; the setpoint is the origin. Quaternions have w first and turn body into world;
 //! angular velocity is in the body frame. Rotors: front right, back right, back left, front left.
 
+mod shift;
 mod vehicle;
 
+pub use shift::{Shift, ShiftedFlight};
 pub use vehicle::Vehicle;
 
 use pliant_runtime::contract::{Channel, Source};

@@ -52,6 +52,12 @@ impl Instances {
         self.begin(instance, random);
     }
 
+    /// A new task in place of an instance, which has no episode before [`restart`](Self::restart).
+    pub fn draw(&mut self, instance: usize, random: &mut Stream) {
+        self.simulator.draw(random, &mut self.own_drawn);
+        write_column(&mut self.drawn, &self.own_drawn, self.batch, instance);
+    }
+
     /// A new episode of the task that an instance has.
     pub fn restart(&mut self, instance: usize, random: &mut Stream) {
         read_column(&self.drawn, &mut self.own_drawn, self.batch, instance);

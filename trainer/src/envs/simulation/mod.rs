@@ -11,6 +11,7 @@ mod integrate;
 mod number;
 mod plant;
 mod told;
+mod vectorised;
 
 pub use batch::Simulation;
 pub use delay::{MOST_PERIODS, delay_weights, delayed};
@@ -20,8 +21,10 @@ pub use integrate::{runge_kutta, smooth_distance};
 pub use number::{Lanes, Number, Reference};
 pub use plant::{Channels, Plant, Widths};
 pub use told::Told;
+pub use vectorised::Simulated;
 
 use pliant_compiler::graph::{Graph, GraphError, ValueId};
+use pliant_runtime::kernels::{Vectorised, vectorised};
 
 /// What a step came to.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -116,6 +119,40 @@ fn block(values: &[f32], count: usize, batch: usize, start: usize, end: usize) -
     block
 }
 
+/// A step of all instances: the arguments of [`Simulator::step_columns`].
+struct Columns<'c, S> {
+    system: &'c S,
+    state: &'c mut [f32],
+    parameters: &'c [f32],
+    action: &'c [f32],
+    cost: &'c mut [f32],
+    alive: &'c mut [f32],
+}
+
+impl<S: System> Vectorised for Columns<'_, S> {
+    type Output = ();
+
+    #[inline(always)]
+    fn compute(self) {
+        let (batch, widths) = (self.cost.len(), self.system.widths());
+        for start in (0..batch).step_by(Lanes::COUNT) {
+            let end = batch.min(start + Lanes::COUNT);
+            let mut states = block(self.state, widths.state, batch, start, end);
+            let outcome = System::step(
+                self.system,
+                &mut states[..widths.state],
+                &block(self.parameters, widths.parameters, batch, start, end)[..widths.parameters],
+                &block(self.action, widths.action, batch, start, end)[..widths.action],
+            );
+            for (row, lanes) in states[..widths.state].iter().enumerate() {
+                lanes.store(&mut self.state[row * batch + start..row * batch + end]);
+            }
+            outcome.cost.store(&mut self.cost[start..end]);
+            outcome.alive.store(&mut self.alive[start..end]);
+        }
+    }
+}
+
 impl<S: System> Simulator for S {
     fn observe_one(&self, state: &[f32], parameters: &[f32], noise: &[f32], observation: &mut [f32]) {
         System::observe(self, state, parameters, noise, observation);
@@ -149,23 +186,14 @@ impl<S: System> Simulator for S {
     }
 
     fn step_columns(&self, state: &mut [f32], parameters: &[f32], action: &[f32], cost: &mut [f32], alive: &mut [f32]) {
-        let (batch, widths) = (cost.len(), self.widths());
-        for start in (0..batch).step_by(Lanes::COUNT) {
-            let end = batch.min(start + Lanes::COUNT);
-            let load = |values: &[f32], count: usize| block(values, count, batch, start, end);
-            let mut states = load(state, widths.state);
-            let outcome = System::step(
-                self,
-                &mut states[..widths.state],
-                &load(parameters, widths.parameters)[..widths.parameters],
-                &load(action, widths.action)[..widths.action],
-            );
-            for (row, lanes) in states[..widths.state].iter().enumerate() {
-                lanes.store(&mut state[row * batch + start..row * batch + end]);
-            }
-            outcome.cost.store(&mut cost[start..end]);
-            outcome.alive.store(&mut alive[start..end]);
-        }
+        vectorised(Columns {
+            system: self,
+            state,
+            parameters,
+            action,
+            cost,
+            alive,
+        });
     }
 
     fn observe_graph(

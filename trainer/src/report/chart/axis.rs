@@ -5,6 +5,8 @@
 pub(super) struct Axis {
     range: [f64; 2],
     step: f64,
+    /// Whether powers of ten stand equally far apart; then `range` and `step` are of logarithms.
+    logarithmic: bool,
     /// Where the ends of the range stand.
     ends: [f64; 2],
 }
@@ -27,6 +29,20 @@ impl Axis {
         Self {
             range,
             step,
+            logarithmic: false,
+            ends: [0.0, 1.0],
+        }
+    }
+
+    /// An axis of powers of ten over `range`, both ends positive.
+    pub(super) fn logarithmic(range: [f64; 2]) -> Self {
+        let range = range.map(f64::log10);
+        // About seven labels at most.
+        let step = ((range[1] - range[0]) / 7.0).ceil().max(1.0);
+        Self {
+            range,
+            step,
+            logarithmic: true,
             ends: [0.0, 1.0],
         }
     }
@@ -43,6 +59,11 @@ impl Axis {
 
     /// Where a value stands.
     pub(super) fn at(&self, value: f64) -> f64 {
+        let value = if self.logarithmic {
+            value.max(f64::MIN_POSITIVE).log10()
+        } else {
+            value
+        };
         // Halves first: a span of the largest numbers overflows.
         let share = (0.5 * value - 0.5 * self.range[0]) / (0.5 * self.range[1] - 0.5 * self.range[0]).max(1e-300);
         self.ends[0] + share.clamp(-10.0, 10.0) * (self.ends[1] - self.ends[0])
@@ -56,6 +77,10 @@ impl Axis {
         (0..=count).map(move |index| {
             let value = (first + index as f64) * self.step;
             let value = if value.abs() < 1e-9 * self.step { 0.0 } else { value };
+            if self.logarithmic {
+                let power = 10f64.powf(value);
+                return (power, label(power, power));
+            }
             (value, label(value, self.step))
         })
     }
@@ -119,6 +144,17 @@ mod tests {
         assert_eq!(labels([0.0, 0.35], 4, false), ["0", "0.1", "0.2", "0.3"]);
         assert_eq!(labels([0.0, 2.6e6], 3, false), ["0", "1M", "2M"]);
         assert_eq!(labels([0.0, 2000.0], 4, true), ["0", "500", "1k", "1.5k", "2k"]);
+    }
+
+    #[test]
+    fn powers_of_ten_stand_equally_far_apart() {
+        let mut axis = Axis::logarithmic([0.005, 200.0]);
+        axis.place(0.0, 1.0);
+        let labels: Vec<String> = axis.labels().map(|(_, label)| label).collect();
+        assert_eq!(labels, ["0.01", "0.1", "1", "10", "100"]);
+        let (low, high) = (axis.at(1.0) - axis.at(0.1), axis.at(100.0) - axis.at(10.0));
+        assert!((low - high).abs() < 1e-12);
+        assert!(axis.at(0.0).is_finite() && axis.at(0.0) < 0.0);
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! Register tiles of matrix products with vectors in so many words: the compiler does not keep arrays of arrays in
 //! vector registers by itself. The order of operations is that of the portable tiles, so are the bits.
 
+use core::arch::x86_64::{__m256, _mm256_permute2f128_ps, _mm256_shuffle_ps, _mm256_unpackhi_ps, _mm256_unpacklo_ps};
+
 use crate::kernels::arithmetic::Ops;
+use crate::kernels::copy::{BLOCK, Blocks};
 use crate::kernels::matmul::{Product, Start, Tiles, portable_tile, tiles, widest};
 
 macro_rules! vector_tile {
@@ -187,5 +190,45 @@ tiles! {
             16 = avx2_8::tile => 2: [4, 1],
             24 = avx2_8::tile => 3: [4, 1]
         }
+    }
+}
+
+/// A block of eight rows and columns turned over: pairs of elements, then pairs of pairs, then halves.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn transposed(block: [[f32; BLOCK]; BLOCK]) -> [[f32; BLOCK]; BLOCK] {
+    let [r0, r1, r2, r3, r4, r5, r6, r7]: [__m256; BLOCK] = block.map(bytemuck::must_cast);
+    let (a0, a1) = (_mm256_unpacklo_ps(r0, r1), _mm256_unpackhi_ps(r0, r1));
+    let (a2, a3) = (_mm256_unpacklo_ps(r2, r3), _mm256_unpackhi_ps(r2, r3));
+    let (a4, a5) = (_mm256_unpacklo_ps(r4, r5), _mm256_unpackhi_ps(r4, r5));
+    let (a6, a7) = (_mm256_unpacklo_ps(r6, r7), _mm256_unpackhi_ps(r6, r7));
+    let (b0, b1) = (_mm256_shuffle_ps::<0x44>(a0, a2), _mm256_shuffle_ps::<0xEE>(a0, a2));
+    let (b2, b3) = (_mm256_shuffle_ps::<0x44>(a1, a3), _mm256_shuffle_ps::<0xEE>(a1, a3));
+    let (b4, b5) = (_mm256_shuffle_ps::<0x44>(a4, a6), _mm256_shuffle_ps::<0xEE>(a4, a6));
+    let (b6, b7) = (_mm256_shuffle_ps::<0x44>(a5, a7), _mm256_shuffle_ps::<0xEE>(a5, a7));
+    [
+        _mm256_permute2f128_ps::<0x20>(b0, b4),
+        _mm256_permute2f128_ps::<0x20>(b1, b5),
+        _mm256_permute2f128_ps::<0x20>(b2, b6),
+        _mm256_permute2f128_ps::<0x20>(b3, b7),
+        _mm256_permute2f128_ps::<0x31>(b0, b4),
+        _mm256_permute2f128_ps::<0x31>(b1, b5),
+        _mm256_permute2f128_ps::<0x31>(b2, b6),
+        _mm256_permute2f128_ps::<0x31>(b3, b7),
+    ]
+    .map(bytemuck::must_cast)
+}
+
+impl Blocks for Wide8 {
+    #[inline(always)]
+    fn transposed(block: [[f32; BLOCK]; BLOCK]) -> [[f32; BLOCK]; BLOCK] {
+        detected!(transposed(block))
+    }
+}
+
+impl Blocks for Wide16 {
+    #[inline(always)]
+    fn transposed(block: [[f32; BLOCK]; BLOCK]) -> [[f32; BLOCK]; BLOCK] {
+        detected!(transposed(block))
     }
 }
