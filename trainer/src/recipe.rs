@@ -150,7 +150,7 @@ pub enum Family {
     /// `[family.half-circle]`
     HalfCircle(HalfCircle),
     /// `[family.logged]`
-    Logged(Logged),
+    Logged(Box<Logged>),
     /// `[family.navigation]`
     Navigation(Navigation),
     /// `[family.pendulum]`
