@@ -11,7 +11,7 @@ use pliant_runtime::image::{AdaptationSpec, Objective, ResetRule};
 
 use crate::algorithms::ObservationScale;
 use crate::envs::{MAX_STEP, Navigation, SWING_UP_TORQUE as TORQUE, Simulator};
-use crate::recipe::{self, Activation, Algorithm, Family, Logged, Recipe};
+use crate::recipe::{Activation, Algorithm, Family, Recipe};
 use crate::tasks::{self, DataError, LoggedFamily, TaskConflictFamily};
 
 /// Most rows that the device folds in at a time: more need more scratch, fewer repeat the fixed work more often.
@@ -132,17 +132,6 @@ pub fn adaptation_spec(recipe: &Recipe, step_scales: &[f32]) -> Option<Adaptatio
                 ..spec.with_rows(trajectories * horizon, CHUNK_ROWS)
             }
         }
-        (Family::Sinusoid(recipe::Sinusoid { shots, .. }) | Family::Logged(Logged { shots, .. }), algorithm)
-            if !matches!(algorithm, Algorithm::MultiTask(_)) =>
-        {
-            let shots = *shots as u32;
-            let chunk = match algorithm {
-                // A row at a time.
-                Algorithm::Ridge(settings) if settings.forgetting.is_some() => 1,
-                _ => shots.min(CHUNK_ROWS),
-            };
-            spec.with_rows(shots, chunk)
-        }
         (_, Algorithm::MultiTask(settings)) => {
             let rows = settings.adaptation.rows as u32;
             AdaptationSpec {
@@ -150,7 +139,18 @@ pub fn adaptation_spec(recipe: &Recipe, step_scales: &[f32]) -> Option<Adaptatio
                 ..spec.with_rows(rows, rows.min(CHUNK_ROWS))
             }
         }
-        _ => spec,
+        (family, algorithm) => match family.shots_and_queries() {
+            Some((shots, _)) => {
+                let shots = shots as u32;
+                let chunk = match algorithm {
+                    // A row at a time.
+                    Algorithm::Ridge(settings) if settings.forgetting.is_some() => 1,
+                    _ => shots.min(CHUNK_ROWS),
+                };
+                spec.with_rows(shots, chunk)
+            }
+            None => spec,
+        },
     })
 }
 

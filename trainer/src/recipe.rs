@@ -172,6 +172,15 @@ pub enum Family {
 }
 
 impl Family {
+    /// Support rows of a task, and query rows, where its rows are data: `shots` and `queries`.
+    pub fn shots_and_queries(&self) -> Option<(usize, usize)> {
+        match self {
+            Self::Logged(family) => Some((family.shots, family.queries)),
+            Self::Sinusoid(family) => Some((family.shots, family.queries)),
+            _ => None,
+        }
+    }
+
     /// The family's name as written in recipes and reports.
     pub const fn name(&self) -> &'static str {
         match self {

@@ -1,7 +1,7 @@
 //! What sections must agree on: a rule that the policy has the parameters for, data that the algorithm can divide.
 
 use super::check::Checker;
-use super::{Adapts, Algorithm, Family, Logged, Recipe, Redefinition, Ridge, Sinusoid, TargetKind};
+use super::{Adapts, Algorithm, Family, Recipe, Redefinition, Ridge, TargetKind};
 
 impl Recipe {
     /// Finds sections that are fine by themselves and do not go together.
@@ -74,17 +74,16 @@ impl Recipe {
                     "0 for `[algorithm.ridge]`: its rows have no order in time",
                 );
             }
-            (
-                Algorithm::Reptile(settings),
-                Family::Sinusoid(Sinusoid { queries, .. }) | Family::Logged(Logged { queries, .. }),
-            ) if settings.inner_steps > 1 => {
+            (Algorithm::Reptile(settings), family) if settings.inner_steps > 1 => {
                 let shares = settings.inner_steps - 1;
-                checker.require(
-                    *queries >= shares && queries.is_multiple_of(shares),
-                    &format!("family.{}.queries", self.family.name()),
-                    queries,
-                    format_args!("a multiple of {shares}, `{}` without the first", path("inner_steps")),
-                );
+                if let Some((_, queries)) = family.shots_and_queries() {
+                    checker.require(
+                        queries >= shares && queries.is_multiple_of(shares),
+                        &format!("family.{}.queries", self.family.name()),
+                        queries,
+                        format_args!("a multiple of {shares}, `{}` without the first", path("inner_steps")),
+                    );
+                }
             }
             _ => {}
         }
