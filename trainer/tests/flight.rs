@@ -59,9 +59,10 @@ fn adaptation_halves_the_error_of_a_worn_motor_and_of_gusts() {
     let bundle = bundle("quadrotor");
     let image = Image::new_checked(&bundle.image).unwrap();
     for shift in [Shift::Motor, Shift::Gusts] {
+        // So many, since the worn motor terminates fewer when adapting: who then survives far from the origin weighs on a mean.
         let [alone, adapting] =
-            [false, true].map(|adapts| scores(&fly_shift(&image, shift, adapts, &options(30)).unwrap(), 0));
-        assert!(alone.vehicles > 10);
+            [false, true].map(|adapts| scores(&fly_shift(&image, shift, adapts, &options(200)).unwrap(), 0));
+        assert!(alone.vehicles > 100);
         let ratio = adapting.error.mean / alone.error.mean;
         assert!(ratio < 0.5, "{}: {ratio}", shift.name());
     }

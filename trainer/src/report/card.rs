@@ -76,6 +76,9 @@ pub fn card(recipe: &Recipe, record: &RunRecord, report: &ImageReport, results: 
     let also = evaluation.also.iter().filter(|also| also.adaptation.len() == 1);
     let also = also.map(|also| (also.name.as_str(), &also.adaptation[0]));
     let main = evaluation.adaptation.first().filter(|_| !by_steps);
+    if by_steps {
+        text.push('\n');
+    }
     figures(
         &mut text,
         main.map(|step| (metric.as_str(), step)).into_iter().chain(also),
@@ -176,7 +179,7 @@ fn figures<'a>(text: &mut String, figures: impl Iterator<Item = (&'a str, &'a Ad
         if index == 0 {
             let _ = writeln!(
                 text,
-                "\n| | mean | 95 % interval over tasks | interquartile mean |\n|---|---|---|---|"
+                "| | mean | 95 % interval over tasks | interquartile mean |\n|---|---|---|---|"
             );
         }
         row(text, name, step);

@@ -233,6 +233,12 @@ impl Chart {
         let [low, high] = finite(&mut points().map(|point| point[1]));
         if self.logarithmic {
             let (low, high) = if low > 0.0 { (low, high) } else { (0.1, 1.0) };
+            // Bands as far as they are near.
+            let bands = shown.iter().flat_map(|series| series.band.iter().flatten().copied());
+            let near = |value: &f64| (low / 3.0..=high * 3.0).contains(value);
+            let (low, high) = bands
+                .filter(near)
+                .fold((low, high), |(low, high), value| (low.min(value), high.max(value)));
             let margin = (high / low).powf(0.06).max(1.2);
             return (
                 pad(x, if self.counts { 0.06 } else { 0.0 }),

@@ -24,7 +24,11 @@ pub(super) fn merged(lines: &[MetricsLine]) -> Vec<(String, Curve)> {
         lines.chunks(together).filter_map(move |lines| {
             let (mut count, mut sum, mut squares) = (0.0, 0.0, 0.0);
             for line in lines {
-                let (_, summary) = line.metrics.0.get(metric)?;
+                let (name, summary) = line.metrics.0.get(metric)?;
+                // A validation that was not made yet.
+                if summary.greatest == 0.0 && summary.least == 0.0 && name.contains("validation") {
+                    return None;
+                }
                 let weight = line.iterations as f64;
                 count += weight;
                 sum += weight * summary.mean;
@@ -65,7 +69,7 @@ pub fn learning_curves(lines: &[MetricsLine]) -> Vec<Chart> {
         colour::BETWEEN,
     ];
     let mut charts: Vec<Chart> = Vec::new();
-    for (name, curve) in merged(lines) {
+    for (name, curve) in merged(lines).into_iter().filter(|(_, curve)| !curve.is_empty()) {
         let measure = measure(&name).to_owned();
         let index = charts
             .iter()
@@ -98,8 +102,7 @@ pub fn learning_curves(lines: &[MetricsLine]) -> Vec<Chart> {
             .iter()
             .flat_map(|series| &series.points)
             .map(|point| point[1]);
-        // Zero is what was not measured yet.
-        let values: Vec<f64> = values.filter(|value| value.is_finite() && *value != 0.0).collect();
+        let values: Vec<f64> = values.filter(|value| value.is_finite()).collect();
         let least = values.iter().copied().fold(f64::INFINITY, f64::min);
         let greatest = values.iter().copied().fold(0.0, f64::max);
         chart.logarithmic = least > 0.0 && greatest > SPREAD * least && MEASURES[1..].contains(&chart.y_label.as_str());
@@ -237,6 +240,7 @@ mod tests {
             line(&[("loss", 4.0), ("conflict rate", 0.6), ("best validation loss", 0.0)]),
             line(&[("loss", 0.1), ("conflict rate", 0.9), ("best validation loss", 0.2)]),
         ]);
+        assert_eq!(charts[0].series[1].points.len(), 1, "what was not measured is no zero");
         let names = |chart: &Chart| {
             chart
                 .series

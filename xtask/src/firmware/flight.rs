@@ -96,7 +96,7 @@ fn in_the_loop(workspace: &Workspace, board: &Board, machine: &str, elf: &Path) 
                 "--shift",
                 "gusts",
                 "--quadrotors",
-                "2",
+                "1",
                 "--speed",
                 "0",
                 "--board",
