@@ -6,8 +6,8 @@
 //! cargo run --release -p pliant-trainer --example diagnosis -- target/diagnosis [validation] [SET...]
 //! ```
 //!
-//! With `validation` the validation rows score in place of the test rows, other rows of them than those adapted to: for
-//! choosing a recipe.
+//! With `validation` the validation rows score in place of the test rows, other rows of them than those adapted to, over
+//! eight other recalibrations for each seed: for choosing a recipe.
 
 use std::error::Error;
 use std::path::Path;
@@ -30,6 +30,8 @@ type Failure = Box<dyn Error>;
 const SEEDS: [u64; 3] = [0, 1, 2];
 /// Labelled rows of the recalibrated instrument.
 const LABELLED: usize = 32;
+/// Recalibrations of each seed where a recipe is chosen; one where it is tested.
+const DEVELOPMENT_DRAWS: u64 = 8;
 
 /// What became of one task with one seed: errors of each scored row.
 struct Outcome {
@@ -98,42 +100,50 @@ fn run(folder: &Path, seed: u64, validation: bool, sets: &[String]) -> Result<Ve
     let mut outcomes = Vec::new();
     for (task, table) in tables.iter().enumerate() {
         policy.select(task as u32)?;
-        let shifted = recalibrated(table, seed, task as u64);
-        // The labelled rows are drawn; where validation rows score, the others do.
-        let mut rows: Vec<usize> = (0..table.count(Split::Validation)).collect();
-        let mut random = stream(seed, "labelled rows of a recalibrated instrument", &[task as u64]);
-        for index in 0..LABELLED.min(rows.len()) {
-            let other = index + (random.next_u64() % (rows.len() - index) as u64) as usize;
-            rows.swap(index, other);
-        }
-        let (labelled, rest) = rows.split_at(LABELLED.min(rows.len()));
-        let split = if validation { Split::Validation } else { Split::Test };
-        let scored = |errors: Vec<f64>| -> Vec<f64> {
-            match validation && !rest.is_empty() {
-                true => rest.iter().map(|&row| errors[row]).collect(),
-                false => errors,
+        let (mut unshifted, mut unadapted, mut adapted) = (Vec::new(), Vec::new(), Vec::new());
+        for draw in 0..if validation { DEVELOPMENT_DRAWS } else { 1 } {
+            let name = if validation { "development" } else { "test" };
+            let shifted = recalibrated(table, &format!("recalibrated instrument, {name}"), [seed, task as u64, draw]);
+            // The labelled rows are drawn; where validation rows score, the others do.
+            let mut rows: Vec<usize> = (0..table.count(Split::Validation)).collect();
+            let name = format!("labelled rows of a recalibrated instrument, {name}");
+            let mut random = stream(seed, &name, &[task as u64, draw]);
+            for index in 0..LABELLED.min(rows.len()) {
+                let other = index + (random.next_u64() % (rows.len() - index) as u64) as usize;
+                rows.swap(index, other);
             }
-        };
-        let unshifted = scored(row_errors(&mut policy, table, split, task as u64, widths)?);
-        let unadapted = scored(row_errors(&mut policy, &shifted, split, task as u64, widths)?);
-        let (_, mut learner) = policy.split();
-        let support = DeviceRows::new(&shifted, Split::Validation, widths);
-        for &row in labelled {
-            let (input, target) = support.row(row);
-            learner.observe_example(input, target)?;
+            let (labelled, rest) = rows.split_at(LABELLED.min(rows.len()));
+            let split = if validation { Split::Validation } else { Split::Test };
+            let scored = |errors: Vec<f64>| -> Vec<f64> {
+                match validation && !rest.is_empty() {
+                    true => rest.iter().map(|&row| errors[row]).collect(),
+                    false => errors,
+                }
+            };
+            unshifted.extend(scored(row_errors(&mut policy, table, split, task as u64, widths)?));
+            unadapted.extend(scored(row_errors(&mut policy, &shifted, split, task as u64, widths)?));
+            let (_, mut learner) = policy.split();
+            let support = DeviceRows::new(&shifted, Split::Validation, widths);
+            for &row in labelled {
+                let (input, target) = support.row(row);
+                learner.observe_example(input, target)?;
+            }
+            let report = learner.adapt();
+            if !report.is_accepted() {
+                println!(
+                    "seed {seed}, {}: the runtime refused the adaptation ({report:?})",
+                    table.name
+                );
+            }
+            adapted.extend(scored(row_errors(&mut policy, &shifted, split, task as u64, widths)?));
+            let (_, mut learner) = policy.split();
+            learner.revert_to_base();
+            learner.clear();
         }
-        let report = learner.adapt();
-        if !report.is_accepted() {
-            println!(
-                "seed {seed}, {}: the runtime refused the adaptation ({report:?})",
-                table.name
-            );
-        }
-        let adapted = scored(row_errors(&mut policy, &shifted, split, task as u64, widths)?);
         outcomes.push(Outcome {
             seed,
             task: table.name.clone(),
-            variance: variance(table, split),
+            variance: variance(table, if validation { Split::Validation } else { Split::Test }),
             unshifted,
             unadapted,
             adapted,
@@ -143,13 +153,13 @@ fn run(folder: &Path, seed: u64, validation: bool, sets: &[String]) -> Result<Ve
 }
 
 /// Every input j becomes `a_j x_j + b_j sd_j`: `a_j` uniform from 0.5 to 2, `b_j` from -1 to 1, the deviation of training.
-fn recalibrated(table: &TaskTable, seed: u64, task: u64) -> TaskTable {
+fn recalibrated(table: &TaskTable, name: &str, [seed, task, draw]: [u64; 3]) -> TaskTable {
     let mut shifted = table.clone();
     let Some(prepared) = &mut shifted.prepared else {
         return shifted;
     };
     let width = prepared.channels.len();
-    let mut random = stream(seed, "recalibrated instrument", &[task]);
+    let mut random = stream(seed, name, &[task, draw]);
     let gains: Vec<(f32, f32)> = (0..width)
         .map(|_| (uniform(&mut random, 0.5, 2.0), uniform(&mut random, -1.0, 1.0)))
         .collect();

@@ -28,8 +28,7 @@ iterations = 300
 encoder = 16
 [algorithm.multi-task.adaptation]
 rate = 0.02
-input_rate = 0.2
-input_likelihood = 1.0
+standardise_inputs = true
 [algorithm.multi-task.balance]
 method = "uncertainty"
 [algorithm.multi-task.optimizer]
@@ -119,6 +118,7 @@ fn unlike_files_become_tasks_of_one_network() {
     std::fs::write(folder.path().join("pump.csv"), pump.replace("split", "part")).unwrap();
     std::fs::write(folder.path().join("fan.csv"), fan).unwrap();
     let more = r#"
+        missing_markers = ["NA"]
         [family.logged.tasks.pump]
         inputs = ["speed", "load"]
         targets = ["power"]
@@ -361,7 +361,8 @@ fn a_ridge_head_learns_to_learn_from_files() {
         .unwrap();
     let evaluation = evaluate(&recipe, &AlignedBytes::new(image), options(40)).unwrap();
     let [before, after] = [0, 1].map(|step| evaluation.adaptation[step].mean);
-    assert!(after < 0.1 * before, "{before} {after}");
+    assert!(after < 0.1 * before, "{before} {after}, {} refused", evaluation.refused);
+    assert_eq!(evaluation.refused, 0, "the guards know how far tasks lie apart");
 }
 
 #[test]
@@ -374,6 +375,13 @@ fn what_is_wrong_is_named_with_its_place() {
         message.contains("text.csv, line 4, column `x`: `abc` is not a number; correct it"),
         "{message}"
     );
+    let message = refusal(folder, "marker.csv", "x,y\n1,2\nNA,4\n5,6\n", target);
+    assert!(
+        message.contains("line 3, column `x`: `NA` is not a number") && message.contains("`missing_markers`"),
+        "{message}"
+    );
+    let message = refusal(folder, "nan.csv", "x,y\n1,2\n3,nan\n5,6\n", target);
+    assert!(message.contains("line 3, column `y`: `nan` is not a number"), "{message}");
     let message = refusal(folder, "short.csv", "x,y\n1,2\n3\n", target);
     assert!(message.contains("line 3 has 1 cells, the header 2"), "{message}");
     let message = refusal(folder, "column.csv", "x,z\n1,2\n", target);

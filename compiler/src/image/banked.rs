@@ -36,6 +36,7 @@ pub fn banked_rule(policy: &Banked) -> GradientRule<'static> {
         loss: Box::new(move |graph, parameters, fields| for_loss.loss(graph, parameters, fields)),
         score: Box::new(move |graph, parameters, fields| for_score.score(graph, parameters, fields)),
         gradient_clip: None,
+        standardises: policy.standardises.filter(|_| policy.adapts_input && policy.feature_map.is_some()),
     }
 }
 
@@ -54,7 +55,7 @@ pub fn banked_rule(policy: &Banked) -> GradientRule<'static> {
 ///
 /// let policy = Banked {
 ///     inputs: 2, feature_map: None, logarithms: false, outputs: 1, encoder: None, hidden: vec![4],
-///     activation: Activation::Tanh, losses: vec![TargetLoss::SquaredError], adapts_input: false, input_likelihood: 0.0,
+///     activation: Activation::Tanh, losses: vec![TargetLoss::SquaredError], adapts_input: false, standardises: None,
 /// };
 /// let trunk: Vec<Tensor> =
 ///     policy.trunk().iter().map(|p| Tensor::f32(&p.shape, vec![0.1; p.elements()]).unwrap()).collect();

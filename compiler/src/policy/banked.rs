@@ -6,14 +6,13 @@
 //! change that adaptation makes is the whole head.
 
 use super::{Activation, FeatureMap, MultiTask, Parameter, TargetLoss};
+use crate::adaptation::standardise::moments;
 use crate::graph::{Graph, GraphError, ValueId};
 
 /// Taken from the logits of classes that a task does not have: their probability is then exactly zero.
 const ABSENT: f32 = 1e4;
 /// Least target whose logarithm is taken, and greatest logarithm that is undone: both stay finite.
 const LEAST_TARGET: f32 = 1e-30;
-/// Least scale of an input whose logarithm is taken.
-const LEAST_SCALE: f32 = 1e-3;
 const GREATEST_LOGARITHM: f32 = 80.0;
 
 /// The network, the same for every task.
@@ -38,9 +37,10 @@ pub struct Banked {
     pub losses: Vec<TargetLoss>,
     /// Whether a scale and an offset of every (scaled) input adapt beside the head: for sensors that change.
     pub adapts_input: bool,
-    /// Where inputs adapt: how much the likelihood of the scaled inputs counts beside that of the targets, which pulls them
-    /// back to the mean 0 and the deviation 1 of training. Needs a feature map with standardised inputs. 0: not.
-    pub input_likelihood: f32,
+    /// Where inputs adapt: whether scale and offset are those that bring the inputs back to the mean 0 and the deviation 1 of
+    /// training, whatever the targets are (see [`standardise`](crate::adaptation::standardise)), with so many rows of prior
+    /// knowledge. Needs a feature map with standardised inputs. Otherwise they descend the loss of the targets.
+    pub standardises: Option<f32>,
 }
 
 /// What one task has for itself, in its own widths.
@@ -97,7 +97,7 @@ impl Banked {
             activation: network.activation,
             losses,
             adapts_input,
-            input_likelihood: 0.0,
+            standardises: None,
         }
     }
 
@@ -232,17 +232,17 @@ impl Banked {
             let moved = graph.sub(value, mean)?;
             value = graph.mul(moved, factor)?;
         }
+        let before_inputs_adapt = value;
         if self.adapts_input {
             let scaled = graph.mul(value, adapted[0])?;
             value = graph.add(scaled, adapted[1])?;
             adapted = &adapted[2..];
         }
-        let before_map = value;
         if let (Some(map), [_, _, mask]) = (&self.feature_map, scaling) {
             let features = map.apply(graph, value)?;
             value = graph.mul(features, *mask)?;
         }
-        let inputs = scaling.get(2).map(|&mask| (before_map, mask));
+        let inputs = scaling.get(2).map(|&mask| (before_inputs_adapt, mask));
         let (own, bank) = bank.split_at(if self.encoder.is_some() { 2 } else { 0 });
         let (layers, whitening) = trunk.split_at(trunk.len() - 2);
         for layer in own.chunks_exact(2).chain(layers.chunks_exact(2)) {
@@ -332,38 +332,26 @@ impl Banked {
     /// # Errors
     /// [`GraphError::Operator`] when shapes do not fit.
     pub fn loss(&self, graph: &mut Graph, parameters: &[ValueId], fields: &[ValueId]) -> Result<ValueId, GraphError> {
-        let raw = self.outputs(graph, parameters, fields[0])?;
+        if self.standardises.is_none() || !self.adapts_input {
+            let raw = self.outputs(graph, parameters, fields[0])?;
+            let half = graph.scalar(0.5);
+            return self.rows(graph, &raw, fields[1], half);
+        }
+        // Scale and offset have the moments for their gradients, and nothing of the targets.
+        let mut still = parameters.to_vec();
+        for value in &mut still[..2] {
+            *value = graph.stop_gradient(*value)?;
+        }
+        let raw = self.outputs(graph, &still, fields[0])?;
         let half = graph.scalar(0.5);
         let rows = self.rows(graph, &raw, fields[1], half)?;
-        match self.unlikely_inputs(graph, parameters, &raw)? {
-            Some(inputs) => graph.add(rows, inputs),
-            None => Ok(rows),
-        }
-    }
-
-    /// The negative log-likelihood of a row's inputs, were they normal: `sum of (s x + o)^2 / 2 - log s` over the plain
-    /// inputs that the task has. Least where scaled inputs have mean 0 and deviation 1, whatever the targets are.
-    fn unlikely_inputs(
-        &self,
-        graph: &mut Graph,
-        parameters: &[ValueId],
-        raw: &Raw,
-    ) -> Result<Option<ValueId>, GraphError> {
-        let (Some((x, mask)), true) = (raw.inputs, self.adapts_input && self.input_likelihood > 0.0) else {
-            return Ok(None);
+        let Some((x, mask)) = raw.inputs else {
+            return Ok(rows);
         };
-        let squares = graph.square(x)?;
-        let halves = graph.scale(squares, 0.5)?;
-        let least = graph.scalar(LEAST_SCALE);
-        let scale = graph.max(parameters[0], least)?;
-        let logarithm = graph.log(scale)?;
-        let each = graph.sub(halves, logarithm)?;
         let axis = graph.shape(mask).len() - 1;
         let plain = graph.slice(mask, axis, 0, self.inputs)?;
-        let own = graph.mul(each, plain)?;
-        let axis = graph.shape(own).len() - 1;
-        let sum = graph.reduce_sum(own, &[axis], true)?;
-        Ok(Some(graph.scale(sum, self.input_likelihood)?))
+        let moments = moments(graph, parameters[0], parameters[1], x, plain)?;
+        graph.add(rows, moments)
     }
 
     /// The negative log-likelihood of a row, `[.., rows, 1]`: what accepts an adaptation, and by which the task at hand is
@@ -426,7 +414,7 @@ struct Raw {
     precision: ValueId,
     log_normaliser: ValueId,
     logarithm: Option<ValueId>,
-    /// Where there is a feature map: the scaled inputs, and which features the task has.
+    /// Where there is a feature map: the scaled inputs before they adapt, and which features the task has.
     inputs: Option<(ValueId, ValueId)>,
 }
 

@@ -56,11 +56,11 @@ pub fn banked_network(
     }
     let whitening = moments.whitening();
 
-    let mut banked = Banked::of(&network, settings.adaptation.input_rate > 0.0);
+    let mut banked = Banked::of(&network, settings.adaptation.adapts_input());
     if let Some(prepared) = tables.iter().find_map(|table| table.prepared.as_ref()) {
         banked.inputs = prepared.map.inputs;
         banked.feature_map = Some(prepared.map.clone());
-        banked.input_likelihood = settings.adaptation.input_likelihood;
+        banked.standardises = settings.adaptation.standardise_inputs.then_some(settings.adaptation.prior_rows);
     }
     banked.logarithms = tables.iter().any(|table| table.logarithm);
     let mut trunk: Vec<Tensor> = parameters[..shared].iter().map(super::export::tensor).collect();

@@ -18,6 +18,8 @@ use crate::eval::{EvalError, TaskRange, adapt_to_environments, adapt_to_tasks};
 use crate::recipe::{Algorithm, Family, Recipe};
 use crate::tasks::{DataError, NavigationFamily, Split, Tasks, task_set};
 
+/// Validation tasks that are too few to calibrate the guards alone: a percentile of what they need says little of others.
+const FEW_TASKS: u64 = 100;
 /// Validation tasks that calibrate the guards of a supervised family.
 const SUPERVISED_TASKS: u64 = 500;
 /// Validation tasks that calibrate the guards of a control family, whose tasks cost thousands of environment steps each.
@@ -190,7 +192,15 @@ fn calibrate(
     if let Some(Tasks::Supervised(family)) = Tasks::of(recipe)? {
         let bytes = AlignedBytes::new(&build(spec)?);
         let image = Image::new_checked(&bytes)?;
-        let outcomes = adapt_to_tasks(&image, family.as_ref(), range(SUPERVISED_TASKS), threads)?;
+        let mut outcomes = adapt_to_tasks(&image, family.as_ref(), range(SUPERVISED_TASKS), threads)?;
+        // How far a task may lie from the others, a handful of them cannot tell: those that trained help.
+        if family.task_count(Split::Validation).is_some_and(|tasks| tasks < FEW_TASKS) {
+            let range = TaskRange {
+                split: Split::Train,
+                ..range(SUPERVISED_TASKS)
+            };
+            outcomes.extend(adapt_to_tasks(&image, family.as_ref(), range, threads)?);
+        }
         let trust_region = guard(outcomes.iter().map(|task| task.change).collect());
         return Ok((AdaptationSpec { trust_region, ..spec }, 0));
     }

@@ -9,8 +9,7 @@ use super::check::Checker;
 use crate::random::{fill_standard_normal, stream};
 
 /// Tasks from logged data: a file a task, or a column that names the task of a row. Files are CSV (`.csv`; `.tsv` with
-/// tabs), with a header; an empty cell, `NA`, `NaN`, `null` or `?` is a
-/// missing value. See docs/logged-data.md.
+/// tabs), with a header; an empty cell is a missing value, and so is what `missing_markers` lists. See docs/logged-data.md.
 ///
 /// ```toml
 /// [family.logged]
@@ -59,6 +58,10 @@ pub struct Logged {
     /// Rows that miss inputs. Default `mean`.
     #[serde(default)]
     pub missing: Missing,
+    /// Cells that stand for a missing value beside the empty one, exactly as written: `["NA", "NaN", "?"]`. Default: none, so
+    /// that no class is lost for its name; a number column with another cell is refused, with its line.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing_markers: Vec<String>,
     /// What is different for a task, by its name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tasks: BTreeMap<String, LoggedTask>,

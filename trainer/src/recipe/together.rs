@@ -1,7 +1,7 @@
 //! What sections must agree on: a rule that the policy has the parameters for, data that the algorithm can divide.
 
 use super::check::Checker;
-use super::{Adapts, Algorithm, Family, Recipe, Redefinition, Ridge, TargetKind};
+use super::{Adapts, Algorithm, Family, Recipe, Redefinition, Ridge, Scale, TargetKind};
 
 impl Recipe {
     /// Finds sections that are fine by themselves and do not go together.
@@ -35,6 +35,15 @@ impl Recipe {
             policy.context,
             "0 where `memory` is above 0: a recurrent policy has no context",
         );
+        if let Algorithm::MultiTask(settings) = &self.algorithm {
+            let standard = matches!(&self.family, Family::Logged(family) if family.features.scale == Scale::Standard);
+            checker.require(
+                !settings.adaptation.standardise_inputs || standard,
+                "algorithm.multi-task.adaptation.standardise_inputs",
+                settings.adaptation.standardise_inputs,
+                "false, but for logged data with `scale = \"standard\"`: only there inputs have mean 0 and deviation 1",
+            );
+        }
         if let (Family::Logged(family), false) = (&self.family, matches!(self.algorithm, Algorithm::MultiTask(_))) {
             let own = family.tasks.values();
             checker.require(

@@ -243,6 +243,10 @@ impl SupervisedFamily for LoggedFamily {
         self.settings.queries
     }
 
+    fn task_count(&self, split: Split) -> Option<u64> {
+        Some(self.tasks[split as usize].len() as u64)
+    }
+
     fn sample(&self, seed: u64, split: Split, index: u64, support: Rows<'_>, query: Rows<'_>) {
         let (mut support, mut query) = (support, query);
         self.fill(

@@ -14,23 +14,34 @@ pub(super) enum Column {
 }
 
 /// What takes values one by one: numbers until the first that is none.
-#[derive(Debug, Default)]
-pub(super) struct ColumnBuilder {
+#[derive(Debug)]
+pub(super) struct ColumnBuilder<'a> {
+    /// What stands for no value, beside an empty cell.
+    markers: &'a [String],
     numbers: Vec<f64>,
     text: Option<Vec<Option<String>>>,
 }
 
-impl ColumnBuilder {
+impl<'a> ColumnBuilder<'a> {
+    pub(super) fn new(markers: &'a [String]) -> Self {
+        Self {
+            markers,
+            numbers: Vec::new(),
+            text: None,
+        }
+    }
+
     /// A value as it stands in a text file.
     pub(super) fn push_text(&mut self, cell: &str) {
         let cell = cell.trim();
-        let missing =
-            matches!(cell, "" | "?") || ["na", "nan", "null", "none", "n/a"].contains(&cell.to_lowercase().as_str());
+        let missing = cell.is_empty() || self.markers.iter().any(|marker| marker == cell);
+        // Not a number by its name: whoever means a missing value by it says so.
+        let number = cell.parse::<f64>().ok().filter(|number| !number.is_nan());
         if let Some(text) = &mut self.text {
             text.push((!missing).then(|| cell.to_owned()));
         } else if missing {
             self.numbers.push(f64::NAN);
-        } else if let Ok(number) = cell.parse::<f64>() {
+        } else if let Some(number) = number {
             self.numbers.push(number);
         } else {
             let known = |number: &f64| (!number.is_nan()).then(|| number.to_string());
@@ -60,15 +71,15 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    /// Reads a file by its ending.
-    pub(super) fn read(path: &Path) -> Result<Self, DataError> {
+    /// Reads a file by its ending; a cell that is empty or one of `markers` is a missing value.
+    pub(super) fn read(path: &Path, markers: &[String]) -> Result<Self, DataError> {
         let ending = path
             .extension()
             .and_then(|ending| ending.to_str())
             .unwrap_or("")
             .to_lowercase();
         let frame = match ending.as_str() {
-            "csv" | "tsv" | "txt" => Self::read_text(path, ending == "tsv")?,
+            "csv" | "tsv" | "txt" => Self::read_text(path, ending == "tsv", markers)?,
             _ => {
                 return Err(DataError::Format {
                     path: path.to_owned(),
@@ -113,7 +124,7 @@ impl Frame {
         })
     }
 
-    fn read_text(path: &Path, tabs: bool) -> Result<Self, DataError> {
+    fn read_text(path: &Path, tabs: bool, markers: &[String]) -> Result<Self, DataError> {
         let bytes = std::fs::read(path).map_err(|source| DataError::Read {
             path: path.to_owned(),
             source,
@@ -140,7 +151,7 @@ impl Frame {
         let mut records = Records::new(text, delimiter);
         let names: Vec<String> = records.next().map(|(_, cells)| cells).unwrap_or_default();
         let names: Vec<String> = names.iter().map(|name| name.trim().to_owned()).collect();
-        let mut columns: Vec<ColumnBuilder> = names.iter().map(|_| ColumnBuilder::default()).collect();
+        let mut columns: Vec<ColumnBuilder> = names.iter().map(|_| ColumnBuilder::new(markers)).collect();
         let mut lines = Vec::new();
         for (line, cells) in records {
             if cells.len() != names.len() {
@@ -211,7 +222,9 @@ impl Frame {
                     None => Ok(f64::NAN),
                     Some(cell) => cell
                         .parse()
-                        .map_err(|_| self.cell(name, row, &format!("`{cell}`"), "a number", instead)),
+                        .ok()
+                        .filter(|number: &f64| !number.is_nan())
+                        .ok_or_else(|| self.cell(name, row, &format!("`{cell}`"), "a number", instead)),
                 };
                 rows.iter().map(number).collect()
             }

@@ -7,8 +7,10 @@ use super::frame::Frame;
 use crate::recipe::{Logged, Missing, Redefinition, TargetKind};
 use crate::tasks::Split;
 
-const USE_INPUTS: &str = "correct it, or name the columns to use with `inputs`";
-const USE_TARGETS: &str = "correct it, leave the cell empty, or say what targets are with `kind`";
+const USE_INPUTS: &str =
+    "correct it, name the columns to use with `inputs`, or list it in `missing_markers` if it stands for no value";
+const USE_TARGETS: &str = "correct it, say what targets are with `kind`, or leave the cell empty (or list it in `missing_markers`) \
+                           if there is no value";
 
 /// One task as it stands in its file, rows in order.
 #[derive(Debug, Clone)]
@@ -35,7 +37,7 @@ pub(super) fn read(settings: &Logged) -> Result<Vec<Source>, DataError> {
     let mut sources: Vec<Source> = Vec::new();
     for file in &settings.files {
         let path = Path::new(&settings.folder).join(file);
-        let frame = Frame::read(&path)?;
+        let frame = Frame::read(&path, &settings.missing_markers)?;
         let mut tasks: Vec<(String, Vec<usize>)> = Vec::new();
         match &settings.task_column {
             None => {
