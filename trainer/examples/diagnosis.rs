@@ -2,7 +2,7 @@
 //! the baselines of scikit-learn, shifts every input, and lets the image adapt to 32 labelled rows.
 //!
 //! ```text
-//! cargo xtask data diagnosis
+//! cargo xtask data
 //! cargo run --release -p pliant-trainer --example diagnosis -- target/diagnosis [validation] [SET...]
 //! ```
 //!
@@ -48,7 +48,7 @@ fn main() -> Result<(), Failure> {
     let mut arguments = std::env::args().skip(1).peekable();
     let folder = arguments
         .next()
-        .ok_or("name the folder that `cargo xtask data diagnosis` wrote")?;
+        .ok_or("name the folder that `cargo xtask data` wrote")?;
     let validation = arguments.next_if(|argument| argument == "validation").is_some();
     let sets: Vec<String> = arguments.collect();
     let mut outcomes = Vec::new();
@@ -103,7 +103,11 @@ fn run(folder: &Path, seed: u64, validation: bool, sets: &[String]) -> Result<Ve
         let (mut unshifted, mut unadapted, mut adapted) = (Vec::new(), Vec::new(), Vec::new());
         for draw in 0..if validation { DEVELOPMENT_DRAWS } else { 1 } {
             let name = if validation { "development" } else { "test" };
-            let shifted = recalibrated(table, &format!("recalibrated instrument, {name}"), [seed, task as u64, draw]);
+            let shifted = recalibrated(
+                table,
+                &format!("recalibrated instrument, {name}"),
+                [seed, task as u64, draw],
+            );
             // The labelled rows are drawn; where validation rows score, the others do.
             let mut rows: Vec<usize> = (0..table.count(Split::Validation)).collect();
             let name = format!("labelled rows of a recalibrated instrument, {name}");

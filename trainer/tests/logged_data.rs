@@ -381,7 +381,10 @@ fn what_is_wrong_is_named_with_its_place() {
         "{message}"
     );
     let message = refusal(folder, "nan.csv", "x,y\n1,2\n3,nan\n5,6\n", target);
-    assert!(message.contains("line 3, column `y`: `nan` is not a number"), "{message}");
+    assert!(
+        message.contains("line 3, column `y`: `nan` is not a number"),
+        "{message}"
+    );
     let message = refusal(folder, "short.csv", "x,y\n1,2\n3\n", target);
     assert!(message.contains("line 3 has 1 cells, the header 2"), "{message}");
     let message = refusal(folder, "column.csv", "x,z\n1,2\n", target);

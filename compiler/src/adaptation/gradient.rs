@@ -224,9 +224,7 @@ impl GradientRule<'_> {
         }
 
         let mut closed = match (self.standardises, &gradients[..]) {
-            (Some(prior), [squares, sums, ..]) => {
-                scale_and_offset(graph, [*squares, *sums], weight, prior)?.to_vec()
-            }
+            (Some(prior), [squares, sums, ..]) => scale_and_offset(graph, [*squares, *sums], weight, prior)?.to_vec(),
             _ => Vec::new(),
         }
         .into_iter();

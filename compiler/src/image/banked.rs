@@ -36,7 +36,9 @@ pub fn banked_rule(policy: &Banked) -> GradientRule<'static> {
         loss: Box::new(move |graph, parameters, fields| for_loss.loss(graph, parameters, fields)),
         score: Box::new(move |graph, parameters, fields| for_score.score(graph, parameters, fields)),
         gradient_clip: None,
-        standardises: policy.standardises.filter(|_| policy.adapts_input && policy.feature_map.is_some()),
+        standardises: policy
+            .standardises
+            .filter(|_| policy.adapts_input && policy.feature_map.is_some()),
     }
 }
 

@@ -60,7 +60,10 @@ pub fn banked_network(
     if let Some(prepared) = tables.iter().find_map(|table| table.prepared.as_ref()) {
         banked.inputs = prepared.map.inputs;
         banked.feature_map = Some(prepared.map.clone());
-        banked.standardises = settings.adaptation.standardise_inputs.then_some(settings.adaptation.prior_rows);
+        banked.standardises = settings
+            .adaptation
+            .standardise_inputs
+            .then_some(settings.adaptation.prior_rows);
     }
     banked.logarithms = tables.iter().any(|table| table.logarithm);
     let mut trunk: Vec<Tensor> = parameters[..shared].iter().map(super::export::tensor).collect();

@@ -194,7 +194,10 @@ fn calibrate(
         let image = Image::new_checked(&bytes)?;
         let mut outcomes = adapt_to_tasks(&image, family.as_ref(), range(SUPERVISED_TASKS), threads)?;
         // How far a task may lie from the others, a handful of them cannot tell: those that trained help.
-        if family.task_count(Split::Validation).is_some_and(|tasks| tasks < FEW_TASKS) {
+        if family
+            .task_count(Split::Validation)
+            .is_some_and(|tasks| tasks < FEW_TASKS)
+        {
             let range = TaskRange {
                 split: Split::Train,
                 ..range(SUPERVISED_TASKS)

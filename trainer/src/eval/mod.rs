@@ -105,29 +105,44 @@ impl From<ObserveError> for EvalError {
 /// # Errors
 /// An image that cannot be loaded, or that is not of the recipe's family.
 pub fn evaluate(recipe: &Recipe, image: &[u8], options: EvalOptions) -> Result<Evaluation, EvalError> {
+    evaluate_on(recipe, image, options, Split::Test)
+}
+
+/// As [`evaluate`], on validation tasks (tasks that were learned together: on validation rows): for choosing between images
+/// without a look at what tests.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn validate(recipe: &Recipe, image: &[u8], options: EvalOptions) -> Result<Evaluation, EvalError> {
+    evaluate_on(recipe, image, options, Split::Validation)
+}
+
+fn evaluate_on(recipe: &Recipe, image: &[u8], options: EvalOptions, split: Split) -> Result<Evaluation, EvalError> {
     let image = Image::new_checked(image)?;
     check_family(recipe, &image)?;
     match &recipe.family {
-        Family::Sinusoid(settings) => evaluate_supervised(&image, "sinusoid", &SinusoidFamily::new(settings), options),
+        Family::Sinusoid(settings) => {
+            evaluate_supervised(&image, "sinusoid", &SinusoidFamily::new(settings), options, split)
+        }
         Family::Logged(settings) => match task_set(recipe)? {
             Some(tables) => {
                 let metric = "test error: squared over the target's variance, or share wrong";
-                multi_task::evaluate(&image, recipe.family.name(), metric, &tables, options)
+                multi_task::evaluate(&image, recipe.family.name(), metric, &tables, options, split)
             }
             None => {
                 let family = LoggedFamily::read(settings, recipe.seed)?;
-                evaluate_supervised(&image, recipe.family.name(), &family, options)
+                evaluate_supervised(&image, recipe.family.name(), &family, options, split)
             }
         },
-        Family::Navigation(settings) => evaluate_navigation(&image, settings, options),
-        Family::Quadrotor(_) => flight::evaluate(&image, recipe.evaluation.episodes, options),
+        Family::Navigation(settings) => evaluate_navigation(&image, settings, options, split),
+        Family::Quadrotor(_) => flight::evaluate(&image, recipe.evaluation.episodes, options, split),
         Family::TaskConflict(_) => {
             let tables = task_set(recipe)?.unwrap_or_default();
             let metric = "test error over the target's variance";
-            multi_task::evaluate(&image, recipe.family.name(), metric, &tables, options)
+            multi_task::evaluate(&image, recipe.family.name(), metric, &tables, options, split)
         }
         Family::Bandit(_) | Family::HalfCircle(_) | Family::SwingUp(_) | Family::Tabular(_) => {
-            trials::evaluate(&image, recipe, options)
+            trials::evaluate(&image, recipe, options, split)
         }
         family => {
             let simulator = simulator(recipe).expect("families without rows or an environment are simulated");
@@ -137,6 +152,7 @@ pub fn evaluate(recipe: &Recipe, image: &[u8], options: EvalOptions) -> Result<E
                 simulator.as_ref(),
                 recipe.evaluation.episodes,
                 options,
+                split,
             )
         }
     }
@@ -182,10 +198,11 @@ fn evaluate_navigation(
     image: &Image<'_>,
     settings: &recipe::Navigation,
     options: EvalOptions,
+    split: Split,
 ) -> Result<Evaluation, EvalError> {
     let EvalOptions { seed, threads, .. } = options;
     let family = NavigationFamily::new(settings);
-    let range = options.range(Split::Test);
+    let range = options.range(split);
     let outcomes = adapt_to_environments(image, &family, range, settings.evaluation_trajectories, threads)?;
     let steps = image.adaptation().map_or(0, |spec| spec.steps);
     let curve = |returns: fn(&ControlOutcome) -> &[f64]| -> Vec<AdaptationStep> {
@@ -212,9 +229,10 @@ fn evaluate_supervised(
     name: &str,
     family: &dyn SupervisedFamily,
     options: EvalOptions,
+    split: Split,
 ) -> Result<Evaluation, EvalError> {
     let EvalOptions { seed, threads, .. } = options;
-    let outcomes = adapt_to_tasks(image, family, options.range(Split::Test), threads)?;
+    let outcomes = adapt_to_tasks(image, family, options.range(split), threads)?;
     let column = |score: fn(&TaskOutcome) -> f64| outcomes.iter().map(score).collect::<Vec<_>>();
     let steps = image.adaptation().map_or(0, |spec| spec.steps);
     let adaptation = vec![

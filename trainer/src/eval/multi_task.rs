@@ -74,7 +74,18 @@ pub fn test_error(
     task: u64,
     widths: (usize, usize),
 ) -> Result<f64, EvalError> {
-    let errors = errors(policy, table, Split::Test, task, widths)?;
+    split_error(policy, table, Split::Test, task, widths)
+}
+
+/// As [`test_error`], about the rows of any split.
+pub(super) fn split_error(
+    policy: &mut Policy<'_>,
+    table: &TaskTable,
+    split: Split,
+    task: u64,
+    widths: (usize, usize),
+) -> Result<f64, EvalError> {
+    let errors = errors(policy, table, split, task, widths)?;
     let width = elements(table);
     let column = |output: usize| {
         errors
@@ -87,7 +98,7 @@ pub fn test_error(
     if table.loss != TargetLoss::SquaredError {
         return Ok(mean(&(0..width).flat_map(column).collect::<Vec<_>>()));
     }
-    let targets = table.device_rows(Split::Test).targets;
+    let targets = table.device_rows(split).targets;
     let relative = |output: usize| {
         let own = targets
             .iter()
@@ -185,6 +196,7 @@ pub(super) fn evaluate(
     metric: &str,
     tables: &[TaskTable],
     options: EvalOptions,
+    split: Split,
 ) -> Result<Evaluation, EvalError> {
     let widths = widths(tables);
     let mut memory = vec![0.0; workspace_len(image.bytes())];
@@ -193,7 +205,7 @@ pub(super) fn evaluate(
     let mut right = Vec::new();
     for (task, table) in tables.iter().enumerate() {
         policy.select(task as u32)?;
-        errors.push(test_error(&mut policy, table, task as u64, widths)?);
+        errors.push(split_error(&mut policy, table, split, task as u64, widths)?);
         let rows = DeviceRows::new(table, Split::Validation, widths);
         let mut found = 0.0;
         for index in 0..IDENTIFICATIONS {
