@@ -134,7 +134,7 @@ impl CliError {
                 ..
             }
             | Self::Key { .. } => 2,
-            Self::Sweep(error) => match error {
+            Self::Sweep(
                 SweepError::Vary(..)
                 | SweepError::Twice(_)
                 | SweepError::Range(_)
@@ -142,9 +142,8 @@ impl CliError {
                 | SweepError::Recipe { .. }
                 | SweepError::Other { .. }
                 | SweepError::NoSweep { .. }
-                | SweepError::Run(RunError::Busy { .. }) => 2,
-                _ => 1,
-            },
+                | SweepError::Run(RunError::Busy { .. }),
+            ) => 2,
             Self::Interrupted { .. } | Self::SweepInterrupted { .. } => 130,
             _ => 1,
         })

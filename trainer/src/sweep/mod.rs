@@ -84,7 +84,7 @@ pub fn run(
         };
         std::thread::scope(|scope| {
             let workers: Vec<_> = (0..jobs.clamp(1, waiting.len().max(1)))
-                .map(|_| scope.spawn(&work))
+                .map(|_| scope.spawn(work))
                 .collect();
             let done = workers
                 .into_iter()
