@@ -27,15 +27,11 @@
 
 mod check;
 mod error;
-#[cfg(feature = "std")]
-mod side_by_side;
 mod spaces;
 
 use core::ops::Range;
 
 pub use error::{PlanError, RecordProblem};
-#[cfg(feature = "std")]
-pub use side_by_side::SideBySide;
 pub(crate) use spaces::Table;
 pub use spaces::{AdaptedRef, SpaceSizes, Spaces};
 

@@ -14,8 +14,6 @@ mod elementwise;
 mod execute;
 pub(crate) mod functions;
 mod gather;
-#[cfg(feature = "std")]
-mod lane;
 mod matmul;
 mod reduce;
 
@@ -23,13 +21,8 @@ mod reduce;
 pub use arch::Level;
 
 use crate::image::record::{Binary, Record, Ternary, Unary};
-#[cfg(feature = "std")]
-use crate::plan::SpaceSizes;
 use crate::plan::Table;
 use elementwise::{Source, Strided, UnaryFunction};
-
-#[cfg(feature = "std")]
-pub(crate) use lane::Lane;
 
 /// Whether little code serves better than vectors: plain loops in place of one for every case. The same bits.
 const COMPACT: bool = cfg!(not(target_pointer_width = "64"));
@@ -120,16 +113,4 @@ pub(crate) fn run(mode: Mode, records: &[Record], table: &mut Table<'_>) {
 /// Runs checked records on a given instruction set.
 pub(crate) fn run_on(level: Level, mode: Mode, records: &[Record], table: &mut Table<'_>) {
     arch::run(level, mode, records, table);
-}
-
-/// Whether rows of so many instances can be [`Lane`]s on this machine.
-#[cfg(feature = "std")]
-pub(crate) fn lanes_take(count: u32) -> bool {
-    arch::lanes_take(Level::best(), count as usize)
-}
-
-/// Runs lanes of `width` elements, made for spaces of these sizes, a block of instances after the other.
-#[cfg(feature = "std")]
-pub(crate) fn side_by_side(lanes: &[Lane], width: usize, sizes: &SpaceSizes, table: &mut Table<'_>) {
-    arch::side_by_side(Level::best(), lanes, width, sizes, table);
 }

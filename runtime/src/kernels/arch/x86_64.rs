@@ -4,13 +4,11 @@
 #![allow(unsafe_code)]
 
 mod chain;
-mod lanes;
 mod tiles;
 
 use super::kernel_set;
 use crate::kernels::Vectorised;
 use crate::kernels::arithmetic::{Fused, Rounded};
-pub(super) use lanes::{BLOCK, Stretch};
 use tiles::{Wide8, Wide16};
 
 /// Whether this machine has what the AVX2 kernels are compiled for.
