@@ -91,7 +91,8 @@ impl Case {
     fn step(&mut self, random: &mut Random, a: ValueId, values: &[ValueId]) -> ValueId {
         let shape = self.graph.shape(a).to_vec();
         let rank = shape.len();
-        match random.below(26) {
+        match random.below(27) {
+            26 if rank >= 1 => self.gates(random, a, values),
             0 => self.graph.tanh(a).unwrap(),
             1 => self.graph.relu(a).unwrap(),
             2 => self.graph.sigmoid(a).unwrap(),
@@ -290,6 +291,53 @@ impl Case {
             value = self.graph.transpose_matrix(value).unwrap();
         }
         value
+    }
+
+    /// The gates of a gated recurrent unit with this state; or what is nearly that, by one difference.
+    fn gates(&mut self, random: &mut Random, state: ValueId, values: &[ValueId]) -> ValueId {
+        let shape = self.graph.shape(state).to_vec();
+        let axis = random.below(shape.len());
+        let hidden = shape[axis];
+        let mut wide = shape.clone();
+        wide[axis] *= 3;
+        let (input, recurrent) = (self.fresh(random, &wide), self.fresh(random, &wide));
+        let state = if random.below(3) == 0 {
+            self.partner(random, &shape, values)
+        } else {
+            state
+        };
+        let different = random.below(12);
+        let mut blocks = |case: &mut Self, value: ValueId, start: usize, end: usize| {
+            case.graph.slice(value, axis, start * hidden, end * hidden).unwrap()
+        };
+        let mut flip = |a: ValueId, b: ValueId| if random.below(2) == 0 { (a, b) } else { (b, a) };
+        let (a, b) = flip(blocks(self, input, 0, 2), blocks(self, recurrent, 0, 2));
+        let sums = self.graph.add(a, b).unwrap();
+        let gates = self.graph.sigmoid(sums).unwrap();
+        let (mut reset, update) = (blocks(self, gates, 0, 1), blocks(self, gates, 1, 2));
+        if different == 0 {
+            reset = update;
+        }
+        let share = if different == 1 { 1 } else { 2 };
+        let (a, b) = flip(reset, blocks(self, recurrent, share, share + 1));
+        let kept = self.graph.mul(a, b).unwrap();
+        let (a, b) = flip(blocks(self, input, 2, 3), kept);
+        let sum = self.graph.add(a, b).unwrap();
+        let candidate = self.graph.tanh(sum).unwrap();
+        let one = self.graph.scalar(if different == 2 { 2.0 } else { 1.0 });
+        let rest = self.graph.sub(one, update).unwrap();
+        let (a, b) = flip(rest, candidate);
+        let new = self.graph.mul(a, b).unwrap();
+        let (a, b) = flip(if different == 3 { reset } else { update }, state);
+        let old = self.graph.mul(a, b).unwrap();
+        let (a, b) = flip(new, old);
+        let next = self.graph.add(a, b).unwrap();
+        match different {
+            // Somebody else wants a gate.
+            4 => self.graph.add(next, update).unwrap(),
+            5 => self.graph.add(next, candidate).unwrap(),
+            _ => next,
+        }
     }
 
     fn reference(&self) -> Vec<Tensor64> {

@@ -350,6 +350,22 @@ impl Checker<'_> {
         self.output(count)
     }
 
+    fn gru(&mut self) -> Check {
+        self.flags(0)?;
+        ensure(
+            self.record.function() == 0,
+            Rule::Function.at(self.record.function().into()),
+        )?;
+        self.unused(7)?;
+        let [outer, count] = self.words(5);
+        self.not_empty(&[outer, count])?;
+        let products = product(&[outer, 3, count]);
+        self.output(product(&[outer, count]))?;
+        self.apart(2, products)?;
+        self.apart(3, products)?;
+        self.apart_or_same(4, &[outer, count], &[count, 1])
+    }
+
     fn chain(&mut self) -> Check {
         self.flags(0)?;
         let instructions = usize::from(self.record.function());
@@ -422,6 +438,8 @@ fn checked(record: &Record, sizes: &SpaceSizes) -> Check {
         Opcode::Fill => checker.fill(),
         #[cfg(feature = "kernel-chain")]
         Opcode::Chain => checker.chain(),
+        #[cfg(feature = "kernel-gru")]
+        Opcode::Gru => checker.gru(),
         #[allow(unreachable_patterns)] // With every kernel enabled.
         _ => Err(Rule::Kernel.at(code.into())),
     }
