@@ -49,7 +49,7 @@ const IMAGES: [(&str, u64); 4] = [
     ("policy-gradient.pliant", 0x3df3_da8f_eced_3bba),
     ("every-record.pliant", 0x9048_d7ac_3b54_e1fd),
     // Opcode 11, which came later.
-    ("gated.pliant", 0),
+    ("gated.pliant", 0xe3c3_e8ee_fa59_d903),
 ];
 
 fn write_image(name: &str) -> Aligned {
