@@ -428,7 +428,12 @@ fn gates_one_by_one([out, a, b, state]: [u32; 4], outer: u32, count: u32) -> Vec
         let (out, state) = (out + count * o, state + count * o);
         let update = scratch + count;
         let two = |function: Binary, out: u32, a: u32, b: u32, count: u32| {
-            record(Opcode::Binary, function as u8, 0, &[out, a, b, 1, 1, count, 0, 0, 1, 0, 0, 1])
+            record(
+                Opcode::Binary,
+                function as u8,
+                0,
+                &[out, a, b, 1, 1, count, 0, 0, 1, 0, 0, 1],
+            )
         };
         let sum_of_product = |out: u32, a: u32, b: u32, c: u32| {
             let words = [out, a, b, c, 1, count, 0, 1, 0, 1, 0, 1];

@@ -179,15 +179,24 @@ fn every_rule_is_enforced() {
     );
     assert_eq!(problem(u), None);
     assert_eq!(problem(with(u, &[(0, Opcode::Gru as u32 | 1 << 8)])), Some(Function(1)));
-    assert_eq!(problem(with(u, &[(0, Opcode::Gru as u32 | flags::ACCUMULATE)])), Some(Flags));
+    assert_eq!(
+        problem(with(u, &[(0, Opcode::Gru as u32 | flags::ACCUMULATE)])),
+        Some(Flags)
+    );
     assert_eq!(problem(with(u, &[(7, 1)])), Some(UnusedWord(7)));
     assert_eq!(problem(with(u, &[(5, 0)])), Some(Empty));
     assert_eq!(problem(with(u, &[(1, operand(Space::Const, 0))])), Some(ReadOnly));
     assert_eq!(problem(with(u, &[(1, operand(Space::Arena, 69))])), Some(Bounds(1)));
     for word in [2, 3] {
-        assert_eq!(problem(with(u, &[(word, operand(Space::Input, 5))])), Some(Bounds(word as u8)));
+        assert_eq!(
+            problem(with(u, &[(word, operand(Space::Input, 5))])),
+            Some(Bounds(word as u8))
+        );
         assert_eq!(problem(with(u, &[(word, operand(Space::Input, 4))])), None);
-        assert_eq!(problem(with(u, &[(word, x), (6, 1), (5, 3)])), Some(Overlap(word as u8)));
+        assert_eq!(
+            problem(with(u, &[(word, x), (6, 1), (5, 3)])),
+            Some(Overlap(word as u8))
+        );
     }
     assert_eq!(problem(with(u, &[(4, operand(Space::State, 69))])), Some(Bounds(4)));
     // The state may be the output, as a whole.

@@ -68,7 +68,10 @@ fn a_gated_unit_remembers() {
         let expected = (answer * 4.0 + 0.5).clamp(-10.0, 10.0);
         let mut action = [f32::NAN];
         assert_eq!(actor.act(&[raw], &mut action), Status::Acted);
-        assert!((f64::from(action[0]) - expected).abs() < 1e-4, "{step}: {action:?} {expected}");
+        assert!(
+            (f64::from(action[0]) - expected).abs() < 1e-4,
+            "{step}: {action:?} {expected}"
+        );
     }
 }
 

@@ -203,7 +203,14 @@ pub(crate) fn fill(out: At, count: u32, value: f32) -> Record {
 
 /// The gates of a recurrent unit of `count` elements.
 pub(crate) fn gru(out: At, input: At, recurrent: At, state: At, count: u32) -> Record {
-    let words = [operand(out), operand(input), operand(recurrent), operand(state), 1, count];
+    let words = [
+        operand(out),
+        operand(input),
+        operand(recurrent),
+        operand(state),
+        1,
+        count,
+    ];
     record(Opcode::Gru, 0, 0, &words)
 }
 

@@ -44,7 +44,9 @@ pub enum RepackError {
         source: OnnxError,
     },
     /// The model lacks a parameter of the recipe's policy.
-    #[error("{path} has no parameter `{name}` of this shape, which the policy of the recipe has: they do not belong together")]
+    #[error(
+        "{path} has no parameter `{name}` of this shape, which the policy of the recipe has: they do not belong together"
+    )]
     Parameter {
         /// The model.
         path: PathBuf,
@@ -137,8 +139,8 @@ fn same_bits(old: &Image<'_>, new: &Image<'_>) -> Result<(), RepackError> {
         Policy::act_only(new, None, &mut new_memory)?,
     ];
     let [mut one, mut other] = policies.each_mut().map(|policy| policy.split().0);
-    let contract = pliant_runtime::contract::ContractView::new_checked(old.contract_bytes())
-        .map_err(PolicyError::Contract)?;
+    let contract =
+        pliant_runtime::contract::ContractView::new_checked(old.contract_bytes()).map_err(PolicyError::Contract)?;
     let (inputs, outputs) = (contract.observations().count(), contract.actions().count());
     let (mut observation, mut actions) = (vec![0.0; inputs], [vec![0.0; outputs], vec![0.0; outputs]]);
     // SplitMix64: any numbers of ordinary size will do.
@@ -155,8 +157,13 @@ fn same_bits(old: &Image<'_>, new: &Image<'_>) -> Result<(), RepackError> {
             other.reset(ResetKind::All);
         }
         observation.iter_mut().for_each(|value| *value = number());
-        let status = [one.act(&observation, &mut actions[0]), other.act(&observation, &mut actions[1])];
-        let [first, second] = actions.each_ref().map(|action| action.iter().map(|value| value.to_bits()));
+        let status = [
+            one.act(&observation, &mut actions[0]),
+            other.act(&observation, &mut actions[1]),
+        ];
+        let [first, second] = actions
+            .each_ref()
+            .map(|action| action.iter().map(|value| value.to_bits()));
         if status[0] != status[1] || !first.eq(second) {
             return Err(RepackError::OtherBits { step });
         }

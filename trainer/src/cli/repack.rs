@@ -60,8 +60,8 @@ pub(super) fn run(args: &RepackArgs) -> Result<(), CliError> {
         file,
         changed: image[..] != bundle.image[..],
         bytes: [before.image_bytes, after.image_bytes],
-        hash: [before.hash, after.hash],
         kernel_calls: [calls(&before), calls(&after)],
+        hash: [before.hash, after.hash],
     };
     if args.json {
         return print_json(&report);

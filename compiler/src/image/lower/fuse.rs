@@ -393,14 +393,18 @@ impl Items {
         let product = |id: ItemId| self.binary(id, Binary::Mul).filter(|_| once(id));
         let swapped = |[a, b]: [ItemId; 2]| [[a, b], [b, a]];
         // (1 - update) candidate + update state
-        let (rest, candidate, update, state) = swapped(self.binary(id, Binary::Add)?).into_iter().find_map(|[new, old]| {
-            let (new, old) = (product(new)?, product(old)?);
-            swapped(new).into_iter().find_map(|[rest, candidate]| {
-                let [one, update] = self.binary(rest, Binary::Sub).filter(|_| once(rest))?;
-                let state = swapped(old).into_iter().find(|[gate, _]| *gate == update)?[1];
-                (self.is_uniform(one, 1.0) && self.uses[update] == 2).then_some((rest, candidate, update, state))
-            })
-        })?;
+        let (rest, candidate, update, state) =
+            swapped(self.binary(id, Binary::Add)?)
+                .into_iter()
+                .find_map(|[new, old]| {
+                    let (new, old) = (product(new)?, product(old)?);
+                    swapped(new).into_iter().find_map(|[rest, candidate]| {
+                        let [one, update] = self.binary(rest, Binary::Sub).filter(|_| once(rest))?;
+                        let state = swapped(old).into_iter().find(|[gate, _]| *gate == update)?[1];
+                        (self.is_uniform(one, 1.0) && self.uses[update] == 2)
+                            .then_some((rest, candidate, update, state))
+                    })
+                })?;
         let shape = &self.items[id].shape;
         let alike = [rest, candidate, update, state];
         if alike.iter().any(|&part| self.items[part].shape != *shape) {
