@@ -12,6 +12,10 @@ use crate::publish::Writer;
 /// Values that the copy and the guard handle at a time.
 const BLOCK: usize = 64;
 
+/// Sums in which the guard adds up squares, of every eighth value each and then one after the other: one sum would wait for
+/// each addition in turn. The same on every core.
+const LANES: usize = 8;
+
 /// What the driver is made of, checked by the policy.
 pub(crate) struct Parts<'m> {
     pub(crate) spec: &'m AdaptationSpec,
@@ -59,7 +63,7 @@ enum Phase {
     Begin { record: usize },
     Accumulate(Fold),
     Apply { record: usize },
-    Guard { at: usize, squares: f32 },
+    Guard { at: usize, squares: [f32; LANES] },
     ScoreAfter(Fold),
 }
 
@@ -96,6 +100,23 @@ fn blocks(budget: u64, left: usize) -> usize {
     let most = left.div_ceil(BLOCK).max(1);
     let wanted = budget.div_ceil(BLOCK as u64).max(1);
     usize::try_from(wanted).unwrap_or(usize::MAX).min(most) * BLOCK
+}
+
+/// Adds the squares of the differences, of which the first belongs to the first sum.
+#[inline(never)]
+fn add_squares(sums: &mut [f32; LANES], new: &[f32], old: &[f32]) {
+    let square = |new: f32, old: f32| (new - old) * (new - old);
+    let ((new, new_rest), (old, old_rest)) = (new.as_chunks::<LANES>(), old.as_chunks::<LANES>());
+    let mut lanes = *sums;
+    for (new, old) in new.iter().zip(old) {
+        for ((sum, new), old) in lanes.iter_mut().zip(new).zip(old) {
+            *sum += square(*new, *old);
+        }
+    }
+    for ((sum, new), old) in lanes.iter_mut().zip(new_rest).zip(old_rest) {
+        *sum += square(*new, *old);
+    }
+    *sums = lanes;
 }
 
 impl<'m> Driver<'m> {
@@ -385,7 +406,10 @@ impl<'m> Driver<'m> {
                         job.phase = if again {
                             Phase::Begin { record: 0 }
                         } else {
-                            Phase::Guard { at: 0, squares: 0.0 }
+                            Phase::Guard {
+                                at: 0,
+                                squares: [0.0; LANES],
+                            }
                         };
                         0
                     }
@@ -403,12 +427,11 @@ impl<'m> Driver<'m> {
                     job.figures.macs = job.figures.macs.saturating_add(done);
                     return Ok(Unit::Reject(Reason::NotFinite));
                 }
-                *squares = pairs()
-                    .map(|(new, old)| new - old)
-                    .fold(*squares, |sum, change| sum + change * change);
+                let (new, old) = (new.get(..values).unwrap_or(new), old.get(..values).unwrap_or(old));
+                add_squares(squares, new, old);
                 *at = at.saturating_add(values);
                 if *at >= base.len() {
-                    job.figures.change = functions::sqrt(*squares);
+                    job.figures.change = functions::sqrt(squares.iter().fold(0.0, |total, sum| total + sum));
                     // Without a limit (infinity) the change must still be a number.
                     let change = job.figures.change;
                     if change > spec.trust_region || !change.is_finite() {

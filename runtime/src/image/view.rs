@@ -474,7 +474,10 @@ impl<'a> Image<'a> {
         }
         // Word by word: comparing the bytes would bring `memcmp`.
         let words = |sizes: &Workspace| bytemuck::cast::<Workspace, [u32; size_of::<Workspace>() / 4]>(*sizes);
-        words(&sizes).iter().zip(&words(stated)).all(|(found, stated)| found == stated)
+        words(&sizes)
+            .iter()
+            .zip(&words(stated))
+            .all(|(found, stated)| found == stated)
     }
 
     /// Exactly the bytes of the image, without what may follow it in flash.
