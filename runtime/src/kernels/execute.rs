@@ -5,7 +5,9 @@ use super::gather::Picked;
 use super::gru::Gru;
 use super::matmul::{MatMul, Product, Start};
 use super::reduce::Reduce;
-use super::{COMPACT, KernelSet};
+#[cfg(any(feature = "kernel-unary", feature = "kernel-binary", feature = "kernel-ternary"))]
+use super::COMPACT;
+use super::KernelSet;
 use crate::image::record::{Binary, Opcode, Operand, Record, Reduce as ReduceFunction, Ternary, Unary, flags};
 use crate::plan::Table;
 
