@@ -5,6 +5,7 @@ mod card;
 mod chart;
 mod compare;
 mod curves;
+mod from_scratch;
 mod html;
 mod references;
 mod results;
