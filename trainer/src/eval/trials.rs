@@ -139,13 +139,14 @@ pub fn trial_episodes(recipe: &Recipe) -> usize {
     }
 }
 
-pub(super) fn evaluate(image: &Image<'_>, recipe: &Recipe, options: EvalOptions) -> Result<Evaluation, EvalError> {
+pub(super) fn evaluate(
+    image: &Image<'_>,
+    recipe: &Recipe,
+    options: EvalOptions,
+    split: Split,
+) -> Result<Evaluation, EvalError> {
     let EvalOptions { tasks, seed, threads } = options;
-    let range = TaskRange {
-        split: Split::Test,
-        seed,
-        tasks,
-    };
+    let range = options.range(split);
     let episodes = trial_episodes(recipe);
     let environment = |batch| vector_environment(recipe, batch).expect("the family has environments");
     let run = |choice| run_trials(image, &environment, episodes, range, choice, threads);

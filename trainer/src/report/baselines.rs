@@ -44,6 +44,9 @@ pub enum BaselineError {
     /// It cannot be scored.
     #[error("cannot score a baseline: {0}")]
     Eval(#[from] crate::eval::EvalError),
+    /// Logged data cannot be used.
+    #[error(transparent)]
+    Data(#[from] crate::tasks::DataError),
     /// Its image is refused.
     #[error("the image of a baseline is refused: {0}")]
     Image(#[from] pliant_runtime::image::ImageError),
@@ -68,7 +71,7 @@ pub fn baselines(
     options: EvalOptions,
 ) -> Result<Vec<Baseline>, BaselineError> {
     let mut found = references(recipe, options);
-    let Some(tasks) = Tasks::of(recipe) else {
+    let Some(tasks) = Tasks::of(recipe)? else {
         return Ok(found);
     };
     // Without adaptation the policy scores what it scores at step 0, whatever comes after.
@@ -153,7 +156,7 @@ fn from_scratch(
 /// One model trained on all training tasks together by ordinary regression, and never adapted.
 fn multi_task(recipe: &Recipe, tasks: &Tasks, options: EvalOptions) -> Result<Option<Baseline>, BaselineError> {
     let (Some(settings), Tasks::Supervised(_), Some(Tasks::Supervised(family))) =
-        (MetaSettings::of(&recipe.algorithm), tasks, Tasks::of(recipe))
+        (MetaSettings::of(&recipe.algorithm), tasks, Tasks::of(recipe)?)
     else {
         return Ok(None);
     };
