@@ -56,8 +56,9 @@ use reader::{Reader, encoded};
 pub(crate) use scaling::{ActionScaling, ObservationScales, ObservationScaling};
 pub use substitute::{Substitute, Substitutes};
 
-/// Most observation channels a contract can have.
-pub const MAX_OBSERVATIONS: usize = 32;
+/// Most observation channels a contract can have: 32, or 64 with the feature `wide`. Steps, telemetry and messages have room
+/// for so many in RAM; an image with more is refused by name.
+pub const MAX_OBSERVATIONS: usize = if cfg!(feature = "wide") { 64 } else { 32 };
 /// Most action channels a contract can have.
 pub const MAX_ACTIONS: usize = 16;
 /// Longest channel name, in bytes of UTF-8.

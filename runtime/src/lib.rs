@@ -31,7 +31,8 @@
 //! `kernels` (default) has every kernel; take single `kernel-*` features to save flash, and an image that needs another
 //! is refused by name. `store` keeps adapted parameters and images in flash, `signatures` verifies who made them. `std`
 //! looks for wider vector instructions on x86-64: same bits, faster. `onnx` (with `std`, and an allocator) loads the ONNX
-//! models of a bundle in place of its image, for Linux boards: `edge`.
+//! models of a bundle in place of its image, for Linux boards: `edge`. `wide` has room for contracts of 64 observation
+//! channels in place of 32.
 //!
 //! # Example
 //!

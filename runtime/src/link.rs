@@ -26,6 +26,13 @@ use crate::telemetry::{Decoder, FrameError, MAX_FRAME, seal};
 /// What a host asks of a board.
 // The order of the variants is that of the format: append only.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(
+    feature = "wide",
+    expect(
+        clippy::large_enum_variant,
+        reason = "there is no heap to put an observation on; one request lives at a time"
+    )
+)]
 pub enum Request {
     /// Who is there? Answered by [`Reply::Ready`].
     Hello,

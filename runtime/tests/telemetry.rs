@@ -5,6 +5,7 @@ mod linear;
 use heapless::spsc::Queue;
 use linear::{policy_gradient, supervised};
 use pliant_runtime::adapt::{AdaptReport, Figures, Progress, Reason};
+use pliant_runtime::contract::MAX_OBSERVATIONS;
 use pliant_runtime::experience::End;
 use pliant_runtime::health::Bounds;
 use pliant_runtime::image::{Image, crc32};
@@ -57,7 +58,7 @@ fn one_of_each() -> Vec<Record> {
             episode: u32::MAX,
             index: u32::MAX,
             noise: u32::MAX,
-            observation: [f32::MIN; 32].into_iter().collect(),
+            observation: [f32::MIN; MAX_OBSERVATIONS].into_iter().collect(),
             action: [f32::MAX; 16].into_iter().collect(),
             log_probability: -1.5,
             reward: 0.1,
@@ -65,7 +66,7 @@ fn one_of_each() -> Vec<Record> {
             refused: Some(ObserveError::Gap),
         }),
         Record::Example(Example {
-            input: [1.0; 32].into_iter().collect(),
+            input: [1.0; MAX_OBSERVATIONS].into_iter().collect(),
             target: [2.0; 16].into_iter().collect(),
             refused: None,
         }),

@@ -2,11 +2,16 @@
 //!
 //! `cargo run --release -p pliant-trainer --example task_conflict -- scores KEPT` trains the recipe `task-conflict` with plain
 //! averaging, with every method, and each task alone, with ten seeds, and scores the device images; about ten minutes on
-//! two cores. What is done is kept in the file KEPT, so that it can be interrupted. `-- costs` times a step with 3, 10 and 50 tasks against plain averaging, alone on the machine. Both print
-//! Markdown; `cargo xtask measure task-conflict` puts it into the page.
+//! two cores. What is done is kept in the file KEPT, so that it can be interrupted. `-- costs` times a step with 3, 10 and 50
+//! tasks against plain averaging, alone on the machine. Both print Markdown; `cargo xtask measure task-conflict` puts it into
+//! the page.
+//!
+//! To choose settings, `scores` takes names of methods (`alone` among them), other seeds (`seeds=100..105`; those of the
+//! table are 0 to 9) and fields of the recipe (`algorithm.multi-task.head_start=0`); keep those outcomes in a file of their own.
 
 use std::fs::File;
 use std::io::Write;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::Instant;
@@ -28,18 +33,65 @@ use serde::{Deserialize, Serialize};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-const SEEDS: u64 = 10;
+/// The seeds of the table.
+const SEEDS: Range<u64> = 0..10;
 
 fn main() -> Result<(), Failure> {
     let mut arguments = std::env::args().skip(1);
     match arguments.next().as_deref() {
         Some("scores") => {
             let kept = arguments.next().ok_or("name the file to keep outcomes in")?;
-            let methods: Vec<String> = arguments.collect();
-            scores(Path::new(&kept), &methods)
+            scores(Path::new(&kept), &Choice::of(arguments)?)
         }
         Some("costs") => costs(),
-        _ => Err("usage: task_conflict scores KEPT [METHOD...] | costs".into()),
+        _ => Err("usage: task_conflict scores KEPT [METHOD...] [seeds=A..B] [FIELD=VALUE...] | costs".into()),
+    }
+}
+
+/// What to train.
+struct Choice {
+    /// None: each task alone.
+    methods: Vec<Option<Balancing>>,
+    seeds: Range<u64>,
+    /// Fields of the recipe.
+    sets: Vec<String>,
+}
+
+impl Choice {
+    fn of(arguments: impl Iterator<Item = String>) -> Result<Self, Failure> {
+        let mut choice = Self {
+            methods: Vec::new(),
+            seeds: SEEDS,
+            sets: Vec::new(),
+        };
+        for argument in arguments {
+            match argument.split_once('=') {
+                Some(("seeds", range)) => {
+                    let (from, to) = range.split_once("..").ok_or("write seeds as seeds=100..105")?;
+                    choice.seeds = from.parse()?..to.parse()?;
+                }
+                Some(_) => choice.sets.push(argument),
+                None if argument == "alone" => choice.methods.push(None),
+                None => {
+                    let method = Balancing::ALL.into_iter().find(|method| method.name() == argument);
+                    let method = method.ok_or_else(|| format!("`{argument}` is no method of balancing"))?;
+                    choice.methods.push(Some(method));
+                }
+            }
+        }
+        if choice.methods.is_empty() {
+            choice.methods = std::iter::once(None).chain(Balancing::ALL.map(Some)).collect();
+        }
+        Ok(choice)
+    }
+
+    fn recipe(&self, seed: u64) -> Result<recipe::Recipe, Failure> {
+        let mut source = Source::find("task-conflict")?;
+        source.set(&format!("seed={seed}"))?;
+        for set in &self.sets {
+            source.set(set)?;
+        }
+        Ok(source.parse()?)
     }
 }
 
@@ -56,9 +108,8 @@ struct Outcome {
 }
 
 /// Trains these tasks by this method and scores the device image, task by task.
-fn train(seed: u64, method: Balancing, tables: Vec<TaskTable>) -> Result<Outcome, Failure> {
-    let mut recipe = Source::find("task-conflict")?.parse()?;
-    recipe.seed = seed;
+fn train(choice: &Choice, seed: u64, method: Balancing, tables: Vec<TaskTable>) -> Result<Outcome, Failure> {
+    let mut recipe = choice.recipe(seed)?;
     let recipe::Algorithm::MultiTask(settings) = &mut recipe.algorithm else {
         return Err("the recipe is not multi-task".into());
     };
@@ -101,26 +152,14 @@ fn train(seed: u64, method: Balancing, tables: Vec<TaskTable>) -> Result<Outcome
     })
 }
 
-fn tables(seed: u64) -> Result<Vec<TaskTable>, Failure> {
-    let mut recipe = Source::find("task-conflict")?.parse()?;
-    recipe.seed = seed;
-    Ok(task_set(&recipe).ok_or("the recipe has no tasks")?)
-}
-
-fn scores(kept: &Path, only: &[String]) -> Result<(), Failure> {
+fn scores(kept: &Path, choice: &Choice) -> Result<(), Failure> {
     let before: Vec<Outcome> = match std::fs::read_to_string(kept) {
         Ok(text) => text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?,
         Err(_) => Vec::new(),
     };
     let file = Mutex::new(std::fs::OpenOptions::new().create(true).append(true).open(kept)?);
-    let chosen = |method: &Balancing| only.is_empty() || only.iter().any(|name| name == method.name());
-    let methods: Vec<Balancing> = Balancing::ALL.into_iter().filter(chosen).collect();
-    let jobs: Vec<(Option<Balancing>, u64)> = (0..SEEDS)
-        .flat_map(|seed| {
-            let single = only.is_empty().then_some((None, seed));
-            let method = move |method: &Balancing| (Some(*method), seed);
-            single.into_iter().chain(methods.iter().map(method)).collect::<Vec<_>>()
-        })
+    let jobs: Vec<(Option<Balancing>, u64)> = (choice.seeds.clone())
+        .flat_map(|seed| choice.methods.iter().map(move |method| (*method, seed)))
         .collect();
     let outcomes: Vec<Outcome> = jobs
         .par_iter()
@@ -131,12 +170,12 @@ fn scores(kept: &Path, only: &[String]) -> Result<(), Failure> {
             if let Some(outcome) = known {
                 return Ok(outcome.clone());
             }
-            let tables = tables(seed)?;
+            let tables = task_set(&choice.recipe(seed)?)?.ok_or("the recipe has no tasks")?;
             let Some(method) = method else {
                 // Each task alone, with the same network for itself.
                 let mut each = Vec::new();
                 for table in tables {
-                    each.extend(train(seed, Balancing::Uniform, vec![table])?.each);
+                    each.extend(train(choice, seed, Balancing::Uniform, vec![table])?.each);
                 }
                 let outcome = Outcome {
                     seed,
@@ -148,7 +187,7 @@ fn scores(kept: &Path, only: &[String]) -> Result<(), Failure> {
                 keep(&file, &outcome)?;
                 return Ok(outcome);
             };
-            let outcome = train(seed, method, tables)?;
+            let outcome = train(choice, seed, method, tables)?;
             keep(&file, &outcome)?;
             Ok(outcome)
         })
@@ -161,17 +200,13 @@ fn scores(kept: &Path, only: &[String]) -> Result<(), Failure> {
     let uniform = errors(&of(Some(Balancing::Uniform)));
     println!("| method | error | minus uniform's, 95 % interval | conflict rate | easiest task | hardest task |");
     println!("|---|---|---|---|---|---|");
-    for method in only
-        .is_empty()
-        .then_some(None)
-        .into_iter()
-        .chain(methods.iter().copied().map(Some))
-    {
+    for method in choice.methods.iter().copied() {
         let own = of(method);
         let error = errors(&own);
         let difference: Vec<f64> = error.iter().zip(&uniform).map(|(own, uniform)| own - uniform).collect();
         let paired = match method {
             Some(Balancing::Uniform) => "-".to_owned(),
+            _ if difference.len() < 2 => "-".to_owned(),
             _ => {
                 let (low, high) = interval(&difference);
                 format!("{:+.3} [{low:+.3}, {high:+.3}]", mean(&difference))
@@ -210,11 +245,14 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
-/// Student's 95 % interval of the mean of ten differences (t = 2.262 for nine degrees of freedom).
+/// Student's 95 % interval of the mean of differences.
 fn interval(differences: &[f64]) -> (f64, f64) {
     let (n, centre) = (differences.len() as f64, mean(differences));
     let variance = differences.iter().map(|value| (value - centre).powi(2)).sum::<f64>() / (n - 1.0);
-    let half = 2.262 * (variance / n).sqrt();
+    // 97.5th percentile of Student's t, from one degree of freedom on.
+    const T: [f64; 9] = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262];
+    let t = T.get(differences.len() - 2).copied().unwrap_or(2.262);
+    let half = t * (variance / n).sqrt();
     (centre - half, centre + half)
 }
 

@@ -12,7 +12,7 @@ use pliant_runtime::image::{AdaptationSpec, Objective, ResetRule};
 use crate::algorithms::ObservationScale;
 use crate::envs::{MAX_STEP, Navigation, SWING_UP_TORQUE as TORQUE, Simulator};
 use crate::recipe::{Activation, Algorithm, Family, Recipe};
-use crate::tasks::{self, TaskConflictFamily};
+use crate::tasks::{self, DataError, LoggedFamily, TaskConflictFamily};
 
 /// Most rows that the device folds in at a time: more need more scratch, fewer repeat the fixed work more often.
 const CHUNK_ROWS: u32 = 20;
@@ -26,6 +26,14 @@ pub fn policy(recipe: &Recipe) -> PolicyDescription {
         Family::HalfCircle(_) => PolicyDescription::stochastic(in_context(recipe, 2, 2), gaussian(recipe)),
         Family::SwingUp(_) => PolicyDescription::stochastic(in_context(recipe, 3, 1), gaussian(recipe)),
         Family::Sinusoid(_) => PolicyDescription::deterministic(network(recipe, 1, 1)),
+        // Where tasks are learned together the widths are those of the data, and nothing asks for this network.
+        Family::Logged(family) => {
+            let map = family.named_map(recipe.seed);
+            PolicyDescription::deterministic(match network(recipe, map.width(), family.targets.len()) {
+                Network::Mlp(mlp) => Network::Mlp(mlp.with_feature_map(map)),
+                network @ Network::Gru(_) => network,
+            })
+        }
         Family::Navigation(_) => PolicyDescription::stochastic(network(recipe, 2, 2), gaussian(recipe)),
         Family::TaskConflict(_) => PolicyDescription::deterministic(network(recipe, TaskConflictFamily::INPUTS, 1)),
         _ => {
@@ -96,7 +104,7 @@ pub fn state_reset(recipe: &Recipe) -> Option<ResetRule> {
 /// What adaptation minimises; none for a policy that only acts, and adapts by its memory if it has one.
 pub fn objective(recipe: &Recipe) -> Option<Objective> {
     match &recipe.family {
-        Family::Sinusoid(_) | Family::TaskConflict(_) => Some(Objective::Supervised),
+        Family::Logged(_) | Family::Sinusoid(_) | Family::TaskConflict(_) => Some(Objective::Supervised),
         Family::Navigation(_) => Some(Objective::PolicyGradient),
         _ => None,
     }
@@ -124,15 +132,6 @@ pub fn adaptation_spec(recipe: &Recipe, step_scales: &[f32]) -> Option<Adaptatio
                 ..spec.with_rows(trajectories * horizon, CHUNK_ROWS)
             }
         }
-        (Family::Sinusoid(family), algorithm) => {
-            let shots = family.shots as u32;
-            let chunk = match algorithm {
-                // A row at a time.
-                Algorithm::Ridge(settings) if settings.forgetting.is_some() => 1,
-                _ => shots.min(CHUNK_ROWS),
-            };
-            spec.with_rows(shots, chunk)
-        }
         (_, Algorithm::MultiTask(settings)) => {
             let rows = settings.adaptation.rows as u32;
             AdaptationSpec {
@@ -140,15 +139,50 @@ pub fn adaptation_spec(recipe: &Recipe, step_scales: &[f32]) -> Option<Adaptatio
                 ..spec.with_rows(rows, rows.min(CHUNK_ROWS))
             }
         }
-        _ => spec,
+        (family, algorithm) => match family.shots_and_queries() {
+            Some((shots, _)) => {
+                let shots = shots as u32;
+                let chunk = match algorithm {
+                    // A row at a time.
+                    Algorithm::Ridge(settings) if settings.forgetting.is_some() => 1,
+                    _ => shots.min(CHUNK_ROWS),
+                };
+                spec.with_rows(shots, chunk)
+            }
+            None => spec,
+        },
     })
 }
 
 /// Names, units and ranges of what the policy sees and does.
 ///
 /// # Errors
-/// None for a recipe that passed its checks.
-pub fn contract(recipe: &Recipe) -> Result<Contract, ContractError> {
+/// What is wrong with logged data, whose columns and scales it names; more channels than a contract can have.
+pub fn contract(recipe: &Recipe) -> Result<Contract, DeploymentError> {
+    if let Some(tables) = tasks::task_set(recipe)? {
+        if matches!(recipe.family, Family::Logged(_)) {
+            return tasks::tables_contract(&tables);
+        }
+    } else if let Family::Logged(settings) = &recipe.family {
+        return LoggedFamily::read(settings, recipe.seed)?.contract();
+    }
+    Ok(written_contract(recipe)?)
+}
+
+/// Why there is no contract.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeploymentError {
+    /// The contract is refused.
+    #[error("the contract is refused: {0}")]
+    Contract(#[from] ContractError),
+    /// Logged data cannot be used.
+    #[error(transparent)]
+    Data(#[from] DataError),
+}
+
+/// The contract of a family that is known without data.
+fn written_contract(recipe: &Recipe) -> Result<Contract, ContractError> {
     match &recipe.family {
         Family::Bandit(family) => {
             let arms: Vec<String> = (0..family.arms).map(|arm| format!("arm {arm}")).collect();
@@ -259,7 +293,7 @@ fn plane_move(name: &str) -> Channel {
 ///
 /// # Errors
 /// As [`contract`].
-pub fn contract_with(recipe: &Recipe, scale: Option<&ObservationScale>) -> Result<Contract, ContractError> {
+pub fn contract_with(recipe: &Recipe, scale: Option<&ObservationScale>) -> Result<Contract, DeploymentError> {
     let mut contract = contract(recipe)?;
     if let Some(ObservationScale { mean, deviation, clip }) = scale {
         for (channel, (&mean, &deviation)) in contract.observations.iter_mut().zip(mean.iter().zip(deviation)) {

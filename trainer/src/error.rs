@@ -5,6 +5,7 @@ use pliant_compiler::autodiff::AutodiffError;
 use pliant_compiler::graph::GraphError;
 
 use crate::engine::EngineError;
+use crate::tasks::DataError;
 
 /// Why a training run cannot start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +24,9 @@ pub enum TrainError {
         /// The algorithm.
         algorithm: &'static str,
     },
+    /// Logged data cannot be used.
+    #[error(transparent)]
+    Data(#[from] DataError),
     /// A graph refused an operator: a network and a loss that do not fit each other.
     #[error("cannot build the training graph: {0}")]
     Graph(#[from] GraphError),

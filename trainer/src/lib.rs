@@ -14,6 +14,7 @@
 //! - [`bundle`]: a trained policy as files: ONNX, device image, card.
 //! - [`checkpoint`], [`run`]: what is kept of a run, and the loop that survives.
 //! - [`report`]: what is shown of it.
+//! - [`sweep`]: which settings of a recipe train best.
 //! - [`telemetry`]: a device's log read, watched and replayed.
 //! - [`signing`]: keys, and signatures of images and deltas.
 //! - [`cli`]: the `pliant` command line.
@@ -38,5 +39,6 @@ pub mod report;
 pub mod rollout;
 pub mod run;
 pub mod signing;
+pub mod sweep;
 pub mod tasks;
 pub mod telemetry;

@@ -25,6 +25,7 @@ mod analytic_policy_gradient;
 mod bandit;
 mod check;
 mod half_circle;
+mod logged;
 mod maml;
 mod maml_policy_gradient;
 mod multi_task;
@@ -45,6 +46,7 @@ pub use analytic_policy_gradient::{AnalyticPolicyGradient, Cycle};
 pub use bandit::Bandit;
 pub use check::{Checker, OutOfRange};
 pub use half_circle::HalfCircle;
+pub use logged::{Features, Logged, LoggedTask, Missing, Redefinition, Scale, TargetKind};
 pub use maml::{Adapts, Maml, Order};
 pub use maml_policy_gradient::{MamlPolicyGradient, Phase};
 pub use multi_task::{Balance, Balancing, HeadAdaptation, MultiTask, Sampling};
@@ -147,6 +149,8 @@ pub enum Family {
     CartPole(CartPole),
     /// `[family.half-circle]`
     HalfCircle(HalfCircle),
+    /// `[family.logged]`
+    Logged(Box<Logged>),
     /// `[family.navigation]`
     Navigation(Navigation),
     /// `[family.pendulum]`
@@ -168,12 +172,22 @@ pub enum Family {
 }
 
 impl Family {
+    /// Support rows of a task, and query rows, where its rows are data: `shots` and `queries`.
+    pub fn shots_and_queries(&self) -> Option<(usize, usize)> {
+        match self {
+            Self::Logged(family) => Some((family.shots, family.queries)),
+            Self::Sinusoid(family) => Some((family.shots, family.queries)),
+            _ => None,
+        }
+    }
+
     /// The family's name as written in recipes and reports.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::CartPole(_) => "cart-pole",
             Self::Bandit(_) => "bandit",
             Self::HalfCircle(_) => "half-circle",
+            Self::Logged(_) => "logged",
             Self::Navigation(_) => "navigation",
             Self::Pendulum(_) => "pendulum",
             Self::Quadrotor(_) => "quadrotor",
@@ -435,6 +449,7 @@ impl Recipe {
                 Family::CartPole(family) => family.check(checker),
                 Family::Bandit(family) => family.check(checker),
                 Family::HalfCircle(family) => family.check(checker),
+                Family::Logged(family) => family.check(checker),
                 Family::Navigation(family) => family.check(checker),
                 Family::Pendulum(family) => family.check(checker),
                 Family::Quadrotor(family) => family.check(checker),
@@ -482,6 +497,7 @@ impl Recipe {
     const fn family_algorithms(&self) -> &'static [&'static str] {
         match self.family {
             Family::Bandit(_) => &["rl2"],
+            Family::Logged(_) => &["multi-task", "maml", "reptile", "ridge"],
             Family::HalfCircle(_) | Family::Tabular(_) => &["rl2", "ppo"],
             Family::Navigation(_) => &["maml-policy-gradient"],
             Family::Sinusoid(_) => &["maml", "reptile", "ridge"],

@@ -67,7 +67,7 @@ fn image(settings: &recipe::MultiTask, recipe: &Recipe, training: &mut MultiTask
 #[test]
 fn a_recipe_becomes_an_image_whose_tasks_can_be_selected_and_identified() {
     let recipe = small(400);
-    let mut training = trained(settings(&recipe), &recipe, task_set(&recipe).unwrap());
+    let mut training = trained(settings(&recipe), &recipe, task_set(&recipe).unwrap().unwrap());
     let learned = training.learned().unwrap();
     let exported = export(&recipe, &learned, 1).unwrap();
     let names: Vec<&str> = exported.files.iter().map(|(name, _)| *name).collect();
@@ -148,7 +148,7 @@ fn a_new_head_is_fitted_on_the_device() {
     recipe.policy.hidden = vec![64];
     let mut settings = settings(&recipe).clone();
     settings.adaptation.rows = 512;
-    let tables = task_set(&recipe).unwrap();
+    let tables = task_set(&recipe).unwrap().unwrap();
     let joint = image(&settings, &recipe, &mut trained(&settings, &recipe, tables.clone()));
     let without = tables[..7].to_vec();
     let frozen = image(&settings, &recipe, &mut trained(&settings, &recipe, without));
@@ -195,7 +195,9 @@ fn unlike_tables() -> Vec<TaskTable> {
         features: (0..inputs).map(|index| format!("x{index}")).collect(),
         outputs,
         loss,
-        target: unit,
+        target: vec![unit; outputs],
+        logarithm: false,
+        prepared: None,
         train: rows(task, Split::Train, inputs, target),
         validation: rows(task, Split::Validation, inputs, target),
         test: rows(task, Split::Test, inputs, target),
@@ -304,7 +306,7 @@ fn training_resumes_exactly() {
         ..settings(&recipe).clone()
     };
     let new = || {
-        let tables = task_set(&recipe).unwrap();
+        let tables = task_set(&recipe).unwrap().unwrap();
         MultiTaskTraining::new(&settings, &recipe.policy, 0, tables, &PlanEngine::fast()).unwrap()
     };
     let steps =

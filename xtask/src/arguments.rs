@@ -33,11 +33,13 @@ Chores:
                    nothing else to do (works: maml, gru, policy, act-mlp, act-gru, adapt; default: all)
       --no-install                       as above
   measure [PART...]  Measure what the README states into docs/figures.json: sinusoid, navigation, quadrotor, ppo, speed,
-                   firmware; the tables of docs/algorithms/multi-task.md: task-conflict; and how cost grows, docs/growth.svg
-                   and its tables in docs/engines.md: growth
+                   firmware; the tables of docs/algorithms/multi-task.md: task-conflict; of docs/diagnosis.md: diagnosis; and
+                   how cost grows, docs/growth.svg and its tables in docs/engines.md: growth
                    (default: all; more than an hour on two cores)
   docs             Write the measured figures of docs/figures.json between the markers in README.md
       --check        only compare: fails when the README says something else
+  data             Write the data sets of the recipe `diagnosis`, from the scikit-learn wheel, to target/diagnosis
+      --no-install                       as above
   fuzz [TARGET...] Run the fuzzers: image, delta, telemetry, onnx, recipe (default: all; needs cargo-fuzz)
       --runs <N>     executions of each (default: ten million, a million for onnx and recipe)
   coverage         Branch coverage of the runtime by its tests; fails below 90 %
@@ -68,6 +70,8 @@ pub(crate) enum Chore {
     Peers { works: Vec<String>, install: bool },
     /// Measure what the README states; an empty list of parts means all of them.
     Measure { parts: Vec<String> },
+    /// Write the data sets of the recipe `diagnosis`.
+    Data { install: bool },
     /// Write or check the README's figures.
     Docs { check: bool },
     /// Run the fuzzers of these names; an empty list means all of them.
@@ -171,11 +175,17 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Chore, Er
             }
             Ok(Chore::Fuzz { targets, runs })
         }
-        "coverage" => match (rest.next().as_deref(), rest.next()) {
-            (None, _) => Ok(Chore::Coverage { install: true }),
-            (Some("--no-install"), None) => Ok(Chore::Coverage { install: false }),
-            (Some(other), _) => Err(Error::Usage(format!("coverage does not know `{other}`"))),
-        },
+        "coverage" | "data" => {
+            let install = match (rest.next().as_deref(), rest.next()) {
+                (None, _) => true,
+                (Some("--no-install"), None) => false,
+                (Some(other), _) => return Err(Error::Usage(format!("{chore} does not know `{other}`"))),
+            };
+            Ok(match chore.as_str() {
+                "coverage" => Chore::Coverage { install },
+                _ => Chore::Data { install },
+            })
+        }
         "docs" => match (rest.next().as_deref(), rest.next()) {
             (None, _) => Ok(Chore::Docs { check: false }),
             (Some("--check"), None) => Ok(Chore::Docs { check: true }),

@@ -63,6 +63,7 @@ fn run() -> Result<ExitCode, Error> {
         Chore::Board { install } => board::build_and_run(&workspace, install)?,
         Chore::Peers { works, install } => peers::run(&workspace, &works, install)?,
         Chore::Measure { parts } => docs::measure::run(&workspace, &parts)?,
+        Chore::Data { install } => println!("{}", provide::python::diagnosis_data(&workspace, install)?.display()),
         Chore::Docs { check } => docs::figures::run(&workspace, check)?,
         Chore::Fuzz { targets, runs } => trust::fuzz::run(&workspace, &targets, runs)?,
         Chore::Coverage { install } => trust::coverage::run(&workspace, install)?,

@@ -15,18 +15,14 @@ use pliant_runtime::image::Objective;
 use pliant_runtime::image::record::Space;
 
 use super::AdaptationError;
+use super::clip::{clip_share, sum_of_squares};
 use super::loss::{self, Loss, RowField};
+use super::standardise::scale_and_offset;
 use crate::autodiff;
-use crate::graph::{DType, Graph, GraphError, Tensor, ValueId};
+use crate::graph::{DType, Graph, Tensor, ValueId};
 use crate::image::{Bindings, Place};
 use crate::ops::Op;
 use crate::policy::{Parameter, PolicyDescription, total_elements};
-
-/// Least sum of squares that a gradient's norm is taken of; far below any that matters, far above what underflows.
-const LEAST_SQUARES: f32 = 1e-30;
-
-/// Elements whose squares are summed by one record of the `apply` plan.
-const SQUARES_AT_A_TIME: usize = 8192;
 
 /// Whether meta-training differentiates through the inner gradient.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -86,6 +82,10 @@ pub struct GradientRule<'a> {
     pub score: Loss<'a>,
     /// Greatest L2 norm of the mean gradient of a step, above 0; `None` for no clip.
     pub gradient_clip: Option<f32>,
+    /// Whether the first two parameters that adapt are scale and offset of every input, found in closed form from the
+    /// [moments](super::standardise) that the loss has for their gradients, with so many rows of prior knowledge. Step sizes
+    /// and clip do not touch them.
+    pub standardises: Option<f32>,
 }
 
 /// Values of a whole-support graph under construction.
@@ -119,6 +119,7 @@ impl GradientRule<'static> {
             loss,
             score,
             gradient_clip: None,
+            standardises: None,
         }
     }
 }
@@ -143,6 +144,11 @@ impl GradientRule<'_> {
                 (parameter, start)
             })
             .collect()
+    }
+
+    /// How many of the parameters that adapt are found in closed form: the first two, or none.
+    fn standardised(&self) -> usize {
+        if self.standardises.is_some() { 2 } else { 0 }
     }
 
     /// Elements of all parameters that adapt.
@@ -196,7 +202,7 @@ impl GradientRule<'_> {
         let mut factor = graph.div(step_scale, weight)?;
         if let Some(clip) = self.gradient_clip {
             let mut squares = graph.scalar(0.0);
-            for &gradient in &gradients {
+            for &gradient in &gradients[self.standardised()..] {
                 if is_zero(graph, gradient) {
                     continue;
                 }
@@ -217,11 +223,21 @@ impl GradientRule<'_> {
             factor = graph.unsqueeze(factor, &[rank])?;
         }
 
+        let mut closed = match (self.standardises, &gradients[..]) {
+            (Some(prior), [squares, sums, ..]) => scale_and_offset(graph, [*squares, *sums], weight, prior)?.to_vec(),
+            _ => Vec::new(),
+        }
+        .into_iter();
         let mut gradients = gradients.into_iter();
         let mut next = Vec::with_capacity(parameters.len());
         for ((&parameter, &alpha), &adapts) in parameters.iter().zip(step_sizes).zip(&self.adapts) {
             if !adapts {
                 next.push(parameter);
+                continue;
+            }
+            if let Some(value) = closed.next() {
+                gradients.next();
+                next.push(value);
                 continue;
             }
             let gradient = gradients.next().expect("one gradient for each parameter that adapts");
@@ -359,27 +375,37 @@ impl GradientRule<'_> {
     /// [`AdaptationError::Count`] when there are not as many step sizes as elements.
     pub fn apply(&self, step_sizes: &StepSizes) -> Result<DeviceGraph, AdaptationError> {
         let elements = self.adapted_elements();
+        // What is found in closed form lies in front of what steps move.
+        let fixed = self.adapted()[..self.standardised()]
+            .iter()
+            .map(|(parameter, _)| parameter.elements())
+            .sum::<usize>();
+        let moved = elements - fixed;
         let mut graph = Graph::new();
-        let parameters = graph.input("parameters", DType::F32, &[elements])?;
-        let gradient = graph.input("gradient", DType::F32, &[elements])?;
+        let mut bindings = Bindings::new();
+        let parameters = graph.input("parameters", DType::F32, &[moved])?;
+        let gradient = graph.input("gradient", DType::F32, &[moved])?;
         let weight = graph.input("weight", DType::F32, &[1])?;
         let step_scale = graph.input("step_scale", DType::F32, &[1])?;
-        let alpha = self.step_size_constant(&mut graph, step_sizes, 0, &[elements])?;
+        let alpha = self.step_size_constant(&mut graph, step_sizes, fixed, &[moved])?;
         let mut factor = graph.div(step_scale, weight)?;
         if let Some(clip) = self.gradient_clip {
-            // As products of a row and a column: no scratch, and each short enough for a slice of `adapt_some`.
-            let mut squares = graph.full(&[1], 0.0)?;
-            for start in (0..elements).step_by(SQUARES_AT_A_TIME) {
-                let end = elements.min(start + SQUARES_AT_A_TIME);
-                let part = graph.slice(gradient, 0, start, end)?;
-                let row = graph.reshape(part, &[1, end - start])?;
-                let column = graph.reshape(part, &[end - start, 1])?;
-                let sum = graph.matmul(row, column)?;
-                let sum = graph.reshape(sum, &[1])?;
-                squares = graph.add(squares, sum)?;
-            }
+            let squares = sum_of_squares(&mut graph, gradient, moved)?;
             let share = clip_share(&mut graph, squares, weight, clip)?;
             factor = graph.mul(factor, share)?;
+        }
+        if let Some(prior) = self.standardises {
+            let inputs = fixed / 2;
+            let squares = graph.input("sum of squares", DType::F32, &[inputs])?;
+            let sums = graph.input("sum", DType::F32, &[inputs])?;
+            let [scale, offset] = scale_and_offset(&mut graph, [squares, sums], weight, prior)?;
+            graph.output("scale", scale)?;
+            graph.output("offset", offset)?;
+            bindings = bindings
+                .input("sum of squares", Place::new(Space::Accumulator, 0))
+                .input("sum", Place::new(Space::Accumulator, inputs))
+                .output("scale", Place::new(Space::Adapted, 0))
+                .output("offset", Place::new(Space::Adapted, inputs));
         }
         let scaled = graph.mul(gradient, factor)?;
         let change = graph.mul(alpha, scaled)?;
@@ -387,12 +413,12 @@ impl GradientRule<'_> {
         // The scaled gradient takes the place of the sums, so that no scratch is needed.
         graph.output("gradient", scaled)?;
         graph.output("parameters", next)?;
-        let bindings = Bindings::new()
-            .input("parameters", Place::new(Space::Adapted, 0))
-            .input("gradient", Place::new(Space::Accumulator, 0))
+        let bindings = bindings
+            .input("parameters", Place::new(Space::Adapted, fixed))
+            .input("gradient", Place::new(Space::Accumulator, fixed))
             .input("weight", Place::new(Space::Accumulator, elements))
-            .output("gradient", Place::new(Space::Accumulator, 0))
-            .output("parameters", Place::new(Space::Adapted, 0))
+            .output("gradient", Place::new(Space::Accumulator, fixed))
+            .output("parameters", Place::new(Space::Adapted, fixed))
             .at_least(Space::Accumulator, self.accumulator_elements());
         Ok(DeviceGraph { graph, bindings })
     }
@@ -543,22 +569,6 @@ pub(super) struct Chunk {
     pub(super) parameters: Vec<ValueId>,
     pub(super) fields: Vec<ValueId>,
     pub(super) row_weights: ValueId,
-}
-
-/// What a gradient is multiplied by so that its mean over rows is no longer than `clip`, from the squares of its sums over
-/// rows: `min(1, clip weight / norm)`.
-///
-/// Infinite squares (of finite gradients) give 0, so that no step is taken; no squares give 1.
-fn clip_share(graph: &mut Graph, squares: ValueId, weight: ValueId, clip: f32) -> Result<ValueId, GraphError> {
-    // Also keeps the derivative of the root finite where the gradient vanishes.
-    let least = graph.scalar(LEAST_SQUARES);
-    let squares = graph.max(squares, least)?;
-    let norm = graph.sqrt(squares)?;
-    let clip = graph.scalar(clip);
-    let longest = graph.mul(weight, clip)?;
-    let share = graph.div(longest, norm)?;
-    let one = graph.scalar(1.0);
-    graph.min(share, one)
 }
 
 /// Adds a number to one element of memory, in place.

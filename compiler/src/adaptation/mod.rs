@@ -7,11 +7,13 @@
 //! [`loss`]: the losses. [`gradient`]: a few steps of gradient descent with learned step sizes, on all parameters (MAML,
 //! Meta-SGD) or a [`Subset`] (ANIL, CAVIA). [`ridge`]: the head in closed form. [`Rule`]: either of them.
 
+mod clip;
 pub mod gradient;
 pub mod loss;
 pub mod ridge;
 mod rule;
 mod solve;
+pub mod standardise;
 mod subset;
 
 pub use rule::{Rule, Update};

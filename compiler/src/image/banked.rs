@@ -36,6 +36,9 @@ pub fn banked_rule(policy: &Banked) -> GradientRule<'static> {
         loss: Box::new(move |graph, parameters, fields| for_loss.loss(graph, parameters, fields)),
         score: Box::new(move |graph, parameters, fields| for_score.score(graph, parameters, fields)),
         gradient_clip: None,
+        standardises: policy
+            .standardises
+            .filter(|_| policy.adapts_input && policy.feature_map.is_some()),
     }
 }
 
@@ -53,14 +56,14 @@ pub fn banked_rule(policy: &Banked) -> GradientRule<'static> {
 /// use pliant_runtime::image::{AdaptationSpec, Objective};
 ///
 /// let policy = Banked {
-///     inputs: 2, outputs: 1, encoder: None, hidden: vec![4], activation: Activation::Tanh,
-///     losses: vec![TargetLoss::SquaredError], adapts_input: false,
+///     inputs: 2, feature_map: None, logarithms: false, outputs: 1, encoder: None, hidden: vec![4],
+///     activation: Activation::Tanh, losses: vec![TargetLoss::SquaredError], adapts_input: false, standardises: None,
 /// };
 /// let trunk: Vec<Tensor> =
 ///     policy.trunk().iter().map(|p| Tensor::f32(&p.shape, vec![0.1; p.elements()]).unwrap()).collect();
 /// let task = TaskSlice {
-///     inputs: 2, outputs: 1, loss: TargetLoss::SquaredError, encoder: None,
-///     head: (vec![0.5; 4], vec![0.0]), target: (1.0, 0.0), deviation: 1.0, trained: true,
+///     inputs: 2, scaling: None, outputs: 1, loss: TargetLoss::SquaredError, encoder: None,
+///     head: (vec![0.5; 4], vec![0.0]), target: vec![(1.0, 0.0)], logarithm: false, deviation: 1.0, trained: true,
 /// };
 /// let adaptation = AdaptationDescription {
 ///     spec: AdaptationSpec::new(Objective::Supervised).with_rows(8, 4).with_step_scales(&[1.0]),

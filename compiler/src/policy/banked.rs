@@ -5,17 +5,26 @@
 //! and needs no branch. An image may hold spare slices, of tasks that nobody has met yet: their heads are zero, and the
 //! change that adaptation makes is the whole head.
 
-use super::{Activation, MultiTask, Parameter, TargetLoss};
+use super::{Activation, FeatureMap, MultiTask, Parameter, TargetLoss};
+use crate::adaptation::standardise::moments;
 use crate::graph::{Graph, GraphError, ValueId};
 
 /// Taken from the logits of classes that a task does not have: their probability is then exactly zero.
 const ABSENT: f32 = 1e4;
+/// Least target whose logarithm is taken, and greatest logarithm that is undone: both stay finite.
+const LEAST_TARGET: f32 = 1e-30;
+const GREATEST_LOGARITHM: f32 = 80.0;
 
 /// The network, the same for every task.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Banked {
-    /// Inputs of the task with the most.
+    /// Inputs of the task with the most, as they come from the machine.
     pub inputs: usize,
+    /// Where the tasks' inputs are scaled, and features made of them, before anything is learned: the map, over the widest
+    /// task's inputs. Each task then has mean and scale of every input in its slice, and which features it has.
+    pub feature_map: Option<FeatureMap>,
+    /// Whether some task learns the logarithm of its target.
+    pub logarithms: bool,
     /// Outputs of the task with the most.
     pub outputs: usize,
     /// Width of each task's own first layer, if there is one.
@@ -26,15 +35,21 @@ pub struct Banked {
     pub activation: Activation,
     /// The losses that there are among the tasks.
     pub losses: Vec<TargetLoss>,
-    /// Whether a scale and an offset of every input adapt beside the head: for sensors that change.
+    /// Whether a scale and an offset of every (scaled) input adapt beside the head: for sensors that change.
     pub adapts_input: bool,
+    /// Where inputs adapt: whether scale and offset are those that bring the inputs back to the mean 0 and the deviation 1 of
+    /// training, whatever the targets are (see [`standardise`](crate::adaptation::standardise)), with so many rows of prior
+    /// knowledge. Needs a feature map with standardised inputs. Otherwise they descend the loss of the targets.
+    pub standardises: Option<f32>,
 }
 
 /// What one task has for itself, in its own widths.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TaskSlice {
-    /// Inputs of the task.
+    /// Inputs of the task's first layer; features, where there is a map.
     pub inputs: usize,
+    /// With a feature map: what every input is scaled by, and which features the task has.
+    pub scaling: Option<InputScaling>,
     /// Outputs of the task.
     pub outputs: usize,
     /// What the targets are.
@@ -43,13 +58,27 @@ pub struct TaskSlice {
     pub encoder: Option<(Vec<f32>, Vec<f32>)>,
     /// Weight `[features, outputs]` and bias `[outputs]` of the head.
     pub head: (Vec<f32>, Vec<f32>),
-    /// Numbers: what a head's output is multiplied by and then added to, in the target's unit. 1 and 0 for others.
-    pub target: (f32, f32),
+    /// Numbers: what each output of the head is multiplied by and then added to, in the target's unit (of its logarithm).
+    /// 1 and 0 for others.
+    pub target: Vec<(f32, f32)>,
+    /// Whether what was learned is the logarithm of the target: answers are its exponential.
+    pub logarithm: bool,
     /// Numbers: standard deviation of the error on held-out rows, in units of the scale; above 0. It makes the likelihoods
     /// of tasks comparable.
     pub deviation: f32,
     /// Whether the head has learned something: a spare slice is never identified as the task at hand.
     pub trained: bool,
+}
+
+/// How one task's inputs become the network's, before a [`FeatureMap`]: `(x - mean) * factor`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InputScaling {
+    /// One an input of the widest task.
+    pub mean: Vec<f32>,
+    /// One an input of the widest task; 0 for inputs that the task has not.
+    pub factor: Vec<f32>,
+    /// One a feature: 1 where the task has it, otherwise 0.
+    pub mask: Vec<f32>,
 }
 
 impl Banked {
@@ -60,17 +89,25 @@ impl Banked {
         losses.retain(|loss| network.tasks.iter().any(|task| task.loss == *loss));
         Self {
             inputs: widest(|task| task.inputs),
+            feature_map: None,
+            logarithms: false,
             outputs: widest(|task| task.outputs),
             encoder: network.encoder,
             hidden: network.hidden.clone(),
             activation: network.activation,
             losses,
             adapts_input,
+            standardises: None,
         }
     }
 
+    /// Numbers that the first layer sees.
+    fn mapped(&self) -> usize {
+        self.feature_map.as_ref().map_or(self.inputs, FeatureMap::width)
+    }
+
     fn features(&self) -> usize {
-        let first = self.encoder.unwrap_or(self.inputs);
+        let first = self.encoder.unwrap_or(self.mapped());
         self.hidden.last().copied().unwrap_or(first)
     }
 
@@ -91,7 +128,7 @@ impl Banked {
     /// `whitening.bias` `[features]`: an affine map of the last layer's features, without an activation, after which a few
     /// gradient steps fit a head.
     pub fn trunk(&self) -> Vec<Parameter> {
-        let first = self.encoder.unwrap_or(self.inputs);
+        let first = self.encoder.unwrap_or(self.mapped());
         let sizes: Vec<usize> = core::iter::once(first).chain(self.hidden.iter().copied()).collect();
         let mut parameters = Vec::new();
         for (index, sizes) in sizes.windows(2).enumerate() {
@@ -104,23 +141,33 @@ impl Banked {
         parameters
     }
 
-    /// One task's slice of the bank, in order: `encoder.weight`, `encoder.bias` where tasks have a first layer of their
-    /// own, `head.weight`, `head.bias`, `target.scale` and `target.offset` `[1]`, `mask` `[outputs]` (1 for an output that
-    /// the task has), `kind` (1 for its loss) `[losses]`, `precision` `[1]` and `log_normaliser` `[1]`.
+    /// One task's slice of the bank, in order: `feature.mean` and `feature.factor` `[inputs]` and `feature.mask` where there
+    /// is a feature map; `encoder.weight`, `encoder.bias` where tasks have a first layer of their own; `head.weight`,
+    /// `head.bias`, `target.scale` and `target.offset` `[outputs]`, `mask` `[outputs]` (1 for an output that the task has),
+    /// `kind` (1 for its loss) `[losses]`, `precision` `[1]` and `log_normaliser` `[1]`; `target.logarithm` `[1]` where some
+    /// task has logarithms.
     pub fn bank(&self) -> Vec<Parameter> {
         let mut bank = Vec::new();
+        if let Some(map) = &self.feature_map {
+            bank.push(Parameter::new("feature.mean", &[self.inputs]));
+            bank.push(Parameter::new("feature.factor", &[self.inputs]));
+            bank.push(Parameter::new("feature.mask", &[map.width()]));
+        }
         if let Some(width) = self.encoder {
-            bank.push(Parameter::new("encoder.weight", &[self.inputs, width]));
+            bank.push(Parameter::new("encoder.weight", &[self.mapped(), width]));
             bank.push(Parameter::new("encoder.bias", &[width]));
         }
         bank.push(Parameter::new("head.weight", &[self.features(), self.outputs]));
         bank.push(Parameter::new("head.bias", &[self.outputs]));
-        bank.push(Parameter::new("target.scale", &[1]));
-        bank.push(Parameter::new("target.offset", &[1]));
+        bank.push(Parameter::new("target.scale", &[self.outputs]));
+        bank.push(Parameter::new("target.offset", &[self.outputs]));
         bank.push(Parameter::new("mask", &[self.outputs]));
         bank.push(Parameter::new("kind", &[self.losses.len()]));
         bank.push(Parameter::new("precision", &[1]));
         bank.push(Parameter::new("log_normaliser", &[1]));
+        if self.logarithms {
+            bank.push(Parameter::new("target.logarithm", &[1]));
+        }
         bank
     }
 
@@ -136,14 +183,19 @@ impl Banked {
     /// With values of other lengths than the widths say, or a loss that is none of the network's.
     pub fn slice(&self, task: &TaskSlice) -> Vec<f32> {
         let mut slice = Vec::new();
+        if let Some(scaling) = task.scaling.as_ref().filter(|_| self.feature_map.is_some()) {
+            slice.extend(scaling.mean.iter().chain(&scaling.factor).chain(&scaling.mask));
+        }
         if let (Some(width), Some((weight, bias))) = (self.encoder, &task.encoder) {
-            slice.extend(pad(weight, [task.inputs, width], [self.inputs, width]));
+            slice.extend(pad(weight, [task.inputs, width], [self.mapped(), width]));
             slice.extend(bias);
         }
         let features = self.features();
         slice.extend(pad(&task.head.0, [features, task.outputs], [features, self.outputs]));
         slice.extend(pad(&task.head.1, [1, task.outputs], [1, self.outputs]));
-        slice.extend([task.target.0, task.target.1]);
+        let unit = |output: usize| task.target.get(output).copied().unwrap_or((1.0, 0.0));
+        slice.extend((0..self.outputs).map(|output| unit(output).0));
+        slice.extend((0..self.outputs).map(|output| unit(output).1));
         slice.extend((0..self.outputs).map(|output| f32::from(u8::from(output < task.outputs))));
         slice.extend(self.losses.iter().map(|loss| f32::from(u8::from(*loss == task.loss))));
         let variance = task.deviation * task.deviation;
@@ -152,12 +204,15 @@ impl Banked {
         let normaliser = match (task.trained, task.loss) {
             (false, _) => 1e30,
             (true, TargetLoss::SquaredError) => {
-                let deviation = task.deviation * task.target.0;
-                task.outputs as f32 * (deviation.ln() + 0.5 * core::f32::consts::TAU.ln())
+                let normaliser = |output| (task.deviation * unit(output).0).ln() + 0.5 * core::f32::consts::TAU.ln();
+                (0..task.outputs).map(normaliser).sum()
             }
             (true, _) => 0.0,
         };
         slice.push(normaliser);
+        if self.logarithms {
+            slice.push(f32::from(u8::from(task.logarithm)));
+        }
         assert_eq!(
             slice.len(),
             super::total_elements(&self.bank()),
@@ -172,11 +227,22 @@ impl Banked {
         let (trunk, bank) = rest.split_at(self.trunk().len());
         let mut value = x;
         let mut adapted = adapted;
+        let (scaling, bank) = bank.split_at(if self.feature_map.is_some() { 3 } else { 0 });
+        if let [mean, factor, _] = *scaling {
+            let moved = graph.sub(value, mean)?;
+            value = graph.mul(moved, factor)?;
+        }
+        let before_inputs_adapt = value;
         if self.adapts_input {
             let scaled = graph.mul(value, adapted[0])?;
             value = graph.add(scaled, adapted[1])?;
             adapted = &adapted[2..];
         }
+        if let (Some(map), [_, _, mask]) = (&self.feature_map, scaling) {
+            let features = map.apply(graph, value)?;
+            value = graph.mul(features, *mask)?;
+        }
+        let inputs = scaling.get(2).map(|&mask| (before_inputs_adapt, mask));
         let (own, bank) = bank.split_at(if self.encoder.is_some() { 2 } else { 0 });
         let (layers, whitening) = trunk.split_at(trunk.len() - 2);
         for layer in own.chunks_exact(2).chain(layers.chunks_exact(2)) {
@@ -197,6 +263,8 @@ impl Banked {
             kind: bank[5],
             precision: bank[6],
             log_normaliser: bank[7],
+            logarithm: bank.get(8).copied(),
+            inputs,
         })
     }
 
@@ -241,7 +309,13 @@ impl Banked {
         let answer = self.mixed(graph, &raw, |graph, loss| match loss {
             TargetLoss::SquaredError => {
                 let scaled = graph.mul(raw.outputs, raw.scale)?;
-                graph.add(scaled, raw.offset)
+                let number = graph.add(scaled, raw.offset)?;
+                let Some(logarithm) = raw.logarithm else {
+                    return Ok(number);
+                };
+                let bounded = graph.clip(number, -GREATEST_LOGARITHM, GREATEST_LOGARITHM)?;
+                let undone = graph.exp(bounded)?;
+                choose(graph, logarithm, undone, number)
             }
             TargetLoss::BinaryCrossEntropy => loss.answer(graph, raw.outputs),
             TargetLoss::CrossEntropy => {
@@ -258,9 +332,26 @@ impl Banked {
     /// # Errors
     /// [`GraphError::Operator`] when shapes do not fit.
     pub fn loss(&self, graph: &mut Graph, parameters: &[ValueId], fields: &[ValueId]) -> Result<ValueId, GraphError> {
-        let raw = self.outputs(graph, parameters, fields[0])?;
+        if self.standardises.is_none() || !self.adapts_input {
+            let raw = self.outputs(graph, parameters, fields[0])?;
+            let half = graph.scalar(0.5);
+            return self.rows(graph, &raw, fields[1], half);
+        }
+        // Scale and offset have the moments for their gradients, and nothing of the targets.
+        let mut still = parameters.to_vec();
+        for value in &mut still[..2] {
+            *value = graph.stop_gradient(*value)?;
+        }
+        let raw = self.outputs(graph, &still, fields[0])?;
         let half = graph.scalar(0.5);
-        self.rows(graph, &raw, fields[1], half)
+        let rows = self.rows(graph, &raw, fields[1], half)?;
+        let Some((x, mask)) = raw.inputs else {
+            return Ok(rows);
+        };
+        let axis = graph.shape(mask).len() - 1;
+        let plain = graph.slice(mask, axis, 0, self.inputs)?;
+        let moments = moments(graph, parameters[0], parameters[1], x, plain)?;
+        graph.add(rows, moments)
     }
 
     /// The negative log-likelihood of a row, `[.., rows, 1]`: what accepts an adaptation, and by which the task at hand is
@@ -271,14 +362,31 @@ impl Banked {
     pub fn score(&self, graph: &mut Graph, parameters: &[ValueId], fields: &[ValueId]) -> Result<ValueId, GraphError> {
         let raw = self.outputs(graph, parameters, fields[0])?;
         let rows = self.rows(graph, &raw, fields[1], raw.precision)?;
-        graph.add(rows, raw.log_normaliser)
+        let rows = graph.add(rows, raw.log_normaliser)?;
+        let Some(flag) = raw.logarithm else {
+            return Ok(rows);
+        };
+        // The density of the number, not of its logarithm: over the number.
+        let logarithm = logarithm(graph, fields[1])?;
+        let there = graph.mul(logarithm, raw.mask)?;
+        let axis = graph.shape(there).len() - 1;
+        let sum = graph.reduce_sum(there, &[axis], true)?;
+        let own = graph.mul(sum, flag)?;
+        graph.add(rows, own)
     }
 
     fn rows(&self, graph: &mut Graph, raw: &Raw, y: ValueId, precision: ValueId) -> Result<ValueId, GraphError> {
         self.mixed(graph, raw, |graph, loss| {
             let elements = match loss {
                 TargetLoss::SquaredError => {
-                    let moved = graph.sub(y, raw.offset)?;
+                    let number = match raw.logarithm {
+                        Some(flag) => {
+                            let logarithm = logarithm(graph, y)?;
+                            choose(graph, flag, logarithm, y)?
+                        }
+                        None => y,
+                    };
+                    let moved = graph.sub(number, raw.offset)?;
                     let targets = graph.div(moved, raw.scale)?;
                     let squares = loss.of(graph, raw.outputs, targets)?;
                     graph.mul(squares, precision)?
@@ -305,6 +413,25 @@ struct Raw {
     kind: ValueId,
     precision: ValueId,
     log_normaliser: ValueId,
+    logarithm: Option<ValueId>,
+    /// Where there is a feature map: the scaled inputs before they adapt, and which features the task has.
+    inputs: Option<(ValueId, ValueId)>,
+}
+
+/// The first where the flag is 1, the second where it is 0.
+fn choose(graph: &mut Graph, flag: ValueId, first: ValueId, second: ValueId) -> Result<ValueId, GraphError> {
+    let one = graph.scalar(1.0);
+    let other = graph.sub(one, flag)?;
+    let first = graph.mul(first, flag)?;
+    let second = graph.mul(second, other)?;
+    graph.add(first, second)
+}
+
+/// The logarithm of what is above zero.
+fn logarithm(graph: &mut Graph, y: ValueId) -> Result<ValueId, GraphError> {
+    let least = graph.scalar(LEAST_TARGET);
+    let bounded = graph.max(y, least)?;
+    graph.log(bounded)
 }
 
 /// A matrix in the corner of a larger one of zeros.

@@ -1,6 +1,6 @@
 //! The multilayer perceptron.
 
-use super::{Layout, Parameter};
+use super::{FeatureMap, Layout, Parameter};
 use crate::graph::{Graph, GraphError, ValueId};
 
 /// What follows every hidden layer.
@@ -58,15 +58,17 @@ const CONTEXT_WEIGHT: &str = "context.weight";
 /// let y = mlp.forward(&mut graph, Layout::Rows, &parameters, x).unwrap();
 /// assert_eq!(graph.shape(y), [25, 10, 1]);
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Mlp {
-    /// Inputs, hidden layers, outputs: at least two.
+    /// Inputs (of the first layer: features, where there is a map), hidden layers, outputs: at least two.
     pub sizes: Vec<usize>,
     /// After every hidden layer.
     pub activation: Activation,
     /// Elements of a context vector: a parameter, zero at first, that every row is given beside its input (Zintgraf et al.
     /// 2019, "Fast Context Adaptation via Meta-Learning"). 0 for none.
     pub context: usize,
+    /// What the first layer is given in place of the observation.
+    pub feature_map: Option<FeatureMap>,
 }
 
 impl Mlp {
@@ -80,7 +82,19 @@ impl Mlp {
             sizes: sizes.to_vec(),
             activation,
             context: 0,
+            feature_map: None,
         }
+    }
+
+    /// The same network, its first layer on features of the observation; its first size is then the features' number.
+    ///
+    /// # Panics
+    /// Where the network has another number of inputs than the map gives.
+    #[must_use]
+    pub fn with_feature_map(mut self, map: FeatureMap) -> Self {
+        assert_eq!(self.sizes[0], map.width(), "the first layer takes every feature");
+        self.feature_map = Some(map);
+        self
     }
 
     /// The same network with a context vector of this many elements.
@@ -92,7 +106,7 @@ impl Mlp {
 
     /// Elements of an input.
     pub fn observations(&self) -> usize {
-        self.sizes[0]
+        self.feature_map.as_ref().map_or(self.sizes[0], |map| map.inputs)
     }
 
     /// Elements of an output.
@@ -139,7 +153,7 @@ impl Mlp {
     }
 
     /// What the last layer is given: the activations of the last hidden one, `[.., rows, sizes[len - 2]]`, or `x` itself
-    /// where there is none. Otherwise as [`Self::forward`].
+    /// (mapped, where there is a feature map) without one. Otherwise as [`Self::forward`].
     ///
     /// # Errors
     /// [`GraphError::Operator`] when shapes do not fit.
@@ -151,7 +165,10 @@ impl Mlp {
         x: ValueId,
     ) -> Result<ValueId, GraphError> {
         let hidden = self.sizes.len() - 2;
-        let mut value = x;
+        let mut value = match &self.feature_map {
+            Some(map) => map.apply_in(graph, layout, x)?,
+            None => x,
+        };
         for (layer, pair) in parameters.chunks_exact(2).take(hidden).enumerate() {
             value = layout.affine(graph, value, pair[0], pair[1])?;
             if layer == 0 {

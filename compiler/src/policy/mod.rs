@@ -6,13 +6,15 @@
 //! ([`Parameter::shape_for_tasks`]).
 
 mod banked;
+mod feature_map;
 mod gaussian;
 mod gru;
 mod layout;
 mod mlp;
 mod multi_task;
 
-pub use banked::{Banked, TaskSlice};
+pub use banked::{Banked, InputScaling, TaskSlice};
+pub use feature_map::FeatureMap;
 pub use gaussian::Gaussian;
 pub use gru::Gru;
 pub use layout::Layout;
@@ -89,7 +91,7 @@ pub fn broadcast_to_tasks(
 }
 
 /// What a policy computes from an observation.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Network {
     /// A multilayer perceptron.
     Mlp(Mlp),

@@ -93,7 +93,7 @@ pub struct Counts {
 
 /// A step taken with an exploring action: what a [`Learner`](super::Learner) needs to know of it.
 ///
-/// About 230 bytes, with room for the greatest contract, so that it can go through a queue.
+/// About 230 bytes (360 with the feature `wide`), with room for the greatest contract, so that it can go through a queue.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {
     pub(crate) observation: Vec<f32, MAX_OBSERVATIONS>,

@@ -5,12 +5,13 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::Record;
+use crate::contract::MAX_OBSERVATIONS;
 use crate::image::crc32;
 
 /// Bytes of the checksum at the end of a frame.
 const CRC: usize = 4;
 /// Bytes of the longest payload: a step of the greatest contract, its checksum, and room to grow.
-const MAX_PAYLOAD: usize = 280;
+const MAX_PAYLOAD: usize = 152 + 4 * MAX_OBSERVATIONS;
 /// Bytes of the longest frame, the zero at its end included.
 pub const MAX_FRAME: usize = stuffed_len(MAX_PAYLOAD);
 

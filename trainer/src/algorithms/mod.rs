@@ -208,7 +208,7 @@ pub trait Algorithm {
 /// # Errors
 /// What the graphs or the engine refuse.
 pub fn learner(recipe: &Recipe, engine: &Arc<dyn Engine>, threads: usize) -> Result<Box<dyn Algorithm>, TrainError> {
-    if let (Some(settings), Some(Tasks::Supervised(family))) = (MetaSettings::of(&recipe.algorithm), Tasks::of(recipe))
+    if let (Some(settings), Some(Tasks::Supervised(family))) = (MetaSettings::of(&recipe.algorithm), Tasks::of(recipe)?)
     {
         let learner = supervised(recipe, settings, family, engine.as_ref(), threads)?;
         return Ok(Box::new(learner));
@@ -237,7 +237,7 @@ pub fn learner(recipe: &Recipe, engine: &Arc<dyn Engine>, threads: usize) -> Res
             Ok(Box::new(TeacherStudent::new(settings, recipe, engine, threads)?))
         }
         (family, recipe::Algorithm::MultiTask(settings)) => {
-            let tables = tasks::task_set(recipe).ok_or_else(|| mismatch(family, &recipe.algorithm))?;
+            let tables = tasks::task_set(recipe)?.ok_or_else(|| mismatch(family, &recipe.algorithm))?;
             let learner = MultiTaskTraining::new(settings, &recipe.policy, recipe.seed, tables, engine.as_ref())?;
             Ok(Box::new(learner))
         }
@@ -314,7 +314,7 @@ fn vectorised(recipe: &Recipe) -> Option<(Result<ppo::Problem, TrainError>, Envi
 /// # Errors
 /// What the graphs refuse.
 pub fn probe(recipe: &Recipe) -> Result<(Graph, CompileOptions), TrainError> {
-    if let (Some(settings), Some(Tasks::Supervised(family))) = (MetaSettings::of(&recipe.algorithm), Tasks::of(recipe))
+    if let (Some(settings), Some(Tasks::Supervised(family))) = (MetaSettings::of(&recipe.algorithm), Tasks::of(recipe)?)
     {
         return maml::probe(&Problem::new(deployment::rule(recipe)?, family.as_ref()), &settings);
     }
@@ -334,7 +334,7 @@ pub fn probe(recipe: &Recipe) -> Result<(Graph, CompileOptions), TrainError> {
             analytic_policy_gradient::probe(&problem, settings)
         }
         (family, recipe::Algorithm::MultiTask(settings)) => {
-            let tables = tasks::task_set(recipe).ok_or_else(|| mismatch(family, &recipe.algorithm))?;
+            let tables = tasks::task_set(recipe)?.ok_or_else(|| mismatch(family, &recipe.algorithm))?;
             multi_task::probe(settings, &recipe.policy, recipe.seed, &tables)
         }
         (family, recipe::Algorithm::Ppo(settings) | recipe::Algorithm::Rl2(recipe::Rl2 { ppo: settings, .. })) => {

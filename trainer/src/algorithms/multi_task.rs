@@ -36,6 +36,8 @@ pub struct MultiTaskSettings {
     pub rows: Vec<usize>,
     /// How weights and biases start.
     pub initialiser: Initialiser,
+    /// What the initial weights of the heads are multiplied by.
+    pub head_start: f32,
     /// The optimiser. A cosine schedule ends after `iterations` batches.
     pub optimizer: Adam,
     /// Batches that the schedule is over.
@@ -61,6 +63,7 @@ impl MultiTaskSettings {
             rows: vec![rows; network.tasks.len()],
             network,
             initialiser: Initialiser::Glorot,
+            head_start: 1.0,
             optimizer,
             iterations,
             balance: Balance::default(),
@@ -168,7 +171,11 @@ impl MultiTaskLearner {
             balancing: Duration::ZERO,
             total: Duration::ZERO,
         };
-        let initial = nn::initialise(&learner.shapes, settings.initialiser, settings.seed);
+        let mut initial = nn::initialise(&learner.shapes, settings.initialiser, settings.seed);
+        let heads = initial.iter_mut().filter(|tensor| tensor.name.contains(".head."));
+        heads
+            .flat_map(|tensor| &mut tensor.values)
+            .for_each(|value| *value *= settings.head_start);
         for (input, tensor) in initial.iter().enumerate() {
             learner.updating().set(input, &tensor.values)?;
         }

@@ -56,7 +56,16 @@ pub fn banked_network(
     }
     let whitening = moments.whitening();
 
-    let banked = Banked::of(&network, settings.adaptation.input_rate > 0.0);
+    let mut banked = Banked::of(&network, settings.adaptation.adapts_input());
+    if let Some(prepared) = tables.iter().find_map(|table| table.prepared.as_ref()) {
+        banked.inputs = prepared.map.inputs;
+        banked.feature_map = Some(prepared.map.clone());
+        banked.standardises = settings
+            .adaptation
+            .standardise_inputs
+            .then_some(settings.adaptation.prior_rows);
+    }
+    banked.logarithms = tables.iter().any(|table| table.logarithm);
     let mut trunk: Vec<Tensor> = parameters[..shared].iter().map(super::export::tensor).collect();
     trunk.push(Tensor::f32(&[features, features], single(&whitening.weight)).expect("square"));
     trunk.push(Tensor::f32(&[features], single(&whitening.bias)).expect("one a feature"));
@@ -71,6 +80,7 @@ pub fn banked_network(
         let (_, outputs) = multi_task_predict(&learner, parameters, task, &table.validation.inputs)?;
         tasks.push(TaskSlice {
             inputs: table.inputs(),
+            scaling: table.prepared.as_ref().map(|prepared| prepared.scaling.clone()),
             outputs: table.outputs,
             loss: table.loss,
             encoder: match before {
@@ -78,18 +88,25 @@ pub fn banked_network(
                 _ => None,
             },
             head: whitening.head(&weight.values, &bias.values),
-            target: table.target,
+            target: table.target.clone(),
+            logarithm: table.logarithm,
             deviation: deviation(table, &outputs),
             trained: true,
         });
     }
     let spare = TaskSlice {
         inputs: banked.inputs,
+        // As the first task's: a new task has the same sensors.
+        scaling: tables
+            .first()
+            .and_then(|table| table.prepared.as_ref())
+            .map(|prepared| prepared.scaling.clone()),
         outputs: banked.outputs,
         loss: tables.first().map_or(TargetLoss::SquaredError, |table| table.loss),
         encoder: None,
         head: (vec![0.0; features * banked.outputs], vec![0.0; banked.outputs]),
-        target: (1.0, 0.0),
+        target: vec![(1.0, 0.0); banked.outputs],
+        logarithm: false,
         deviation: 1.0,
         trained: false,
     };

@@ -16,8 +16,10 @@ use crate::deployment;
 use crate::error::TrainError;
 use crate::eval::{EvalError, TaskRange, adapt_to_environments, adapt_to_tasks};
 use crate::recipe::{Algorithm, Family, Recipe};
-use crate::tasks::{NavigationFamily, SinusoidFamily, Split, task_set};
+use crate::tasks::{DataError, NavigationFamily, Split, Tasks, task_set};
 
+/// Validation tasks that are too few to calibrate the guards alone: a percentile of what they need says little of others.
+const FEW_TASKS: u64 = 100;
 /// Validation tasks that calibrate the guards of a supervised family.
 const SUPERVISED_TASKS: u64 = 500;
 /// Validation tasks that calibrate the guards of a control family, whose tasks cost thousands of environment steps each.
@@ -42,6 +44,12 @@ pub enum ExportError {
     /// The contract is refused.
     #[error("the contract is refused: {0}")]
     Contract(#[from] ContractError),
+    /// There is no contract.
+    #[error(transparent)]
+    Deployment(#[from] deployment::DeploymentError),
+    /// Logged data cannot be used.
+    #[error(transparent)]
+    Data(#[from] DataError),
     /// A graph cannot be written as ONNX.
     #[error("cannot write ONNX: {0}")]
     Onnx(#[from] OnnxError),
@@ -73,7 +81,7 @@ pub struct Exported {
 /// # Errors
 /// [`ExportError`]; for parameters that are not finite, for instance.
 pub fn export(recipe: &Recipe, learned: &Learned, threads: usize) -> Result<Exported, ExportError> {
-    if let (Some(tables), Algorithm::MultiTask(settings)) = (task_set(recipe), &recipe.algorithm) {
+    if let (Some(tables), Algorithm::MultiTask(settings)) = (task_set(recipe)?, &recipe.algorithm) {
         return export_banked(recipe, settings, &tables, learned);
     }
     let Some(spec) = deployment::adaptation_spec(recipe, &learned.step_scales) else {
@@ -181,14 +189,25 @@ fn calibrate(
         seed: recipe.seed,
         tasks,
     };
-    match &recipe.family {
-        Family::Sinusoid(settings) => {
-            let bytes = AlignedBytes::new(&build(spec)?);
-            let (image, family) = (Image::new_checked(&bytes)?, SinusoidFamily::new(settings));
-            let outcomes = adapt_to_tasks(&image, &family, range(SUPERVISED_TASKS), threads)?;
-            let trust_region = guard(outcomes.iter().map(|task| task.change).collect());
-            Ok((AdaptationSpec { trust_region, ..spec }, 0))
+    if let Some(Tasks::Supervised(family)) = Tasks::of(recipe)? {
+        let bytes = AlignedBytes::new(&build(spec)?);
+        let image = Image::new_checked(&bytes)?;
+        let mut outcomes = adapt_to_tasks(&image, family.as_ref(), range(SUPERVISED_TASKS), threads)?;
+        // How far a task may lie from the others, a handful of them cannot tell: those that trained help.
+        if family
+            .task_count(Split::Validation)
+            .is_some_and(|tasks| tasks < FEW_TASKS)
+        {
+            let range = TaskRange {
+                split: Split::Train,
+                ..range(SUPERVISED_TASKS)
+            };
+            outcomes.extend(adapt_to_tasks(&image, family.as_ref(), range, threads)?);
         }
+        let trust_region = guard(outcomes.iter().map(|task| task.change).collect());
+        return Ok((AdaptationSpec { trust_region, ..spec }, 0));
+    }
+    match &recipe.family {
         Family::Navigation(settings) => {
             // The divergence is measured only where it has a limit.
             let bytes = AlignedBytes::new(&build(AdaptationSpec {
@@ -223,6 +242,8 @@ fn calibrate(
         | Family::Quadrotor(_)
         | Family::SwingUp(_)
         | Family::Tabular(_)
+        | Family::Logged(_)
+        | Family::Sinusoid(_)
         | Family::TaskConflict(_)
         | Family::TwoLinkArm(_)
         | Family::Vehicle(_) => Ok((spec, 0)),

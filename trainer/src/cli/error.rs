@@ -13,6 +13,7 @@ use crate::recipe::RecipeError;
 use crate::report::{BaselineError, ResultsError};
 use crate::run::{RunError, SessionError};
 use crate::signing::{PemError, SigningError};
+use crate::sweep::SweepError;
 use crate::telemetry::ReplayError;
 
 /// Why a command did not finish.
@@ -64,6 +65,8 @@ pub(super) enum CliError {
         "`[family.{family}]` is no simulated system with parameters to tell an oracle; the recipes cart-pole, pendulum, arm and vehicle have one"
     )]
     NoGap { family: &'static str },
+    #[error("cannot use {path}, kept from a training: {problem}; delete it, or choose another folder with --keep")]
+    Kept { path: PathBuf, problem: String },
     #[error(transparent)]
     Pilot(#[from] PilotError),
     #[error(transparent)]
@@ -74,6 +77,10 @@ pub(super) enum CliError {
     NothingToPlay { family: &'static str },
     #[error("the board and this machine did not compute the same bits: {0}")]
     NotTheSame(String),
+    #[error(transparent)]
+    Sweep(#[from] SweepError),
+    #[error("interrupted; every trial is saved in {path}\nto go on: the same command with --resume")]
+    SweepInterrupted { path: PathBuf },
     #[error("cannot write the result: {0}")]
     Output(std::io::Error),
     #[error("cannot listen for Ctrl-C: {0}")]
@@ -90,7 +97,7 @@ pub(super) enum CliError {
 impl CliError {
     /// The message with the causes it does not already quote.
     pub(super) fn report(&self) -> String {
-        if let Self::Interrupted { .. } = self {
+        if let Self::Interrupted { .. } | Self::SweepInterrupted { .. } = self {
             return self.to_string();
         }
         let mut text = format!("error: {self}");
@@ -114,6 +121,7 @@ impl CliError {
             | Self::Bundle(_)
             | Self::OtherRecipe { .. }
             | Self::NoGap { .. }
+            | Self::Kept { .. }
             | Self::Replay(_)
             | Self::NothingToPlay { .. }
             | Self::Pilot(PilotError::NotAQuadrotor(_) | PilotError::Contract(_) | PilotError::Policy(_))
@@ -129,7 +137,17 @@ impl CliError {
                 ..
             }
             | Self::Key { .. } => 2,
-            Self::Interrupted { .. } => 130,
+            Self::Sweep(
+                SweepError::Vary(..)
+                | SweepError::Twice(_)
+                | SweepError::Range(_)
+                | SweepError::Trials(_)
+                | SweepError::Recipe { .. }
+                | SweepError::Other { .. }
+                | SweepError::NoSweep { .. }
+                | SweepError::Run(RunError::Busy { .. }),
+            ) => 2,
+            Self::Interrupted { .. } | Self::SweepInterrupted { .. } => 130,
             _ => 1,
         })
     }

@@ -65,7 +65,7 @@ pub(super) fn run(args: &EvalArgs) -> Result<(), CliError> {
         source,
     })?;
     // Environments take minutes; what `pliant train` measured of them stands on the card.
-    let compared = match Tasks::of(&bundle.recipe) {
+    let compared = match Tasks::of(&bundle.recipe).map_err(crate::eval::EvalError::from)? {
         Some(Tasks::Supervised(_)) if !args.score_only => baselines(&bundle.recipe, &evaluation, options)?,
         _ => Vec::new(),
     };

@@ -22,6 +22,7 @@ mod report;
 mod runs;
 mod shifts;
 mod sign;
+mod sweep;
 mod train;
 mod verify;
 
@@ -40,6 +41,7 @@ Examples:
   pliant compare runs/a runs/b          side by side, as a table and a page
   pliant eval models/sinusoid           adapt a device image on held-out tasks
   pliant gap pendulum                   what adapting is worth there, and how much of it is won
+  pliant sweep sinusoid --vary algorithm.maml.inner_rate=log:1e-3..1 --trials 27  settings that train best
   pliant fly models/quadrotor           quadrotors in the terminal and in a page
   pliant shifts models/quadrotor        wind, payload, a worn motor: with and without adapting
   pliant inspect models/sinusoid        what a device image holds and costs
@@ -68,6 +70,8 @@ enum Command {
     Eval(eval::EvalArgs),
     /// Train a recipe with, without and beyond adaptation; say how much of the gap to an oracle it closes
     Gap(gap::GapArgs),
+    /// Find the settings of a recipe that train best, by successive halving
+    Sweep(sweep::SweepArgs),
     /// Fly quadrotors with a device image, here or on a board: live, and as a page with a 3D animation
     Fly(fly::FlyArgs),
     /// Write a page that plays episodes before and after adaptation, side by side
@@ -107,6 +111,7 @@ pub fn main() -> ExitCode {
         Command::Train(args) => train::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Gap(args) => gap::run(&args),
+        Command::Sweep(args) => sweep::run(&args),
         Command::Fly(args) => fly::run(&args),
         Command::Play(args) => play::run(&args),
         Command::Shifts(args) => shifts::run(&args),

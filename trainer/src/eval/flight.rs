@@ -21,8 +21,13 @@ const LATE_AND_NOISY: Variation = Variation {
 };
 
 /// Flies the vehicles of the plain distribution, whatever the recipe varies beside them.
-pub(super) fn evaluate(image: &Image<'_>, episodes: usize, options: EvalOptions) -> Result<Evaluation, EvalError> {
-    let range = options.range(Split::Test);
+pub(super) fn evaluate(
+    image: &Image<'_>,
+    episodes: usize,
+    options: EvalOptions,
+    split: Split,
+) -> Result<Evaluation, EvalError> {
+    let range = options.range(split);
     let fly = |variation| roll_out(image, &Quadrotor::new(variation), range, episodes, options.threads);
     let (plain, shifted) = (fly(Variation::NONE)?, fly(LATE_AND_NOISY)?);
     let sluggish: Vec<Vec<Rollout>> = (0..range.tasks)

@@ -17,15 +17,17 @@ mod trials;
 
 pub use control::{ControlOutcome, Episode, adapt_to_environments, trace_environment};
 pub use gap::{Gap, Returns};
-pub use multi_task::{DeviceRows, IDENTIFICATION_ROWS, test_error};
-pub use simulated::{Rollout, returns, roll_out, trace_errors};
+pub use multi_task::{DeviceRows, IDENTIFICATION_ROWS, row_errors, test_error};
+pub use simulated::{Rollout, returns, roll_out, terminated, trace_errors};
 pub use statistics::{Estimate, bootstrap_interquartile_mean, bootstrap_mean};
 pub use supervised::{TaskOutcome, TaskRange, adapt_to_tasks};
 pub use trials::{Choice, TrialOutcome, by_episode, run_trials, trial_episodes};
 
 use crate::deployment;
 use crate::recipe::{self, Family, Recipe};
-use crate::tasks::{NavigationFamily, SinusoidFamily, Split, simulator, task_set};
+use crate::tasks::{
+    DataError, LoggedFamily, NavigationFamily, SinusoidFamily, Split, SupervisedFamily, simulator, task_set,
+};
 
 /// What acts and adapts in an evaluation: the runtime that the device runs, on this machine.
 pub const DEVICE_RUNTIME: &str = "device runtime";
@@ -84,6 +86,9 @@ pub enum EvalError {
         /// What differs.
         problem: String,
     },
+    /// Logged data cannot be used.
+    #[error(transparent)]
+    Data(#[from] DataError),
     /// Worker threads could not be started.
     #[error("cannot start the worker threads: {0}; try fewer with --threads")]
     Threads(#[from] rayon::ThreadPoolBuildError),
@@ -100,19 +105,44 @@ impl From<ObserveError> for EvalError {
 /// # Errors
 /// An image that cannot be loaded, or that is not of the recipe's family.
 pub fn evaluate(recipe: &Recipe, image: &[u8], options: EvalOptions) -> Result<Evaluation, EvalError> {
+    evaluate_on(recipe, image, options, Split::Test)
+}
+
+/// As [`evaluate`], on validation tasks (tasks that were learned together: on validation rows): for choosing between images
+/// without a look at what tests.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn validate(recipe: &Recipe, image: &[u8], options: EvalOptions) -> Result<Evaluation, EvalError> {
+    evaluate_on(recipe, image, options, Split::Validation)
+}
+
+fn evaluate_on(recipe: &Recipe, image: &[u8], options: EvalOptions, split: Split) -> Result<Evaluation, EvalError> {
     let image = Image::new_checked(image)?;
     check_family(recipe, &image)?;
     match &recipe.family {
-        Family::Sinusoid(settings) => evaluate_sinusoid(&image, &SinusoidFamily::new(settings), options),
-        Family::Navigation(settings) => evaluate_navigation(&image, settings, options),
-        Family::Quadrotor(_) => flight::evaluate(&image, recipe.evaluation.episodes, options),
+        Family::Sinusoid(settings) => {
+            evaluate_supervised(&image, "sinusoid", &SinusoidFamily::new(settings), options, split)
+        }
+        Family::Logged(settings) => match task_set(recipe)? {
+            Some(tables) => {
+                let metric = "test error: squared over the target's variance, or share wrong";
+                multi_task::evaluate(&image, recipe.family.name(), metric, &tables, options, split)
+            }
+            None => {
+                let family = LoggedFamily::read(settings, recipe.seed)?;
+                evaluate_supervised(&image, recipe.family.name(), &family, options, split)
+            }
+        },
+        Family::Navigation(settings) => evaluate_navigation(&image, settings, options, split),
+        Family::Quadrotor(_) => flight::evaluate(&image, recipe.evaluation.episodes, options, split),
         Family::TaskConflict(_) => {
-            let tables = task_set(recipe).unwrap_or_default();
+            let tables = task_set(recipe)?.unwrap_or_default();
             let metric = "test error over the target's variance";
-            multi_task::evaluate(&image, recipe.family.name(), metric, &tables, options)
+            multi_task::evaluate(&image, recipe.family.name(), metric, &tables, options, split)
         }
         Family::Bandit(_) | Family::HalfCircle(_) | Family::SwingUp(_) | Family::Tabular(_) => {
-            trials::evaluate(&image, recipe, options)
+            trials::evaluate(&image, recipe, options, split)
         }
         family => {
             let simulator = simulator(recipe).expect("families without rows or an environment are simulated");
@@ -122,6 +152,7 @@ pub fn evaluate(recipe: &Recipe, image: &[u8], options: EvalOptions) -> Result<E
                 simulator.as_ref(),
                 recipe.evaluation.episodes,
                 options,
+                split,
             )
         }
     }
@@ -138,7 +169,10 @@ fn check_family(recipe: &Recipe, image: &Image<'_>) -> Result<(), EvalError> {
     let policy = deployment::policy(recipe);
     let channels = ContractView::new_checked(image.contract_bytes())
         .map(|contract| (contract.observations().len(), contract.actions().len()));
-    let wanted = (policy.network.observations(), policy.network.outputs());
+    let wanted = match task_set(recipe)? {
+        Some(tables) => multi_task::widths(&tables),
+        None => (policy.network.observations(), policy.network.outputs()),
+    };
     match channels {
         Ok(found) if found == wanted => {}
         Ok(found) => return refuse(format!("{found:?} observations and actions, not {wanted:?}")),
@@ -164,10 +198,11 @@ fn evaluate_navigation(
     image: &Image<'_>,
     settings: &recipe::Navigation,
     options: EvalOptions,
+    split: Split,
 ) -> Result<Evaluation, EvalError> {
     let EvalOptions { seed, threads, .. } = options;
     let family = NavigationFamily::new(settings);
-    let range = options.range(Split::Test);
+    let range = options.range(split);
     let outcomes = adapt_to_environments(image, &family, range, settings.evaluation_trajectories, threads)?;
     let steps = image.adaptation().map_or(0, |spec| spec.steps);
     let curve = |returns: fn(&ControlOutcome) -> &[f64]| -> Vec<AdaptationStep> {
@@ -189,13 +224,15 @@ fn evaluate_navigation(
     Ok(evaluation)
 }
 
-fn evaluate_sinusoid(
+fn evaluate_supervised(
     image: &Image<'_>,
-    family: &SinusoidFamily,
+    name: &str,
+    family: &dyn SupervisedFamily,
     options: EvalOptions,
+    split: Split,
 ) -> Result<Evaluation, EvalError> {
     let EvalOptions { seed, threads, .. } = options;
-    let outcomes = adapt_to_tasks(image, family, options.range(Split::Test), threads)?;
+    let outcomes = adapt_to_tasks(image, family, options.range(split), threads)?;
     let column = |score: fn(&TaskOutcome) -> f64| outcomes.iter().map(score).collect::<Vec<_>>();
     let steps = image.adaptation().map_or(0, |spec| spec.steps);
     let adaptation = vec![
@@ -205,7 +242,7 @@ fn evaluate_sinusoid(
     Ok(Evaluation {
         lower_is_better: true,
         refused: outcomes.iter().filter(|outcome| !outcome.accepted).count() as u64,
-        ..Evaluation::new("sinusoid", options, "mean squared error", adaptation)
+        ..Evaluation::new(name, options, "mean squared error", adaptation)
     })
 }
 
@@ -249,6 +286,16 @@ impl Evaluation {
             also: Vec::new(),
             refused: 0,
             env_steps: 0,
+        }
+    }
+
+    /// What comes between two entries of `adaptation`: an episode of a trial, for a policy that learns in its memory, or an
+    /// adaptation step.
+    pub fn unit(&self) -> &'static str {
+        if self.metric == trials::METRIC {
+            "episode"
+        } else {
+            "adaptation step"
         }
     }
 

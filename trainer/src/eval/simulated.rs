@@ -145,7 +145,7 @@ pub fn returns(rollouts: &[Vec<Rollout>]) -> Vec<f64> {
 }
 
 /// Share of terminated episodes of each task, in percent.
-pub(super) fn terminated(rollouts: &[Vec<Rollout>]) -> Vec<f64> {
+pub fn terminated(rollouts: &[Vec<Rollout>]) -> Vec<f64> {
     rollouts
         .iter()
         .map(|episodes| {
@@ -171,8 +171,9 @@ pub(super) fn evaluate(
     simulator: &dyn Simulator,
     episodes: usize,
     options: EvalOptions,
+    split: Split,
 ) -> Result<Evaluation, EvalError> {
-    let rollouts = roll_out(image, simulator, options.range(Split::Test), episodes, options.threads)?;
+    let rollouts = roll_out(image, simulator, options.range(split), episodes, options.threads)?;
     let over = |scores: &[f64]| AdaptationStep::over_tasks(0, scores, options.seed);
     let mut evaluation = Evaluation::new(family, options, "return", vec![over(&returns(&rollouts))]);
     evaluation.also(simulator.error_name(), over(&errors(&rollouts)));

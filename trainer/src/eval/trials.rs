@@ -15,6 +15,9 @@ use crate::random::stream;
 use crate::recipe::{Algorithm, Recipe};
 use crate::tasks::{Split, task_stream, vector_environment};
 
+/// What is scored.
+pub(super) const METRIC: &str = "return of an episode";
+
 /// How actions are chosen from what the image gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Choice {
@@ -136,13 +139,14 @@ pub fn trial_episodes(recipe: &Recipe) -> usize {
     }
 }
 
-pub(super) fn evaluate(image: &Image<'_>, recipe: &Recipe, options: EvalOptions) -> Result<Evaluation, EvalError> {
+pub(super) fn evaluate(
+    image: &Image<'_>,
+    recipe: &Recipe,
+    options: EvalOptions,
+    split: Split,
+) -> Result<Evaluation, EvalError> {
     let EvalOptions { tasks, seed, threads } = options;
-    let range = TaskRange {
-        split: Split::Test,
-        seed,
-        tasks,
-    };
+    let range = options.range(split);
     let episodes = trial_episodes(recipe);
     let environment = |batch| vector_environment(recipe, batch).expect("the family has environments");
     let run = |choice| run_trials(image, &environment, episodes, range, choice, threads);
@@ -163,7 +167,7 @@ pub(super) fn evaluate(image: &Image<'_>, recipe: &Recipe, options: EvalOptions)
         engine: DEVICE_RUNTIME.to_owned(),
         tasks,
         seed,
-        metric: "return of an episode".to_owned(),
+        metric: METRIC.to_owned(),
         lower_is_better: false,
         adaptation: by_episode(&sampled, episodes, seed),
         also: also

@@ -38,10 +38,10 @@ pub fn play(recipe: &Recipe, image: &Image<'_>, options: EvalOptions) -> Result<
         }
         return Ok(Played::Clips(clips));
     }
-    let Some(Tasks::Control { family, trajectories }) = Tasks::of(recipe) else {
+    let Family::Navigation(_) = &recipe.family else {
         return Ok(Played::Nothing);
     };
-    let Family::Navigation(_) = &recipe.family else {
+    let Ok(Some(Tasks::Control { family, trajectories })) = Tasks::of(recipe) else {
         return Ok(Played::Nothing);
     };
     let mut clips = Vec::new();

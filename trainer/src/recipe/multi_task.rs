@@ -28,6 +28,10 @@ pub struct MultiTask {
     /// uniform. From 0.1 to 1000; default 2.
     #[serde(default = "MultiTask::default_temperature")]
     pub sampling_temperature: f32,
+    /// What the initial weights of the heads are multiplied by. A head that answers with numbers far from its target's size
+    /// leaves that answer between the rows, where nothing takes it back; 0: heads begin at zero. From 0 to 10; default 1.
+    #[serde(default = "MultiTask::default_head_start")]
+    pub head_start: f32,
     /// How the tasks' gradients become one step.
     #[serde(default)]
     pub balance: Balance,
@@ -204,6 +208,13 @@ pub struct HeadAdaptation {
     pub rate: f32,
     /// Step size of the inputs' scale and offset; 0: they do not adapt. From 0 to 100; default 0.
     pub input_rate: f32,
+    /// Whether scale and offset of every input are found in closed form instead: those by which the rows at hand have mean 0
+    /// and deviation 1, as the rows of training had. Labels need not tell them. Logged data with `scale = "standard"` only.
+    /// Default false.
+    pub standardise_inputs: bool,
+    /// `standardise_inputs`: as many rows of prior knowledge that an input varies as in training. Greater than 0, at most
+    /// 1000; default 4.
+    pub prior_rows: f32,
     /// Each n-th row is held out to accept or reject the result; 0: none. From 0 to 1000, not 1; default 0.
     pub holdout_every: u32,
     /// Slots for tasks that nobody has met yet. From 0 to 64; default 0.
@@ -217,6 +228,8 @@ impl Default for HeadAdaptation {
             steps: 16,
             rate: 0.3,
             input_rate: 0.0,
+            standardise_inputs: false,
+            prior_rows: 4.0,
             holdout_every: 0,
             spare_heads: 0,
         }
@@ -224,11 +237,23 @@ impl Default for HeadAdaptation {
 }
 
 impl HeadAdaptation {
+    /// Whether a scale and an offset of every input adapt.
+    pub fn adapts_input(&self) -> bool {
+        self.input_rate > 0.0 || self.standardise_inputs
+    }
+
     fn check(&self, checker: &mut Checker) {
         checker.count("rows", self.rows as u64, 1, 10_000);
         checker.count("steps", self.steps as u64, 1, 16);
         checker.positive("rate", self.rate, 100.0);
         checker.between("input_rate", self.input_rate, 0.0, 100.0);
+        checker.require(
+            !self.standardise_inputs || self.input_rate == 0.0,
+            "input_rate",
+            self.input_rate,
+            "0 where `standardise_inputs` is true: scale and offset are found in closed form",
+        );
+        checker.positive("prior_rows", self.prior_rows, 1000.0);
         checker.require(
             self.holdout_every != 1 && self.holdout_every <= 1000,
             "holdout_every",
@@ -244,6 +269,10 @@ impl MultiTask {
         2.0
     }
 
+    fn default_head_start() -> f32 {
+        1.0
+    }
+
     fn default_conflict_every() -> u64 {
         100
     }
@@ -254,6 +283,7 @@ impl MultiTask {
         checker.count("batch_rows", self.batch_rows as u64, 0, 1_000_000);
         checker.count("tasks", self.tasks as u64, 0, 4096);
         checker.between("sampling_temperature", self.sampling_temperature, 0.1, 1000.0);
+        checker.between("head_start", self.head_start, 0.0, 10.0);
         checker.section("balance", |checker| self.balance.check(checker));
         checker.between("weight_decay", self.weight_decay, 0.0, 10.0);
         checker.between("dropout", self.dropout, 0.0, 0.9);

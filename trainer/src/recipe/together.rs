@@ -1,7 +1,7 @@
 //! What sections must agree on: a rule that the policy has the parameters for, data that the algorithm can divide.
 
 use super::check::Checker;
-use super::{Adapts, Algorithm, Family, Recipe, Ridge};
+use super::{Adapts, Algorithm, Family, Recipe, Redefinition, Ridge, Scale, TargetKind};
 
 impl Recipe {
     /// Finds sections that are fine by themselves and do not go together.
@@ -35,6 +35,32 @@ impl Recipe {
             policy.context,
             "0 where `memory` is above 0: a recurrent policy has no context",
         );
+        if let Algorithm::MultiTask(settings) = &self.algorithm {
+            let standard = matches!(&self.family, Family::Logged(family) if family.features.scale == Scale::Standard);
+            checker.require(
+                !settings.adaptation.standardise_inputs || standard,
+                "algorithm.multi-task.adaptation.standardise_inputs",
+                settings.adaptation.standardise_inputs,
+                "false, but for logged data with `scale = \"standard\"`: only there inputs have mean 0 and deviation 1",
+            );
+        }
+        if let (Family::Logged(family), false) = (&self.family, matches!(self.algorithm, Algorithm::MultiTask(_))) {
+            let own = family.tasks.values();
+            checker.require(
+                !family.inputs.is_empty() && !family.targets.is_empty() && own.len() == 0,
+                "family.logged.inputs",
+                format_args!("{:?}", family.inputs),
+                "the columns by name, as `targets`, the same for all tasks: a policy that learns to learn has one shape",
+            );
+            checker.require(
+                family.kind != TargetKind::Class && family.redefine != Redefinition::Logarithm,
+                "family.logged.kind",
+                format_args!("{:?} redefined by {:?}", family.kind, family.redefine)
+                    .to_string()
+                    .to_lowercase(),
+                "\"number\" or \"label\", not redefined by \"logarithm\", to learn to learn: the error is squared",
+            );
+        }
         match (&self.algorithm, &self.family) {
             (Algorithm::TeacherStudent(_), _) => {
                 let range = "false: the teacher sees the parameters, the student does not";
@@ -57,14 +83,16 @@ impl Recipe {
                     "0 for `[algorithm.ridge]`: its rows have no order in time",
                 );
             }
-            (Algorithm::Reptile(settings), Family::Sinusoid(family)) if settings.inner_steps > 1 => {
+            (Algorithm::Reptile(settings), family) if settings.inner_steps > 1 => {
                 let shares = settings.inner_steps - 1;
-                checker.require(
-                    family.queries >= shares && family.queries.is_multiple_of(shares),
-                    "family.sinusoid.queries",
-                    family.queries,
-                    format_args!("a multiple of {shares}, `{}` without the first", path("inner_steps")),
-                );
+                if let Some((_, queries)) = family.shots_and_queries() {
+                    checker.require(
+                        queries >= shares && queries.is_multiple_of(shares),
+                        &format!("family.{}.queries", self.family.name()),
+                        queries,
+                        format_args!("a multiple of {shares}, `{}` without the first", path("inner_steps")),
+                    );
+                }
             }
             _ => {}
         }

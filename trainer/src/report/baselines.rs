@@ -8,7 +8,7 @@ use pliant_runtime::experience::End;
 use pliant_runtime::image::{AdaptationSpec, Image};
 
 use super::references::references;
-use super::{Baseline, DeviceCost};
+use super::{Baseline, DeviceCost, from_scratch};
 use crate::algorithms::maml_policy_gradient::LOG_STD;
 use crate::algorithms::{Algorithm as _, Learned, MetaSettings, supervised};
 use crate::bundle::{ExportError, device_image};
@@ -44,6 +44,9 @@ pub enum BaselineError {
     /// It cannot be scored.
     #[error("cannot score a baseline: {0}")]
     Eval(#[from] crate::eval::EvalError),
+    /// Logged data cannot be used.
+    #[error(transparent)]
+    Data(#[from] crate::tasks::DataError),
     /// Its image is refused.
     #[error("the image of a baseline is refused: {0}")]
     Image(#[from] pliant_runtime::image::ImageError),
@@ -68,7 +71,7 @@ pub fn baselines(
     options: EvalOptions,
 ) -> Result<Vec<Baseline>, BaselineError> {
     let mut found = references(recipe, options);
-    let Some(tasks) = Tasks::of(recipe) else {
+    let Some(tasks) = Tasks::of(recipe)? else {
         return Ok(found);
     };
     // Without adaptation the policy scores what it scores at step 0, whatever comes after.
@@ -87,6 +90,9 @@ pub fn baselines(
         let mut longer = from_scratch(recipe, &tasks, MOST_STEPS, &name, options)?;
         longer.adaptation.drain(..longer.adaptation.len() - 1);
         found.push(longer);
+    }
+    if let Tasks::Supervised(family) = &tasks {
+        found.push(from_scratch::converged(recipe, family.as_ref(), options)?);
     }
     found.extend(multi_task(recipe, &tasks, options)?);
     found.extend(oracle(&tasks, options));
@@ -150,7 +156,7 @@ fn from_scratch(
 /// One model trained on all training tasks together by ordinary regression, and never adapted.
 fn multi_task(recipe: &Recipe, tasks: &Tasks, options: EvalOptions) -> Result<Option<Baseline>, BaselineError> {
     let (Some(settings), Tasks::Supervised(_), Some(Tasks::Supervised(family))) =
-        (MetaSettings::of(&recipe.algorithm), tasks, Tasks::of(recipe))
+        (MetaSettings::of(&recipe.algorithm), tasks, Tasks::of(recipe)?)
     else {
         return Ok(None);
     };

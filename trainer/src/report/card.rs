@@ -64,13 +64,18 @@ pub fn card(recipe: &Recipe, record: &RunRecord, report: &ImageReport, results: 
         text,
         "{} ({better}) of the deployed image, {} by the {engine} on {tasks} held-out tasks (seed {seed}).\n",
         capitalised(metric),
-        if by_steps { "adapted" } else { "run" }
+        if by_steps && evaluation.unit() != "episode" {
+            "adapted"
+        } else {
+            "run"
+        }
     );
     if by_steps {
-        scores(&mut text, &evaluation.adaptation);
+        let unit = evaluation.unit();
+        scores(&mut text, unit, &evaluation.adaptation);
         for also in evaluation.also.iter().filter(|also| also.adaptation.len() > 1) {
             let _ = writeln!(text, "\n{}:\n", capitalised(&also.name));
-            scores(&mut text, &also.adaptation);
+            scores(&mut text, unit, &also.adaptation);
         }
     }
     let also = evaluation.also.iter().filter(|also| also.adaptation.len() == 1);
@@ -178,11 +183,12 @@ fn compared(text: &mut String, baselines: &[Baseline]) {
     }
 }
 
-/// A table of scores by adaptation steps.
-fn scores(text: &mut String, steps: &[AdaptationStep]) {
+/// A table of scores by adaptation steps, or by episodes before.
+fn scores(text: &mut String, unit: &str, steps: &[AdaptationStep]) {
+    let before = if unit == "episode" { " before" } else { "" };
     let _ = writeln!(
         text,
-        "| adaptation steps | mean | 95 % interval over tasks | interquartile mean |\n|---|---|---|---|"
+        "| {unit}s{before} | mean | 95 % interval over tasks | interquartile mean |\n|---|---|---|---|"
     );
     for step in steps {
         row(text, &step.step.to_string(), step);

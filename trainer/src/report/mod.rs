@@ -5,10 +5,12 @@ mod card;
 mod chart;
 mod compare;
 mod curves;
+mod from_scratch;
 mod html;
 mod references;
 mod results;
 mod samples;
+mod sweep;
 mod table;
 
 pub use baselines::{BaselineError, baselines};
@@ -19,4 +21,5 @@ pub use curves::{learning_curves, plot, score_chart};
 pub use html::{Page, page};
 pub use results::{Baseline, DeviceCost, RESULTS_FILE, Results, ResultsError, TrainingCost};
 pub use samples::samples;
+pub use sweep::{sweep_plot, sweep_table};
 pub use table::{adaptation_table, comparison};

@@ -33,7 +33,7 @@ pub(super) mod colour {
 pub fn samples(recipe: &Recipe, image: &[u8], options: EvalOptions) -> Result<Vec<Chart>, EvalError> {
     let image = Image::new_checked(image)?;
     let indices = 0..SAMPLES.min(options.tasks);
-    let Some(tasks) = Tasks::of(recipe) else {
+    let Some(tasks) = Tasks::of(recipe)? else {
         return match simulator(recipe) {
             Some(simulator) => errors_over_time(&image, simulator.as_ref(), options),
             None => Ok(Vec::new()),

@@ -1,6 +1,7 @@
 //! Task families: where the tasks of meta-training and of the tests come from.
 
 mod control;
+mod logged;
 mod navigation;
 mod simulated;
 mod sinusoid;
@@ -10,15 +11,17 @@ mod task_set;
 mod vector;
 
 pub use control::{ControlFamily, Oracle, Plane};
+pub(crate) use logged::tables_contract;
+pub use logged::{DataError, LoggedFamily};
 pub use navigation::NavigationFamily;
 pub use simulated::{simulator, task_streams};
 pub use sinusoid::{GRID, Sinusoid, SinusoidFamily};
 pub use supervised::{Rows, SupervisedFamily, training_task};
 pub use task_conflict::TaskConflictFamily;
-pub use task_set::{TaskRows, TaskTable, task_set};
+pub use task_set::{Prepared, TaskRows, TaskTable, task_set};
 pub use vector::{task_stream, vector_environment};
 
-use crate::recipe::{Family, Recipe};
+use crate::recipe::{Algorithm, Family, Recipe};
 
 /// The tasks of a recipe, by what they are learned from.
 pub enum Tasks {
@@ -37,8 +40,14 @@ impl Tasks {
     /// The tasks of a recipe.
     ///
     /// None where no task is new to what adapts: a policy that only acts, or tasks that were learned together.
-    pub fn of(recipe: &Recipe) -> Option<Self> {
-        Some(match &recipe.family {
+    ///
+    /// # Errors
+    /// What is wrong with logged data.
+    pub fn of(recipe: &Recipe) -> Result<Option<Self>, DataError> {
+        Ok(Some(match &recipe.family {
+            Family::Logged(settings) if !matches!(recipe.algorithm, Algorithm::MultiTask(_)) => {
+                Self::Supervised(Box::new(LoggedFamily::read(settings, recipe.seed)?))
+            }
             Family::Sinusoid(settings) => Self::Supervised(Box::new(SinusoidFamily::new(settings))),
             Family::Navigation(settings) => Self::Control {
                 family: Box::new(NavigationFamily::new(settings)),
@@ -47,14 +56,15 @@ impl Tasks {
             Family::Bandit(_)
             | Family::CartPole(_)
             | Family::HalfCircle(_)
+            | Family::Logged(_)
             | Family::Pendulum(_)
             | Family::Quadrotor(_)
             | Family::SwingUp(_)
             | Family::Tabular(_)
             | Family::TaskConflict(_)
             | Family::TwoLinkArm(_)
-            | Family::Vehicle(_) => return None,
-        })
+            | Family::Vehicle(_) => return Ok(None),
+        }))
     }
 }
 

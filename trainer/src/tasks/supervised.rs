@@ -37,6 +37,12 @@ pub trait SupervisedFamily: Send + Sync {
     /// Fills the support rows of task `index`, the same as [`sample`](Self::sample) would, and the rows that score it.
     fn sample_for_evaluation(&self, seed: u64, split: Split, index: u64, support: Rows<'_>, scored: Rows<'_>);
 
+    /// How many tasks a split has, whose indices then count on through them; none where every index is another task.
+    fn task_count(&self, split: Split) -> Option<u64> {
+        let _ = split;
+        None
+    }
+
     /// The mean squared error of who knows the task: 0 without noise. None where it is not known.
     fn oracle_error(&self) -> Option<f64> {
         None

@@ -1,9 +1,10 @@
 //! Supervised tasks with their rows in memory: what multi-task learning learns.
 
-use pliant_compiler::policy::{TargetLoss, TaskHead};
+use pliant_compiler::policy::{FeatureMap, InputScaling, TargetLoss, TaskHead};
 
+use super::logged::{DataError, logged_tables};
 use super::{Split, TaskConflictFamily};
-use crate::recipe::{Family, Recipe};
+use crate::recipe::{Algorithm, Family, Recipe};
 
 /// Labelled rows.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -14,26 +15,45 @@ pub struct TaskRows {
     pub targets: Vec<f32>,
 }
 
+/// How logged rows became what the network sees.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prepared {
+    /// What is made of the inputs; the same for all tasks.
+    pub map: FeatureMap,
+    /// How the inputs of this task are scaled before.
+    pub scaling: InputScaling,
+    /// Names of the inputs as the machine gives them, those that only other tasks have included.
+    pub channels: Vec<String>,
+    /// What stands for an input that is missing, where training rows missed it.
+    pub substitutes: Vec<Option<f32>>,
+    /// The rows as logged: training, validation, test.
+    pub raw: [TaskRows; 3],
+}
+
 /// One task.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TaskTable {
     /// Its name in reports.
     pub name: String,
-    /// Names of the inputs.
+    /// Names of what the network sees.
     pub features: Vec<String>,
     /// Numbers in one target; classes or labels where it is none.
     pub outputs: usize,
     /// What the targets are.
     pub loss: TargetLoss,
-    /// For numbers: what the network's output is multiplied by and then added to, in the target's unit; the targets here
-    /// are the network's own. 1 and 0 otherwise.
-    pub target: (f32, f32),
+    /// For numbers, one an output: what the network's is multiplied by and then added to, in the target's unit; the targets
+    /// here are the network's own. 1 and 0 otherwise.
+    pub target: Vec<(f32, f32)>,
+    /// For numbers: whether what is learned is the logarithm of the target.
+    pub logarithm: bool,
     /// What it is learned from.
     pub train: TaskRows,
     /// What stops training and calibrates.
     pub validation: TaskRows,
     /// What scores, and nothing else.
     pub test: TaskRows,
+    /// Where the rows above were made of others: how.
+    pub prepared: Option<Prepared>,
 }
 
 impl TaskTable {
@@ -48,6 +68,31 @@ impl TaskTable {
             Split::Train => &self.train,
             Split::Validation => &self.validation,
             Split::Test => &self.test,
+        }
+    }
+
+    /// Names of the inputs as the machine gives them.
+    pub fn channels(&self) -> &[String] {
+        self.prepared
+            .as_ref()
+            .map_or(&self.features, |prepared| &prepared.channels)
+    }
+
+    /// The rows of a split as the machine gives them: targets too where they were redefined.
+    pub fn device_rows(&self, split: Split) -> TaskRows {
+        if let Some(prepared) = &self.prepared {
+            return prepared.raw[split as usize].clone();
+        }
+        let rows = self.rows(split);
+        let physical = |(value, (scale, offset)): (&f32, &(f32, f32))| value * scale + offset;
+        TaskRows {
+            inputs: rows.inputs.clone(),
+            targets: rows
+                .targets
+                .iter()
+                .zip(self.target.iter().cycle())
+                .map(physical)
+                .collect(),
         }
     }
 
@@ -66,10 +111,14 @@ impl TaskTable {
     }
 }
 
-/// The tasks of a recipe that are learned together; none for other families.
-pub fn task_set(recipe: &Recipe) -> Option<Vec<TaskTable>> {
-    match &recipe.family {
-        Family::TaskConflict(settings) => Some(TaskConflictFamily::new(settings, recipe.seed).tables()),
+/// The tasks of a recipe that are learned together; none for other families and algorithms.
+///
+/// # Errors
+/// What is wrong with logged data.
+pub fn task_set(recipe: &Recipe) -> Result<Option<Vec<TaskTable>>, DataError> {
+    Ok(match (&recipe.family, &recipe.algorithm) {
+        (Family::TaskConflict(settings), _) => Some(TaskConflictFamily::new(settings, recipe.seed).tables()),
+        (Family::Logged(settings), Algorithm::MultiTask(_)) => Some(logged_tables(settings, recipe.seed)?),
         _ => None,
-    }
+    })
 }

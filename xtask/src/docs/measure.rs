@@ -1,7 +1,8 @@
 //! Measures what the README states, and writes it to `docs/figures.json`.
 //!
 //! Each part is one object of that file and can be measured by itself, so that a long training need not be repeated for a
-//! new benchmark. A part holds numbers as measured; only rounding happens here. Task conflict and growth write pages of their own.
+//! new benchmark. A part holds numbers as measured; only rounding happens here. Task conflict, diagnosis and growth write
+//! pages of their own.
 
 use serde_json::{Map, Value, json};
 
@@ -15,7 +16,7 @@ use crate::provide;
 use crate::workspace::Workspace;
 
 /// What can be measured, in order.
-pub(crate) const PARTS: [&str; 8] = [
+pub(crate) const PARTS: [&str; 9] = [
     "sinusoid",
     "navigation",
     "quadrotor",
@@ -23,6 +24,7 @@ pub(crate) const PARTS: [&str; 8] = [
     "speed",
     "firmware",
     "task-conflict",
+    "diagnosis",
     "growth",
 ];
 
@@ -45,6 +47,10 @@ pub(crate) fn run(workspace: &Workspace, parts: &[String]) -> Result<(), Error> 
         println!("== measuring {part}");
         if part == "task-conflict" {
             task_conflict(workspace)?;
+            continue;
+        }
+        if part == "diagnosis" {
+            diagnosis(workspace)?;
             continue;
         }
         if part == "growth" {
@@ -301,6 +307,24 @@ fn task_conflict(workspace: &Workspace) -> Result<(), Error> {
         std::fs::write(&page, between(&text, markers, &table)?).at(&page)?;
     }
     Ok(())
+}
+
+/// The table of `docs/diagnosis.md`, into that page.
+fn diagnosis(workspace: &Workspace) -> Result<(), Error> {
+    let data = provide::python::diagnosis_data(workspace, true)?;
+    let table = cargo(workspace)
+        .args(["run", "--release", "--quiet", "--package", "pliant-trainer"])
+        .args(["--example", "diagnosis", "--"])
+        .arg(&data)
+        .output()?;
+    println!("{table}");
+    let page = workspace.root().join("docs").join("diagnosis.md");
+    let text = std::fs::read_to_string(&page).at(&page)?;
+    std::fs::write(
+        &page,
+        between(&text, ["<!-- scores -->\n", "<!-- /scores -->"], &table)?,
+    )
+    .at(&page)
 }
 
 /// The firmware's own report: each `name: number ...` line under its name.

@@ -57,6 +57,32 @@ pub(crate) fn provide_tensorboard(workspace: &Workspace, install: bool) -> Resul
     provide(workspace, &what, "tensorboard", TENSORBOARD_VERSION, import, install)
 }
 
+/// The release of scikit-learn, whose data sets are those of `docs/diagnosis.md`.
+const SCIKIT_LEARN_VERSION: &str = "1.9.1";
+
+/// Writes the data sets inside the scikit-learn wheel, with their splits and baselines, to `target/diagnosis`.
+pub(crate) fn diagnosis_data(workspace: &Workspace, install: bool) -> Result<PathBuf, Error> {
+    let what = format!("the data sets (Python package scikit-learn {SCIKIT_LEARN_VERSION})");
+    let package = provide(
+        workspace,
+        &what,
+        "scikit-learn",
+        SCIKIT_LEARN_VERSION,
+        "import sklearn.ensemble",
+        install,
+    )?;
+    let folder = workspace.target().join("diagnosis");
+    std::fs::create_dir_all(&folder).at(&folder)?;
+    let script = workspace.root().join("trainer").join("examples").join("diagnosis.py");
+    Process::new(PYTHON)
+        .arg(script)
+        .arg(&folder)
+        .env("PYTHONPATH", &package)
+        .limit(900)
+        .run()?;
+    Ok(folder)
+}
+
 /// Installs a package into a folder of its own, unless what is there can be imported.
 fn provide(
     workspace: &Workspace,

@@ -181,6 +181,7 @@ fn rule() -> GradientRule<'static> {
         loss: Box::new(squared_error),
         score: Box::new(squared_error),
         gradient_clip: None,
+        standardises: None,
     }
 }
 

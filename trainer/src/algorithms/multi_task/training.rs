@@ -44,6 +44,7 @@ pub(super) fn learner_settings(
         network: network(recipe, policy, tables),
         rows: all.map(|rows| rows.min(most)).collect(),
         initialiser: policy.initialiser,
+        head_start: recipe.head_start,
         optimizer: recipe.optimizer.clone(),
         iterations: recipe.iterations,
         balance: recipe.balance.clone(),
@@ -384,7 +385,7 @@ impl Algorithm for MultiTaskTraining {
             values: vec![value],
         };
         let mut step_sizes = Vec::new();
-        if adaptation.input_rate > 0.0 {
+        if adaptation.adapts_input() {
             step_sizes.push(rate("input.scale", adaptation.input_rate));
             step_sizes.push(rate("input.offset", adaptation.input_rate));
         }
