@@ -1,13 +1,13 @@
 //! From a checked record to a kernel call: decodes the words and borrows the operands.
 
+#[cfg(any(feature = "kernel-unary", feature = "kernel-binary", feature = "kernel-ternary"))]
+use super::COMPACT;
+use super::KernelSet;
 use super::elementwise::{Source, Strided, UnaryFunction, compact};
 use super::gather::Picked;
 use super::gru::Gru;
 use super::matmul::{MatMul, Product, Start};
 use super::reduce::Reduce;
-#[cfg(any(feature = "kernel-unary", feature = "kernel-binary", feature = "kernel-ternary"))]
-use super::COMPACT;
-use super::KernelSet;
 use crate::image::record::{Binary, Opcode, Operand, Record, Reduce as ReduceFunction, Ternary, Unary, flags};
 use crate::plan::Table;
 
