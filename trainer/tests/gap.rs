@@ -52,8 +52,24 @@ fn the_figures_belong_together() {
     );
     assert_eq!(found["seeds"][0]["gap"], *overall, "one seed is its own mean");
     assert_eq!(found["episodes"], 2);
-    let again = gap(&arguments);
+    let folder = tempfile::tempdir().unwrap();
+    let keep = folder.path().to_str().unwrap();
+    let kept = |more: &[&'static str]| [&arguments[..], &["--keep", keep], more].concat();
+    let again = gap(&kept(&[]));
     assert_eq!(again["overall"], found["overall"]);
+    assert_eq!(
+        gap(&kept(&[])),
+        again,
+        "what is kept is not trained again: not even the seconds differ"
+    );
+    let output = Command::new(env!("CARGO_BIN_EXE_pliant"))
+        .arg("gap")
+        .args(kept(&["--set", "evaluation.seed=5"]))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(message.contains("it is of another recipe"), "{message}");
 }
 
 /// A family that tells no parameters is refused in words.

@@ -359,6 +359,8 @@ impl Algorithm for AnalyticPolicyGradient {
                     "retries",
                     worlds.retries.iter().map(|&retries| retries as f32).collect(),
                 ),
+                ("lost", worlds.lost.iter().flat_map(|&draw| split(draw)).collect()),
+                ("losses", [split(worlds.losses), split(worlds.renewals)].concat()),
             ] {
                 tensors.push(NamedTensor {
                     name: format!("shard{index}/{kind}"),
@@ -427,6 +429,13 @@ impl Algorithm for AnalyticPolicyGradient {
             worlds.origins = origins.map(|pair| join([pair[0], pair[1]])).collect();
             let retries = tensors.next().expect("checked").iter();
             worlds.retries = retries.map(|&retries| retries as usize).collect();
+            let lost = tensors.next().expect("checked").chunks_exact(2);
+            for (draw, pair) in worlds.lost.iter_mut().zip(lost) {
+                *draw = join([pair[0], pair[1]]);
+            }
+            let losses = tensors.next().expect("checked");
+            worlds.losses = join([losses[0], losses[1]]);
+            worlds.renewals = join([losses[2], losses[3]]);
         }
         let counters = tensors.next().expect("checked");
         self.counters = Counters {

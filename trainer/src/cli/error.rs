@@ -65,6 +65,8 @@ pub(super) enum CliError {
         "`[family.{family}]` is no simulated system with parameters to tell an oracle; the recipes cart-pole, pendulum, arm and vehicle have one"
     )]
     NoGap { family: &'static str },
+    #[error("cannot use {path}, kept from a training: {problem}; delete it, or choose another folder with --keep")]
+    Kept { path: PathBuf, problem: String },
     #[error(transparent)]
     Pilot(#[from] PilotError),
     #[error(transparent)]
@@ -119,6 +121,7 @@ impl CliError {
             | Self::Bundle(_)
             | Self::OtherRecipe { .. }
             | Self::NoGap { .. }
+            | Self::Kept { .. }
             | Self::Replay(_)
             | Self::NothingToPlay { .. }
             | Self::Pilot(PilotError::NotAQuadrotor(_) | PilotError::Contract(_) | PilotError::Policy(_))

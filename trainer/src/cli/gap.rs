@@ -1,19 +1,22 @@
 //! `pliant gap`
 
 use std::fmt::Write;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
 use pliant_compiler::image::AlignedBytes;
 use pliant_runtime::image::Image;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::error::CliError;
 use super::{print_json, print_text, threads};
 use crate::algorithms;
 use crate::bundle::{self, BundleError, IMAGE_FILE};
+use crate::checkpoint::write_atomically;
 use crate::engine::{ENGINE_NAMES, select};
-use crate::eval::{EvalOptions, Gap, Returns, returns, roll_out};
+use crate::eval::{EvalOptions, Gap, Returns, returns, roll_out, terminated};
 use crate::recipe::{Recipe, Source};
 use crate::tasks::{Split, simulator};
 
@@ -26,7 +29,8 @@ controls the same held-out systems. The share of the gap that is closed is
 
 Examples:
   pliant gap pendulum
-  pliant gap my-recipe.toml --seeds 0,1 --set family.cart-pole.push=[0.0,0.0]";
+  pliant gap my-recipe.toml --seeds 0,1 --set family.cart-pole.push=[0.0,0.0]
+  pliant gap arm --keep gap-arm         interrupted, the same command goes on";
 
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
@@ -46,6 +50,9 @@ pub(super) struct GapArgs {
     /// Worker threads; they change nothing but the time [default: one a core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
+    /// Keep what each training came to in this folder, and do not repeat a training that is there
+    #[arg(long, value_name = "FOLDER")]
+    keep: Option<PathBuf>,
     /// Print one JSON object on standard output
     #[arg(long)]
     json: bool,
@@ -78,6 +85,8 @@ struct OneSeed {
     gap: Gap,
     /// Of training: non-adaptive, adaptive, oracle.
     seconds: [f64; 3],
+    /// Episodes that were terminated, percent.
+    terminated: [f64; 3],
 }
 
 pub(super) fn run(args: &GapArgs) -> Result<(), CliError> {
@@ -89,18 +98,45 @@ pub(super) fn run(args: &GapArgs) -> Result<(), CliError> {
     let threads = threads(args.threads);
     let (mut seeds, mut all) = (Vec::new(), Vec::new());
     for &seed in &args.seeds {
-        let (mut found, mut seconds) = (Returns::default(), [0.0; 3]);
+        let (mut found, mut seconds, mut terminated) = (Returns::default(), [0.0; 3], [0.0; 3]);
         let columns = [&mut found.non_adaptive, &mut found.adaptive, &mut found.oracle];
-        for (((way, field), column), seconds) in WAYS.into_iter().zip(columns).zip(&mut seconds) {
+        for (index, ((way, field), column)) in WAYS.into_iter().zip(columns).enumerate() {
             let mut source = source.clone();
             source.set(&format!("seed={seed}"))?;
             field.map_or(Ok(()), |field| source.set(field))?;
-            (*column, *seconds) = score(&source.parse()?, &args.engine, threads)?;
-            let mean = column.iter().sum::<f64>() / column.len() as f64;
-            eprintln!("seed {seed}, {way}: return {mean:.3}, trained in {seconds:.1} s");
+            let recipe = source.parse()?;
+            let path = args
+                .keep
+                .as_ref()
+                .map(|folder| folder.join(format!("{way}-{seed}.json")));
+            let kept = path
+                .as_deref()
+                .map(|path| Score::read(path, &recipe))
+                .transpose()?
+                .flatten();
+            let score = match kept {
+                Some(score) => score,
+                None => {
+                    let score = score(&recipe, &args.engine, threads)?;
+                    path.as_deref().map_or(Ok(()), |path| score.write(path))?;
+                    score
+                }
+            };
+            (*column, seconds[index], terminated[index]) = (score.returns, score.seconds, score.terminated);
+            eprintln!(
+                "seed {seed}, {way}: return {:.3}, {:.2} % terminated, trained in {:.1} s",
+                mean(column),
+                terminated[index],
+                seconds[index]
+            );
         }
         let gap = found.gap(recipe.evaluation.seed);
-        seeds.push(OneSeed { seed, gap, seconds });
+        seeds.push(OneSeed {
+            seed,
+            gap,
+            seconds,
+            terminated,
+        });
         all.push(found);
     }
     let overall = Returns::mean(&all).gap(recipe.evaluation.seed);
@@ -119,8 +155,64 @@ pub(super) fn run(args: &GapArgs) -> Result<(), CliError> {
     }
 }
 
-/// Trains a recipe and gives the returns of its device image on held-out tasks, and the seconds of training.
-fn score(recipe: &Recipe, engine: &str, threads: usize) -> Result<(Vec<f64>, f64), CliError> {
+/// What one training came to.
+#[derive(Serialize, Deserialize)]
+struct Score {
+    /// What was trained and scored.
+    recipe: Recipe,
+    /// Of the device image, `[task]`.
+    returns: Vec<f64>,
+    /// Episodes terminated, percent.
+    terminated: f64,
+    /// Of training.
+    seconds: f64,
+}
+
+impl Score {
+    /// What was kept of this recipe, seed and overrides included; nothing where there is no such file.
+    fn read(path: &Path, recipe: &Recipe) -> Result<Option<Self>, CliError> {
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(source) => {
+                return Err(CliError::Kept {
+                    path: path.to_owned(),
+                    problem: source.to_string(),
+                });
+            }
+        };
+        let kept: Self = serde_json::from_str(&text).map_err(|error| CliError::Kept {
+            path: path.to_owned(),
+            problem: error.to_string(),
+        })?;
+        if kept.recipe != *recipe {
+            return Err(CliError::Kept {
+                path: path.to_owned(),
+                problem: "it is of another recipe".to_owned(),
+            });
+        }
+        Ok(Some(kept))
+    }
+
+    fn write(&self, path: &Path) -> Result<(), CliError> {
+        let failed = |source| BundleError::Write {
+            path: path.to_owned(),
+            source,
+        };
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).map_err(failed)?;
+        }
+        let text = serde_json::to_string(self).map_err(|error| failed(error.into()))?;
+        Ok(write_atomically(path, text.as_bytes()).map_err(failed)?)
+    }
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+/// Trains a recipe and scores its device image on held-out tasks.
+fn score(recipe: &Recipe, engine: &str, threads: usize) -> Result<Score, CliError> {
     let simulator = simulator(recipe).ok_or(CliError::NoGap {
         family: recipe.family.name(),
     })?;
@@ -144,7 +236,12 @@ fn score(recipe: &Recipe, engine: &str, threads: usize) -> Result<(Vec<f64>, f64
     };
     let range = options.range(Split::Test);
     let rollouts = roll_out(&image, simulator.as_ref(), range, recipe.evaluation.episodes, threads)?;
-    Ok((returns(&rollouts), seconds))
+    Ok(Score {
+        recipe: recipe.clone(),
+        returns: returns(&rollouts),
+        terminated: mean(&terminated(&rollouts)),
+        seconds,
+    })
 }
 
 fn table(recipe: &Recipe, seeds: &[OneSeed], overall: &Gap) -> String {
@@ -162,11 +259,12 @@ fn table(recipe: &Recipe, seeds: &[OneSeed], overall: &Gap) -> String {
     }
     let _ = writeln!(text, "{:>10}   95 % interval over systems", "mean");
     type Row = (&'static str, fn(&Gap) -> crate::eval::Estimate);
-    let rows: [Row; 5] = [
+    let rows: [Row; 6] = [
         ("non-adaptive", |gap| gap.non_adaptive),
         ("adaptive", |gap| gap.adaptive),
         ("oracle", |gap| gap.oracle),
         ("gap closed, %", |gap| gap.closed),
+        ("of the middle half, %", |gap| gap.closed_middle),
         ("gap to oracle, %", |gap| gap.width),
     ];
     for (name, of) in rows {
@@ -177,12 +275,17 @@ fn table(recipe: &Recipe, seeds: &[OneSeed], overall: &Gap) -> String {
         let [low, high] = of(overall).ci95;
         let _ = writeln!(text, "{:10.2}   [{low:.2}, {high:.2}]", of(overall).mean);
     }
-    for (way, (name, _)) in WAYS.iter().enumerate() {
-        let _ = write!(text, "{:22}", format!("s, {name}"));
-        for one in seeds {
-            let _ = write!(text, "{:10.1}", one.seconds[way]);
+    for (what, of) in [
+        ("% lost", (|one| one.terminated) as fn(&OneSeed) -> [f64; 3]),
+        ("s", |one| one.seconds),
+    ] {
+        for (way, (name, _)) in WAYS.iter().enumerate() {
+            let _ = write!(text, "{:22}", format!("{what}, {name}"));
+            for one in seeds {
+                let _ = write!(text, "{:10.2}", of(one)[way]);
+            }
+            text.push('\n');
         }
-        text.push('\n');
     }
     text
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::statistics::{Estimate, bootstrap};
+use super::statistics::{Estimate, bootstrap, interquartile_mean};
 
 /// Returns on the same held-out tasks, `[task]`, of policies trained alike: one that cannot adapt, one that does, and an
 /// oracle that is told the task's true parameters.
@@ -27,6 +27,8 @@ pub struct Gap {
     pub oracle: Estimate,
     /// (adaptive - non-adaptive) / (oracle - non-adaptive), in percent.
     pub closed: Estimate,
+    /// The same of the three interquartile means, which rare terminations do not move.
+    pub closed_middle: Estimate,
     /// (oracle - non-adaptive) / |oracle|, in percent: below 10 the tasks hardly need adaptation.
     pub width: Estimate,
 }
@@ -55,6 +57,9 @@ impl Returns {
         let estimate = |of: &dyn Fn(&[usize]) -> f64| bootstrap(oracle.len(), seed, of);
         let mean =
             |values: &[f64], tasks: &[usize]| tasks.iter().map(|&task| values[task]).sum::<f64>() / tasks.len() as f64;
+        let middle = |values: &[f64], tasks: &[usize]| {
+            interquartile_mean(&mut tasks.iter().map(|&task| values[task]).collect::<Vec<_>>())
+        };
         Gap {
             non_adaptive: estimate(&|tasks| mean(non_adaptive, tasks)),
             adaptive: estimate(&|tasks| mean(adaptive, tasks)),
@@ -62,6 +67,10 @@ impl Returns {
             closed: estimate(&|tasks| {
                 let floor = mean(non_adaptive, tasks);
                 100.0 * (mean(adaptive, tasks) - floor) / (mean(oracle, tasks) - floor)
+            }),
+            closed_middle: estimate(&|tasks| {
+                let floor = middle(non_adaptive, tasks);
+                100.0 * (middle(adaptive, tasks) - floor) / (middle(oracle, tasks) - floor)
             }),
             width: estimate(&|tasks| {
                 let best = mean(oracle, tasks);
@@ -104,6 +113,14 @@ mod tests {
         assert!((gap.closed.mean - 95.0).abs() < 1e-9);
         assert!(gap.closed.ci95[1] - gap.closed.ci95[0] < 1e-9, "{gap:?}");
         assert!(gap.oracle.ci95[1] - gap.oracle.ci95[0] > 5.0, "{gap:?}");
+        // One lost episode moves the mean, and not the middle.
+        let mut unlucky = returns.clone();
+        unlucky.adaptive[7] -= 500.0;
+        let gap = unlucky.gap(0);
+        assert!(
+            gap.closed.mean < 50.0 && (gap.closed_middle.mean - 95.0).abs() < 1.0,
+            "{gap:?}"
+        );
         let both = Returns::mean(&[returns.clone(), returns.clone()]);
         assert_eq!(both, returns);
     }

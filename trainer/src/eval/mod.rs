@@ -18,7 +18,7 @@ mod trials;
 pub use control::{ControlOutcome, Episode, adapt_to_environments, trace_environment};
 pub use gap::{Gap, Returns};
 pub use multi_task::{DeviceRows, IDENTIFICATION_ROWS, row_errors, test_error};
-pub use simulated::{Rollout, returns, roll_out, trace_errors};
+pub use simulated::{Rollout, returns, roll_out, terminated, trace_errors};
 pub use statistics::{Estimate, bootstrap_interquartile_mean, bootstrap_mean};
 pub use supervised::{TaskOutcome, TaskRange, adapt_to_tasks};
 pub use trials::{Choice, TrialOutcome, by_episode, run_trials, trial_episodes};
@@ -286,6 +286,16 @@ impl Evaluation {
             also: Vec::new(),
             refused: 0,
             env_steps: 0,
+        }
+    }
+
+    /// What comes between two entries of `adaptation`: an episode of a trial, for a policy that learns in its memory, or an
+    /// adaptation step.
+    pub fn unit(&self) -> &'static str {
+        if self.metric == trials::METRIC {
+            "episode"
+        } else {
+            "adaptation step"
         }
     }
 

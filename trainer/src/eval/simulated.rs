@@ -145,7 +145,7 @@ pub fn returns(rollouts: &[Vec<Rollout>]) -> Vec<f64> {
 }
 
 /// Share of terminated episodes of each task, in percent.
-pub(super) fn terminated(rollouts: &[Vec<Rollout>]) -> Vec<f64> {
+pub fn terminated(rollouts: &[Vec<Rollout>]) -> Vec<f64> {
     rollouts
         .iter()
         .map(|episodes| {

@@ -48,7 +48,7 @@ pub fn bootstrap_interquartile_mean(samples: &[f64], seed: u64) -> Estimate {
 }
 
 /// Of a slice whose order it changes.
-fn interquartile_mean(samples: &mut [f64]) -> f64 {
+pub(super) fn interquartile_mean(samples: &mut [f64]) -> f64 {
     let quarter = samples.len() / 4;
     let middle = quarter..samples.len() - quarter;
     if quarter > 0 {

@@ -15,6 +15,9 @@ use crate::random::stream;
 use crate::recipe::{Algorithm, Recipe};
 use crate::tasks::{Split, task_stream, vector_environment};
 
+/// What is scored.
+pub(super) const METRIC: &str = "return of an episode";
+
 /// How actions are chosen from what the image gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Choice {
@@ -164,7 +167,7 @@ pub(super) fn evaluate(
         engine: DEVICE_RUNTIME.to_owned(),
         tasks,
         seed,
-        metric: "return of an episode".to_owned(),
+        metric: METRIC.to_owned(),
         lower_is_better: false,
         adaptation: by_episode(&sampled, episodes, seed),
         also: also

@@ -19,6 +19,10 @@ pub struct AnalyticPolicyGradient {
     /// 1000; default 0.
     #[serde(default, skip_serializing_if = "AnalyticPolicyGradient::is_zero")]
     pub retries: usize,
+    /// Share of the training episodes that are ones lost before, from the same start: a shard remembers the last 32 that were
+    /// terminated, and takes them in turn. From 0 to 0.9; default 0.
+    #[serde(default, skip_serializing_if = "AnalyticPolicyGradient::is_none")]
+    pub replay: f32,
     /// Decay of the running average of the parameters, which is what is validated and deployed; 0 for the parameters
     /// themselves. From 0 to 0.9999; default 0.
     #[serde(default)]
@@ -77,6 +81,11 @@ impl AnalyticPolicyGradient {
         *count == 0
     }
 
+    /// For leaving out what is not used.
+    fn is_none(share: &f32) -> bool {
+        *share == 0.0
+    }
+
     fn default_state_decay() -> f32 {
         0.97
     }
@@ -105,6 +114,7 @@ impl AnalyticPolicyGradient {
         checker.count("window", self.window as u64, 1, 2000);
         checker.count("episode", self.episode as u64, 0, 100_000);
         checker.count("retries", self.retries as u64, 0, 1000);
+        checker.between("replay", self.replay, 0.0, 0.9);
         checker.between("averaging", self.averaging, 0.0, 0.9999);
         checker.count("environments", self.environments as u64, 1, 65536);
         checker.count("shards", self.shards as u64, 1, 256);

@@ -8,7 +8,7 @@ use pliant_runtime::experience::End;
 use pliant_runtime::image::{AdaptationSpec, Image};
 
 use super::references::references;
-use super::{Baseline, DeviceCost};
+use super::{Baseline, DeviceCost, from_scratch};
 use crate::algorithms::maml_policy_gradient::LOG_STD;
 use crate::algorithms::{Algorithm as _, Learned, MetaSettings, supervised};
 use crate::bundle::{ExportError, device_image};
@@ -90,6 +90,9 @@ pub fn baselines(
         let mut longer = from_scratch(recipe, &tasks, MOST_STEPS, &name, options)?;
         longer.adaptation.drain(..longer.adaptation.len() - 1);
         found.push(longer);
+    }
+    if let Tasks::Supervised(family) = &tasks {
+        found.push(from_scratch::converged(recipe, family.as_ref(), options)?);
     }
     found.extend(multi_task(recipe, &tasks, options)?);
     found.extend(oracle(&tasks, options));

@@ -64,13 +64,18 @@ pub fn card(recipe: &Recipe, record: &RunRecord, report: &ImageReport, results: 
         text,
         "{} ({better}) of the deployed image, {} by the {engine} on {tasks} held-out tasks (seed {seed}).\n",
         capitalised(metric),
-        if by_steps { "adapted" } else { "run" }
+        if by_steps && evaluation.unit() != "episode" {
+            "adapted"
+        } else {
+            "run"
+        }
     );
     if by_steps {
-        scores(&mut text, &evaluation.adaptation);
+        let unit = evaluation.unit();
+        scores(&mut text, unit, &evaluation.adaptation);
         for also in evaluation.also.iter().filter(|also| also.adaptation.len() > 1) {
             let _ = writeln!(text, "\n{}:\n", capitalised(&also.name));
-            scores(&mut text, &also.adaptation);
+            scores(&mut text, unit, &also.adaptation);
         }
     }
     let also = evaluation.also.iter().filter(|also| also.adaptation.len() == 1);
@@ -88,7 +93,17 @@ pub fn card(recipe: &Recipe, record: &RunRecord, report: &ImageReport, results: 
         let _ = writeln!(text, "\nThe guards refused {} adaptations.", evaluation.refused);
     }
 
-    let _ = writeln!(text, "\n## Cost on the device\n");
+    let macs = results.cost.adaptation_step_macs;
+    text + &cost(report, Some(macs))
+}
+
+/// How the part about cost begins.
+const COST: &str = "\n## Cost on the device\n";
+
+/// The part about cost; with the multiply-accumulates of one adaptation step, if it adapts.
+pub fn cost(report: &ImageReport, step_macs: Option<u64>) -> String {
+    let mut text = format!("{COST}\n");
+    // Writing to a String cannot fail.
     let _ = writeln!(
         text,
         "Flash {} bytes; RAM {} bytes to act and adapt, {} bytes to act only. {} parameters adapt. Image hash `{}`.\n",
@@ -105,14 +120,20 @@ pub fn card(recipe: &Recipe, record: &RunRecord, report: &ImageReport, results: 
             plan.flash_bytes, plan.ram_bytes, plan.macs, plan.records
         );
     }
-    if let Some(adaptation) = &report.adaptation {
+    if let (Some(adaptation), Some(macs)) = (&report.adaptation, step_macs) {
         let _ = writeln!(
             text,
-            "\nOne adaptation step over a full support set ({} rows): {} multiply-accumulates.",
-            adaptation.capacity, results.cost.adaptation_step_macs
+            "\nOne adaptation step over a full support set ({} rows): {macs} multiply-accumulates.",
+            adaptation.capacity
         );
     }
     text
+}
+
+/// A card with another part about cost, which is its last; `None` where there is none.
+pub fn with_cost(card: &str, cost: &str) -> Option<String> {
+    let (before, _) = card.split_once(COST)?;
+    Some(format!("{before}{cost}"))
 }
 
 /// The table of baselines; nothing where there are none.
@@ -162,11 +183,12 @@ fn compared(text: &mut String, baselines: &[Baseline]) {
     }
 }
 
-/// A table of scores by adaptation steps.
-fn scores(text: &mut String, steps: &[AdaptationStep]) {
+/// A table of scores by adaptation steps, or by episodes before.
+fn scores(text: &mut String, unit: &str, steps: &[AdaptationStep]) {
+    let before = if unit == "episode" { " before" } else { "" };
     let _ = writeln!(
         text,
-        "| adaptation steps | mean | 95 % interval over tasks | interquartile mean |\n|---|---|---|---|"
+        "| {unit}s{before} | mean | 95 % interval over tasks | interquartile mean |\n|---|---|---|---|"
     );
     for step in steps {
         row(text, &step.step.to_string(), step);

@@ -167,6 +167,9 @@ pub fn comparison_charts(contestants: &[Contestant]) -> Vec<Chart> {
         let adapted: Vec<_> = members.iter().filter_map(|one| one.results.as_ref()).collect();
         if let Some(first) = adapted.first() {
             adapting.y_label.clone_from(&first.evaluation.metric);
+            if first.evaluation.unit() == "episode" {
+                adapting.x_label = "episodes of the trial before".to_owned();
+            }
             let points: Vec<Vec<[f64; 2]>> = adapted
                 .iter()
                 .map(|results| {

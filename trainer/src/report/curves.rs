@@ -1,6 +1,7 @@
 //! Learning curves and adaptation curves as charts.
 
 use super::chart::{Chart, Mark, Series, standalone};
+use super::references::WHOLE_TRIAL;
 use super::samples::colour;
 use super::{Baseline, Results};
 use crate::eval::{AdaptationStep, Evaluation};
@@ -148,7 +149,10 @@ fn parts(evaluation: &Evaluation) -> Option<Chart> {
 fn adaptation_curves(evaluation: &Evaluation, baselines: &[Baseline]) -> Chart {
     let mut chart = Chart::new(
         "The deployed image on held-out tasks",
-        "adaptation steps on the device",
+        match evaluation.unit() {
+            "episode" => "episodes of the trial before",
+            _ => "adaptation steps on the device",
+        },
         evaluation.metric.clone(),
     );
     chart.size = SIZE;
@@ -168,7 +172,8 @@ fn adaptation_curves(evaluation: &Evaluation, baselines: &[Baseline]) -> Chart {
         ));
     }
     let last = evaluation.adaptation.last().map_or(1, |step| step.step);
-    for baseline in baselines {
+    // What a whole trial comes to is no return of an episode: the tables have it.
+    for baseline in baselines.iter().filter(|one| !one.name.ends_with(WHOLE_TRIAL)) {
         let name = baseline.name.as_str();
         let colour = match name {
             "no adaptation" => colour::BEFORE,

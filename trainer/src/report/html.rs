@@ -146,11 +146,15 @@ fn tiles(record: &RunRecord, results: &Results) -> String {
         );
     };
     if let [first, .., last] = adaptation[..] {
-        let steps = if last.step == 1 { "step" } else { "steps" };
-        tile(
-            format!("{} &rarr; {}", number(first.mean), number(last.mean)),
-            &format!("{}, {} {steps} on the device", results.evaluation.metric, last.step),
-        );
+        let plural = if last.step == 1 { "" } else { "s" };
+        let what = match results.evaluation.unit() {
+            "episode" => format!("{}, after {} episode{plural}", results.evaluation.metric, last.step),
+            _ => format!(
+                "{}, {} step{plural} on the device",
+                results.evaluation.metric, last.step
+            ),
+        };
+        tile(format!("{} &rarr; {}", number(first.mean), number(last.mean)), &what);
     }
     tile(
         duration(results.training.seconds),
@@ -187,10 +191,14 @@ fn scores(results: &Results) -> String {
         evaluation.tasks
     );
     for step in &steps {
+        let unit = match evaluation.unit() {
+            "episode" => "episode",
+            _ => "step",
+        };
         let head = match (by_steps, step) {
             (false, _) => String::new(),
-            (true, 1) => "1 step".to_owned(),
-            (true, step) => format!("{step} steps"),
+            (true, 1) => format!("1 {unit}"),
+            (true, step) => format!("{step} {unit}s"),
         };
         let _ = write!(text, "<th class=\"n\">{head}</th>");
     }

@@ -10,6 +10,9 @@ use crate::random::{Stream, stream};
 use crate::recipe::{Bandit, Family, HalfCircle, Recipe, Tabular};
 use crate::tasks::{Split, task_stream};
 
+/// Ends the names of baselines that are scored by whole trials.
+pub(super) const WHOLE_TRIAL: &str = ", whole trial";
+
 /// Validation tasks that choose a coefficient.
 const CHOICE: u64 = 500;
 /// Coefficients of UCB1 to choose from; theory asks for 2.
@@ -123,7 +126,7 @@ fn tabular(family: &Tabular, episodes: usize, options: EvalOptions) -> Vec<Basel
         let whole = vec![AdaptationStep::over_tasks(0, &totals, options.seed)];
         [
             baseline(name.to_owned(), by_episode(&outcomes, episodes, options.seed)),
-            baseline(format!("{name}, whole trial"), whole),
+            baseline(format!("{name}{WHOLE_TRIAL}"), whole),
         ]
     })
     .collect()

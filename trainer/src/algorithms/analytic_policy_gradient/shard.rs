@@ -101,20 +101,15 @@ impl Shard {
             &backward_options(problem),
         )?;
         let simulator = problem.simulator.clone();
+        let memory = problem.memory();
+        let mut worlds = Worlds::new(simulator, memory, batch, seed, index, Split::Train, settings.episode);
+        worlds.replay = settings.replay;
         Ok(Self {
             index,
             seed,
             forward: Compiled::new(forward),
             backward: Compiled::new(backward),
-            worlds: Worlds::new(
-                simulator,
-                problem.memory(),
-                batch,
-                seed,
-                index,
-                Split::Train,
-                settings.episode,
-            ),
+            worlds,
             kept: Vec::new(),
             retries: settings.retries,
             cost: vec![0.0; batch],
@@ -168,7 +163,7 @@ impl Shard {
                     worlds.retry(instance, self.retries);
                     kept.renewed.push(instance);
                 } else if worlds.instances.ages[instance] >= worlds.episode {
-                    worlds.renew(instance);
+                    worlds.follow(instance);
                     kept.renewed.push(instance);
                 }
             }

@@ -6,6 +6,9 @@ use crate::envs::{Instances, Simulator};
 use crate::random::stream;
 use crate::tasks::Split;
 
+/// Lost episodes that a shard remembers.
+pub(super) const LOST: usize = 32;
+
 /// Persistent instances of a simulator, each with its own task, memory and age.
 pub(super) struct Worlds {
     pub(super) instances: Instances,
@@ -19,6 +22,14 @@ pub(super) struct Worlds {
     pub(super) origins: Vec<u64>,
     /// Times that each instance has begun its episode again.
     pub(super) retries: Vec<usize>,
+    /// Share of the episodes that are taken from the lost ones.
+    pub(super) replay: f32,
+    /// Draws of the last episodes that were lost, the oldest overwritten first.
+    pub(super) lost: [u64; LOST],
+    /// How many have been written there.
+    pub(super) losses: u64,
+    /// Episodes begun after the first of each instance, retries apart.
+    pub(super) renewals: u64,
     seed: u64,
     shard: u64,
     split: Split,
@@ -42,6 +53,10 @@ impl Worlds {
             draws: 0,
             origins: vec![0; batch],
             retries: vec![0; batch],
+            replay: 0.0,
+            lost: [0; LOST],
+            losses: 0,
+            renewals: 0,
             seed,
             shard,
             split,
@@ -61,13 +76,34 @@ impl Worlds {
         self.begin(instance);
     }
 
-    /// The same task from the same start, so many times at most; then a new one.
+    /// What follows an episode that was not lost, or was lost for the last time: a new task, or one of those that were lost.
+    pub(super) fn follow(&mut self, instance: usize) {
+        let share = |renewals: u64| (renewals as f64 * f64::from(self.replay)) as u64;
+        let replays = share(self.renewals);
+        let due = share(self.renewals + 1) > replays;
+        self.renewals += 1;
+        let remembered = self.losses.min(LOST as u64);
+        if !due || remembered == 0 {
+            return self.renew(instance);
+        }
+        self.origins[instance] = self.lost[(replays % remembered) as usize];
+        self.retries[instance] = 0;
+        self.begin(instance);
+    }
+
+    /// The same task from the same start, so many times at most; then what follows. It is remembered that it was lost.
     pub(super) fn retry(&mut self, instance: usize, most: usize) {
+        let origin = self.origins[instance];
+        let remembered = self.losses.min(LOST as u64) as usize;
+        if self.replay > 0.0 && !self.lost[..remembered].contains(&origin) {
+            self.lost[(self.losses % LOST as u64) as usize] = origin;
+            self.losses += 1;
+        }
         if self.retries[instance] < most {
             self.retries[instance] += 1;
             self.begin(instance);
         } else {
-            self.renew(instance);
+            self.follow(instance);
         }
     }
 
@@ -109,5 +145,25 @@ mod tests {
         assert_ne!(worlds.instances.drawn, begun.drawn);
         assert_eq!(worlds.instances.drawn[0], begun.drawn[0], "its neighbour stays");
         assert_eq!(worlds.draws, 4);
+    }
+
+    #[test]
+    fn lost_episodes_come_back_among_new_ones() {
+        let system = Arc::new(CartPole::default());
+        let mut worlds = Worlds::new(system, 0, 2, 0, 0, Split::Train, 0);
+        worlds.replay = 0.5;
+        let lost = worlds.instances.drawn[0];
+        worlds.retry(0, 0);
+        assert_eq!((worlds.losses, worlds.draws), (1, 3), "the first to follow is new");
+        worlds.follow(0);
+        assert_eq!((worlds.instances.drawn[0], worlds.draws), (lost, 3));
+        // Lost again, it is not remembered twice.
+        worlds.retry(0, 0);
+        assert_eq!((worlds.losses, worlds.draws), (1, 4));
+        worlds.replay = 0.0;
+        for _ in 0..4 {
+            worlds.follow(0);
+            assert_ne!(worlds.instances.drawn[0], lost);
+        }
     }
 }

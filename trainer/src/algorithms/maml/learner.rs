@@ -156,7 +156,7 @@ impl MetaLearner {
     }
 
     /// A learner of any rule, with its initial parameters in the rule's order.
-    pub(super) fn of_problem(
+    pub(crate) fn of_problem(
         problem: Problem,
         settings: MetaSettings,
         initial: &[NamedTensor],
