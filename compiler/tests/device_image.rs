@@ -126,6 +126,9 @@ fn recurrent_and_partly_frozen_policies_pass_their_golden_steps() {
     let report = inspect(&bytes).unwrap();
     assert_eq!(report.adapted_parameters, 0);
     assert!(report.adaptation.is_none());
+    // Encoder, the unit's two products, its gates, head.
+    assert_eq!(report.plans["act"].records, 5);
+    assert_eq!(report.plans["act"].kernels, ["gru", "matmul"]);
 
     let policy = PolicyDescription::deterministic(Mlp::new(&[1, 8, 8, 1], Activation::Tanh));
     let adaptation = AdaptationDescription {

@@ -22,7 +22,7 @@ fn aligned(bytes: &[u8]) -> Vec<u128> {
 }
 
 #[test]
-fn every_truncation_and_every_flipped_bit_of_three_images() {
+fn every_truncation_and_every_flipped_bit_of_four_images() {
     for (name, bytes) in seeds::images() {
         let mut memory = vec![0.0; MEMORY];
         let mut image = aligned(&bytes);

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 
 use ed25519_dalek::{Signer, SigningKey};
 use flash::Flash;
-use linear::{policy_gradient, supervised};
+use linear::{gated, policy_gradient, supervised};
 use pliant_runtime::image::record::{Binary, Opcode, Record, Reduce, Space, Ternary, Unary, flags};
 use pliant_runtime::image::{
     BankHeader, FORMAT_VERSION, GoldenHeader, Header, Image, MAGIC, PlanHeader, PlanKind, ResetRule, SectionEntry,
@@ -44,15 +44,18 @@ fn key() -> SigningKey {
 }
 
 /// The images by name, with the [hash](Image::hash) that stored deltas are bound to.
-const IMAGES: [(&str, u64); 3] = [
+const IMAGES: [(&str, u64); 4] = [
     ("supervised.pliant", 0xa08d_8a63_5606_ff7e),
     ("policy-gradient.pliant", 0x3df3_da8f_eced_3bba),
     ("every-record.pliant", 0x9048_d7ac_3b54_e1fd),
+    // Opcode 11, which came later.
+    ("gated.pliant", 0xe3c3_e8ee_fa59_d903),
 ];
 
 fn write_image(name: &str) -> Aligned {
     let unfinished = match name {
         "supervised.pliant" => Aligned::new(&supervised([2.0, 0.25], &[1.0, 0.5], 8).write()),
+        "gated.pliant" => Aligned::new(&gated().write()),
         "policy-gradient.pliant" => Aligned::new(&policy_gradient([0.5, -0.25, -1.0], 2, 16).write()),
         _ => every_record(),
     };

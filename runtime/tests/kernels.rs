@@ -419,6 +419,80 @@ fn chains_of_every_function() {
     }
 }
 
+/// The records that a [`Opcode::Gru`] stands for, `outer` times, working in the accumulator.
+fn gates_one_by_one([out, a, b, state]: [u32; 4], outer: u32, count: u32) -> Vec<Record> {
+    let scratch = operand(Space::Accumulator, 0);
+    let mut records = Vec::new();
+    for o in 0..outer {
+        let (a, b) = (a + 3 * count * o, b + 3 * count * o);
+        let (out, state) = (out + count * o, state + count * o);
+        let update = scratch + count;
+        let two = |function: Binary, out: u32, a: u32, b: u32, count: u32| {
+            record(
+                Opcode::Binary,
+                function as u8,
+                0,
+                &[out, a, b, 1, 1, count, 0, 0, 1, 0, 0, 1],
+            )
+        };
+        let sum_of_product = |out: u32, a: u32, b: u32, c: u32| {
+            let words = [out, a, b, c, 1, count, 0, 1, 0, 1, 0, 1];
+            record(Opcode::Ternary, Ternary::AddProduct as u8, 0, &words)
+        };
+        let candidate = scratch + 2 * count;
+        let rest = scratch + 3 * count;
+        records.extend([
+            two(Binary::Add, scratch, a, b, 2 * count),
+            unary(Unary::Sigmoid, scratch, scratch, 2 * count as usize, [0.0; 2]),
+            sum_of_product(candidate, a + 2 * count, scratch, b + 2 * count),
+            unary(Unary::Tanh, candidate, candidate, count as usize, [0.0; 2]),
+            unary(Unary::Affine, rest, update, count as usize, [-1.0, 1.0]),
+            two(Binary::Mul, candidate, rest, candidate, count),
+            sum_of_product(out, candidate, update, state),
+        ]);
+    }
+    records
+}
+
+#[test]
+fn recurrent_gates_have_the_bits_of_the_records_they_stand_for() {
+    let mut random = Random(21);
+    let mut memory = Memory::random(&mut random, 2000);
+    // Far out too, where the functions are flat, and what is not a number.
+    for space in &mut memory.0 {
+        space.iter_mut().step_by(5).for_each(|x| *x *= 40.0);
+        space.iter_mut().skip(1).step_by(97).for_each(|x| *x = f32::NAN);
+        space.iter_mut().skip(2).step_by(89).for_each(|x| *x = -0.0);
+    }
+    let places = [
+        operand(Space::Arena, 3),
+        operand(Space::Input, 7),
+        operand(Space::Const, 1),
+        operand(Space::State, 2),
+    ];
+    for (outer, count) in [(1, 1), (1, 8), (1, 16), (1, 17), (3, 5), (7, 16), (2, 100), (9, 64)] {
+        for in_place in [false, true] {
+            let [out, a, b, state] = places;
+            let state = if in_place { out } else { state };
+            let fused = record(Opcode::Gru, 0, 0, &[out, a, b, state, outer, count]);
+            check(fused, &memory, 2e-6);
+            assert_eq!(fused.macs(), u64::from(9 * outer * count));
+            let apart = gates_one_by_one([out, a, b, state], outer, count);
+            let run = |records: &[Record], level: Level| {
+                let mut memory = memory.clone();
+                let plan = Plan::new_checked(records, memory.sizes()).unwrap();
+                plan.run_on(level, false, &mut memory.spaces()).unwrap();
+                memory.0[Space::Arena as usize].clone()
+            };
+            for level in levels() {
+                let (one, many) = (run(&[fused], level), run(&apart, level));
+                let same = |(a, b): (&f32, &f32)| a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan();
+                assert!(one.iter().zip(&many).all(same), "{level:?} {outer} x {count}");
+            }
+        }
+    }
+}
+
 #[test]
 fn fill() {
     let memory = Memory::random(&mut Random(8), 100);

@@ -171,6 +171,39 @@ fn every_rule_is_enforced() {
     assert_eq!(problem(with(h, &[(7, operand(Space::Const, 0))])), Some(ReadOnly));
     assert_eq!(problem(with(h, &[(7, operand(Space::Adapted, 0))])), Some(ReadOnly));
 
+    let u = record(
+        Opcode::Gru,
+        0,
+        0,
+        &[x, y, operand(Space::Const, 0), operand(Space::State, 0), 2, 16],
+    );
+    assert_eq!(problem(u), None);
+    assert_eq!(problem(with(u, &[(0, Opcode::Gru as u32 | 1 << 8)])), Some(Function(1)));
+    assert_eq!(
+        problem(with(u, &[(0, Opcode::Gru as u32 | flags::ACCUMULATE)])),
+        Some(Flags)
+    );
+    assert_eq!(problem(with(u, &[(7, 1)])), Some(UnusedWord(7)));
+    assert_eq!(problem(with(u, &[(5, 0)])), Some(Empty));
+    assert_eq!(problem(with(u, &[(1, operand(Space::Const, 0))])), Some(ReadOnly));
+    assert_eq!(problem(with(u, &[(1, operand(Space::Arena, 69))])), Some(Bounds(1)));
+    for word in [2, 3] {
+        assert_eq!(
+            problem(with(u, &[(word, operand(Space::Input, 5))])),
+            Some(Bounds(word as u8))
+        );
+        assert_eq!(problem(with(u, &[(word, operand(Space::Input, 4))])), None);
+        assert_eq!(
+            problem(with(u, &[(word, x), (6, 1), (5, 3)])),
+            Some(Overlap(word as u8))
+        );
+    }
+    assert_eq!(problem(with(u, &[(4, operand(Space::State, 69))])), Some(Bounds(4)));
+    // The state may be the output, as a whole.
+    assert_eq!(problem(with(u, &[(4, x)])), None);
+    assert_eq!(problem(with(u, &[(4, operand(Space::Arena, 1))])), Some(Overlap(4)));
+    assert_eq!(problem(with(u, &[(5, u32::MAX), (6, u32::MAX)])), Some(Bounds(1)));
+
     let g = record(Opcode::Gather, 0, 0, &[x, y, operand(Space::Const, 0), 2, 5, 3, 4]);
     assert_eq!(problem(g), None);
     assert_eq!(problem(with(g, &[(3, operand(Space::Const, 98))])), Some(Bounds(3)));
@@ -238,6 +271,7 @@ fn wild_record(random: &mut Random) -> Record {
         Opcode::Gather,
         Opcode::ScatterAdd,
         Opcode::Fill,
+        Opcode::Gru,
     ]);
     let mut words = [0u32; 16];
     words[0] = opcode as u32;
@@ -262,6 +296,7 @@ fn wild_record(random: &mut Random) -> Record {
         Opcode::Copy => (2..3, 15),
         Opcode::Gather | Opcode::ScatterAdd => (2..4, 8),
         Opcode::Fill | Opcode::Chain => (2..2, 4),
+        Opcode::Gru => (2..5, 7),
     };
     for word in operands.clone() {
         words[word] = near(random, &spaces);
@@ -385,7 +420,7 @@ fn unchecked_chains_stay_in_bounds() {
 fn accepted_records_stay_in_bounds() {
     let mut random = Random(11);
     let original = Memory::random(&mut random, 100);
-    let mut accepted = [0; 11];
+    let mut accepted = [0; 12];
     let mut chains = Random(13);
     for round in 0..450_000 {
         let record = if round < 400_000 {
@@ -430,7 +465,7 @@ fn random_words_never_panic() {
     let mut memory = Memory::random(&mut random, 50);
     for _ in 0..200_000 {
         let mut words = [0; 16].map(|_: u32| random.next() as u32);
-        words[0] = random.below(12) as u32 | (random.below(20) as u32) << 8 | (random.below(4) as u32) << 16;
+        words[0] = random.below(13) as u32 | (random.below(20) as u32) << 8 | (random.below(4) as u32) << 16;
         for word in &mut words[1..] {
             match random.below(4) {
                 0 => *word = 0,

@@ -37,6 +37,44 @@ fn sums() -> Bytes {
     parts.write()
 }
 
+/// The unit against its equations in double precision, and its state from call to call.
+#[test]
+fn a_gated_unit_remembers() {
+    let parts = linear::gated();
+    let image = parts.write();
+    let mut memory = vec![f32::NAN; act_workspace_len(&image)];
+    let image = Image::new_to_act(&image).unwrap();
+    let mut policy = Policy::act_only(&image, None, &mut memory).unwrap();
+    let (mut actor, _) = policy.split();
+    let weight = |index: usize| f64::from(parts.constants[index]);
+    let mut state = [0.0_f64; 2];
+    let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+    for step in 0..20 {
+        let raw = 0.5 * step as f32 - 3.0;
+        let x = f64::from(((raw - 1.0) / 2.0).clamp(-5.0, 5.0));
+        let input = |gate: usize| weight(20 + gate) + x * weight(gate);
+        let recurrent = |gate: usize| {
+            let products = (0..2).map(|from| state[from] * weight(6 + 6 * from + gate));
+            weight(26 + gate) + products.sum::<f64>()
+        };
+        let next = [0, 1].map(|unit| {
+            let reset = sigmoid(input(unit) + recurrent(unit));
+            let update = sigmoid(input(2 + unit) + recurrent(2 + unit));
+            let candidate = (input(4 + unit) + reset * recurrent(4 + unit)).tanh();
+            (1.0 - update) * candidate + update * state[unit]
+        });
+        state = next;
+        let answer = weight(32) + state[0] * weight(18) + state[1] * weight(19);
+        let expected = (answer * 4.0 + 0.5).clamp(-10.0, 10.0);
+        let mut action = [f32::NAN];
+        assert_eq!(actor.act(&[raw], &mut action), Status::Acted);
+        assert!(
+            (f64::from(action[0]) - expected).abs() < 1e-4,
+            "{step}: {action:?} {expected}"
+        );
+    }
+}
+
 #[test]
 fn states_are_carried_and_reset() {
     let image = sums();

@@ -252,6 +252,18 @@ fn cagrad_serves_the_worst_off_within_its_ball() {
 }
 
 /// Navon et al. 2022: `G^T G a = 1 / a` with positive `a`; and the scale of a loss changes its coefficient alone.
+/// Heads that begin at zero give the shared parameters no gradient: the bargain must not end training before it begins.
+#[test]
+fn who_has_no_gradient_does_not_spoil_the_bargain() {
+    let mut all = gradients(3, 3, 20);
+    let others = nash_mtl::bargain(&Gram::of(&[all[0].clone(), all[2].clone()]));
+    all[1] = vec![0.0; 20];
+    let found = nash_mtl::bargain(&Gram::of(&all));
+    assert_eq!([found[0], found[2]], [others[0], others[1]]);
+    assert!((found[1] - 0.5 * (others[0] + others[1])).abs() < 1e-12);
+    assert_eq!(nash_mtl::bargain(&Gram::of(&[vec![0.0; 4], vec![0.0; 4]])), [1.0, 1.0]);
+}
+
 #[test]
 fn nash_mtl_bargains() {
     for seed in 0..20 {

@@ -15,7 +15,7 @@ use super::{
     proto::{AttributeType, DimensionValue, ModelProto, NodeProto, TensorProto, ValueInfoProto},
     read, tensor,
 };
-use crate::graph::{Graph, ValueId};
+use crate::graph::{Graph, Tensor, ValueId};
 
 /// Reads a model whose shapes are all numbers. Exporting a graph and importing it again gives the same graph (without the
 /// nodes that no output needs).
@@ -71,6 +71,16 @@ pub fn import_with(bytes: &[u8], dimensions: &[(&str, usize)]) -> Result<Graph, 
         reader.graph.output(&output.name, value)?;
     }
     Ok(reader.graph.prune())
+}
+
+/// The values stored in a model, by name: constants, and defaults of inputs.
+///
+/// # Errors
+/// [`OnnxError`] for what is malformed, or kept in another file.
+pub fn initializers(bytes: &[u8]) -> Result<Vec<(String, Tensor)>, OnnxError> {
+    let graph = ModelProto::decode(bytes)?.graph.unwrap_or_default();
+    let decode = |proto: &TensorProto| Ok((proto.name.clone(), tensor::decode(proto, &graph.name)?));
+    graph.initializer.iter().map(decode).collect()
 }
 
 /// The key and value pairs in a model's metadata, without reading its graph.

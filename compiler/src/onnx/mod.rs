@@ -5,6 +5,7 @@
 //! | [`export`](export()) | a graph to a model |
 //! | [`export_symbolic`] | a graph, built at two sizes, to a model with a symbolic dimension |
 //! | [`import`](import()), [`import_with`] | a model to a graph, sizes given for symbolic dimensions |
+//! | [`initializers`] | the values stored in a model, by name |
 //! | [`metadata`] | the key and value pairs of a model |
 //!
 //! Every operator says in its own file how it is written ([`Operator::onnx`](crate::ops::Operator::onnx)). What is exported
@@ -22,7 +23,7 @@ mod tensor;
 
 pub use error::OnnxError;
 pub use export::{ExportOptions, export};
-pub use import::{import, import_with, metadata};
+pub use import::{import, import_with, initializers, metadata};
 pub use symbolic::export_symbolic;
 
 /// Version of the standard operator set that Pliant writes and reads.

@@ -18,7 +18,7 @@ pub fn measure(memory: &mut [f32], console: &mut Console, counter: &Counter) -> 
     // Opaque, so that the code is not fitted to this image.
     let bytes = black_box(IMAGE);
     let start = counter.instructions();
-    let image = Image::new_checked(bytes).ok()?;
+    let image = Image::new_to_act(bytes).ok()?;
     let checked = counter.instructions();
     #[cfg(feature = "records")]
     crate::records::measure(&image, memory, console, counter)?;

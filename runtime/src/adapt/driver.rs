@@ -12,6 +12,10 @@ use crate::publish::Writer;
 /// Values that the copy and the guard handle at a time.
 const BLOCK: usize = 64;
 
+/// Sums in which the guard adds up squares, of every eighth value each and then one after the other: one sum would wait for
+/// each addition in turn. The same on every core.
+const LANES: usize = 8;
+
 /// What the driver is made of, checked by the policy.
 pub(crate) struct Parts<'m> {
     pub(crate) spec: &'m AdaptationSpec,
@@ -59,7 +63,7 @@ enum Phase {
     Begin { record: usize },
     Accumulate(Fold),
     Apply { record: usize },
-    Guard { at: usize, squares: f32 },
+    Guard { at: usize, squares: [f32; LANES] },
     ScoreAfter(Fold),
 }
 
@@ -89,6 +93,30 @@ impl From<PlanError> for Unit {
     fn from(_: PlanError) -> Self {
         Self::Reject(Reason::NotFinite)
     }
+}
+
+/// Values that the copy and the guard handle within a budget: whole blocks, at least one, and not many more than are left.
+fn blocks(budget: u64, left: usize) -> usize {
+    let most = left.div_ceil(BLOCK).max(1);
+    let wanted = budget.div_ceil(BLOCK as u64).max(1);
+    usize::try_from(wanted).unwrap_or(usize::MAX).min(most) * BLOCK
+}
+
+/// Adds the squares of the differences, of which the first belongs to the first sum.
+#[inline(never)]
+fn add_squares(sums: &mut [f32; LANES], new: &[f32], old: &[f32]) {
+    let square = |new: f32, old: f32| (new - old) * (new - old);
+    let ((new, new_rest), (old, old_rest)) = (new.as_chunks::<LANES>(), old.as_chunks::<LANES>());
+    let mut lanes = *sums;
+    for (new, old) in new.iter().zip(old) {
+        for ((sum, new), old) in lanes.iter_mut().zip(new).zip(old) {
+            *sum += square(*new, *old);
+        }
+    }
+    for ((sum, new), old) in lanes.iter_mut().zip(new_rest).zip(old_rest) {
+        *sum += square(*new, *old);
+    }
+    *sums = lanes;
 }
 
 impl<'m> Driver<'m> {
@@ -124,7 +152,11 @@ impl<'m> Driver<'m> {
         let newest = support.len().checked_sub(1).filter(|_| self.job.is_none())?;
         workshop.accumulator.fill(0.0);
         let mut fold = Fold::of_row(newest);
-        while fold.unit(score, spec, support, workshop, parameters).ok()?.is_some() {}
+        while fold
+            .unit(score, spec, support, workshop, parameters, u64::MAX)
+            .ok()?
+            .is_some()
+        {}
         Some(workshop.score())
     }
 
@@ -149,7 +181,7 @@ impl<'m> Driver<'m> {
         // An error cannot happen: the policy checked the memory when it was loaded.
         let mut failed = false;
         loop {
-            match fold.unit(score, spec, support, workshop, parameters) {
+            match fold.unit(score, spec, support, workshop, parameters, u64::MAX) {
                 Ok(Some(_)) => {}
                 Ok(None) => break,
                 Err(_) => {
@@ -200,7 +232,7 @@ impl<'m> Driver<'m> {
         };
         let mut spent = 0u64;
         loop {
-            match self.unit(&mut job, writer) {
+            match self.unit(&mut job, writer, max_macs.saturating_sub(spent)) {
                 Unit::Spent(cost) => {
                     job.figures.macs = job.figures.macs.saturating_add(cost);
                     spent = spent.saturating_add(cost);
@@ -261,15 +293,15 @@ impl<'m> Driver<'m> {
         }
     }
 
-    fn unit(&mut self, job: &mut Job, writer: &mut Writer<'_, '_>) -> Unit {
-        match self.try_unit(job, writer) {
+    fn unit(&mut self, job: &mut Job, writer: &mut Writer<'_, '_>, budget: u64) -> Unit {
+        match self.try_unit(job, writer, budget) {
             Ok(unit) => unit,
             Err(error) => error.into(),
         }
     }
 
-    /// One record, a few rows, or one block of values.
-    fn try_unit(&mut self, job: &mut Job, writer: &mut Writer<'_, '_>) -> Result<Unit, PlanError> {
+    /// Records, a few rows, or blocks of values: of one phase, and as few as spend the budget.
+    fn try_unit(&mut self, job: &mut Job, writer: &mut Writer<'_, '_>, budget: u64) -> Result<Unit, PlanError> {
         if let Phase::Claim = job.phase {
             if writer.claim().is_err() {
                 return Ok(Unit::Wait);
@@ -299,7 +331,14 @@ impl<'m> Driver<'m> {
                 }
             },
             Phase::ScoreBefore(fold) => {
-                match fold.unit(&mut parts.score, spec, &parts.support, &mut parts.workshop, current)? {
+                match fold.unit(
+                    &mut parts.score,
+                    spec,
+                    &parts.support,
+                    &mut parts.workshop,
+                    current,
+                    budget,
+                )? {
                     Some(cost) => cost,
                     None => {
                         job.figures.score_before = Some(parts.workshop.score());
@@ -316,22 +355,20 @@ impl<'m> Driver<'m> {
                 };
                 let from = source.get(*at..).unwrap_or(&[]);
                 let to = shadow.get_mut(*at..).unwrap_or(&mut []);
-                to.iter_mut().zip(from).take(BLOCK).for_each(|(to, from)| *to = *from);
-                *at += BLOCK;
+                let values = blocks(budget, from.len());
+                to.iter_mut().zip(from).take(values).for_each(|(to, from)| *to = *from);
+                *at = at.saturating_add(values);
                 if *at >= source.len() {
                     job.phase = Phase::Begin { record: 0 };
                 }
-                BLOCK as u64
+                values as u64
             }
             Phase::Begin { record } => {
                 match parts
                     .workshop
-                    .run_record(&mut parts.begin, *record, AdaptedRef::Shared(shadow))?
+                    .run_records(&mut parts.begin, record, budget, AdaptedRef::Shared(shadow))?
                 {
-                    Some(cost) => {
-                        *record += 1;
-                        cost
-                    }
+                    Some(cost) => cost,
                     None => {
                         job.phase = Phase::Accumulate(Fold::new(training, job.rows));
                         0
@@ -339,7 +376,14 @@ impl<'m> Driver<'m> {
                 }
             }
             Phase::Accumulate(fold) => {
-                match fold.unit(&mut parts.accumulate, spec, &parts.support, &mut parts.workshop, shadow)? {
+                match fold.unit(
+                    &mut parts.accumulate,
+                    spec,
+                    &parts.support,
+                    &mut parts.workshop,
+                    shadow,
+                    budget,
+                )? {
                     Some(cost) => cost,
                     None => {
                         job.phase = Phase::Apply { record: 0 };
@@ -353,35 +397,41 @@ impl<'m> Driver<'m> {
                 }
                 match parts
                     .workshop
-                    .run_record(&mut parts.apply, *record, AdaptedRef::Exclusive(shadow))?
+                    .run_records(&mut parts.apply, record, budget, AdaptedRef::Exclusive(shadow))?
                 {
-                    Some(cost) => {
-                        *record += 1;
-                        cost
-                    }
+                    Some(cost) => cost,
                     None => {
                         job.done += 1;
                         let again = parts.objective == Objective::Supervised && job.done < job.choice.steps;
                         job.phase = if again {
                             Phase::Begin { record: 0 }
                         } else {
-                            Phase::Guard { at: 0, squares: 0.0 }
+                            Phase::Guard {
+                                at: 0,
+                                squares: [0.0; LANES],
+                            }
                         };
                         0
                     }
                 }
             }
             Phase::Guard { at, squares } => {
-                let pairs = || shadow.iter().zip(base).skip(*at).take(BLOCK);
-                if pairs().any(|(new, _)| !new.is_finite()) {
+                let (new, old) = (shadow.get(*at..).unwrap_or(&[]), base.get(*at..).unwrap_or(&[]));
+                let values = blocks(budget, new.len());
+                let pairs = || new.iter().zip(old).take(values);
+                // Looks at all of them: takes the same time always, and vectorises.
+                if !pairs().fold(true, |finite, (new, _)| finite & new.is_finite()) {
+                    // The blocks before count as done, however the work is cut.
+                    let first = pairs().position(|(new, _)| !new.is_finite()).unwrap_or(0);
+                    let done = (first / BLOCK * BLOCK) as u64;
+                    job.figures.macs = job.figures.macs.saturating_add(done);
                     return Ok(Unit::Reject(Reason::NotFinite));
                 }
-                *squares = pairs()
-                    .map(|(new, old)| new - old)
-                    .fold(*squares, |sum, change| sum + change * change);
-                *at += BLOCK;
+                let (new, old) = (new.get(..values).unwrap_or(new), old.get(..values).unwrap_or(old));
+                add_squares(squares, new, old);
+                *at = at.saturating_add(values);
                 if *at >= base.len() {
-                    job.figures.change = functions::sqrt(*squares);
+                    job.figures.change = functions::sqrt(squares.iter().fold(0.0, |total, sum| total + sum));
                     // Without a limit (infinity) the change must still be a number.
                     let change = job.figures.change;
                     if change > spec.trust_region || !change.is_finite() {
@@ -392,10 +442,17 @@ impl<'m> Driver<'m> {
                     };
                     job.phase = parts.start_score(selection, job.rows, Phase::ScoreAfter);
                 }
-                BLOCK as u64
+                values as u64
             }
             Phase::ScoreAfter(fold) => {
-                match fold.unit(&mut parts.score, spec, &parts.support, &mut parts.workshop, shadow)? {
+                match fold.unit(
+                    &mut parts.score,
+                    spec,
+                    &parts.support,
+                    &mut parts.workshop,
+                    shadow,
+                    budget,
+                )? {
                     Some(cost) => cost,
                     None => {
                         job.figures.score_after = Some(parts.workshop.score());

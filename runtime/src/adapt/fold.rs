@@ -24,11 +24,13 @@ pub(crate) struct Workshop<'m> {
 }
 
 impl Workshop<'_> {
-    /// Runs one record and gives its cost; past the last record nothing runs and there is no cost.
-    pub(crate) fn run_record(
+    /// Runs records from number `*record` on, which it moves, until at least `budget` is spent or there are no more, and
+    /// gives their cost. Past the last record nothing runs and there is no cost.
+    pub(crate) fn run_records(
         &mut self,
         stage: &mut Stage<'_>,
-        record: usize,
+        record: &mut usize,
+        budget: u64,
         adapted: AdaptedRef<'_>,
     ) -> Result<Option<u64>, PlanError> {
         #[cfg_attr(not(feature = "onnx"), allow(clippy::infallible_destructuring_match))]
@@ -36,15 +38,25 @@ impl Workshop<'_> {
             Stage::Plan(plan) => plan,
             #[cfg(feature = "onnx")]
             Stage::Model(model) => {
-                return Ok(match record {
-                    0 => model.run(self.input, adapted, self.step_scale, self.accumulator),
-                    _ => None,
+                let first = core::mem::replace(record, 1) == 0;
+                return Ok(match first {
+                    true => model.run(self.input, adapted, self.step_scale, self.accumulator),
+                    false => None,
                 });
             }
         };
-        let Some(cost) = plan.records().get(record).map(|record| record.macs()) else {
+        let first = *record;
+        let mut cost = 0u64;
+        for next in plan.records().get(first..).unwrap_or(&[]) {
+            cost = cost.saturating_add(next.macs());
+            *record = record.saturating_add(1);
+            if cost >= budget {
+                break;
+            }
+        }
+        if *record == first {
             return Ok(None);
-        };
+        }
         let mut spaces = Spaces {
             constants: self.constants,
             input: self.input,
@@ -55,7 +67,7 @@ impl Workshop<'_> {
             output: self.output,
             accumulator: self.accumulator,
         };
-        plan.run_range::<Exact>(record..record + 1, &mut spaces)?;
+        plan.run_range::<Exact>(first..*record, &mut spaces)?;
         Ok(Some(cost))
     }
 
@@ -128,7 +140,7 @@ impl Fold {
         }
     }
 
-    /// Gathers a chunk or runs one record. Gives the cost, or `None` when all chunks are through.
+    /// Gathers a chunk, or runs records until `budget` is spent. Gives the cost, or `None` when all chunks are through.
     pub(crate) fn unit(
         &mut self,
         stage: &mut Stage<'_>,
@@ -136,10 +148,10 @@ impl Fold {
         support: &Support<'_>,
         workshop: &mut Workshop<'_>,
         parameters: &[f32],
+        budget: u64,
     ) -> Result<Option<u64>, PlanError> {
-        if let Some(record) = self.record {
-            if let Some(cost) = workshop.run_record(stage, record, AdaptedRef::Shared(parameters))? {
-                self.record = Some(record + 1);
+        if let Some(record) = &mut self.record {
+            if let Some(cost) = workshop.run_records(stage, record, budget, AdaptedRef::Shared(parameters))? {
                 return Ok(Some(cost));
             }
             self.record = None;

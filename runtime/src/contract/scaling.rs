@@ -81,24 +81,24 @@ impl<'m> ObservationScales<'m> {
         channels: impl ExactSizeIterator<Item = ObservationScaling>,
     ) -> Option<Self> {
         let count = channels.len();
+        for (index, channel) in channels.enumerate() {
+            let numbers = [
+                channel.mean,
+                channel.scale,
+                channel.clip,
+                channel.max_age_ms,
+                channel.substitute,
+            ];
+            let mut places = memory.iter_mut().skip(index).step_by(count.max(1));
+            for number in numbers {
+                *places.next()? = number;
+            }
+        }
         let (mean, rest) = memory.split_at_mut_checked(count)?;
         let (scale, rest) = rest.split_at_mut_checked(count)?;
         let (clip, rest) = rest.split_at_mut_checked(count)?;
         let (max_age_ms, rest) = rest.split_at_mut_checked(count)?;
         let (substitute, _) = rest.split_at_mut_checked(count)?;
-        let places = mean
-            .iter_mut()
-            .zip(&mut *scale)
-            .zip(&mut *clip)
-            .zip(&mut *max_age_ms)
-            .zip(&mut *substitute);
-        for (((((mean, scale), clip), max_age_ms), substitute), channel) in places.zip(channels) {
-            *mean = channel.mean;
-            *scale = channel.scale;
-            *clip = channel.clip;
-            *max_age_ms = channel.max_age_ms;
-            *substitute = channel.substitute;
-        }
         Some(Self {
             mean,
             scale,

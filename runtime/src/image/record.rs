@@ -124,6 +124,10 @@ pub enum Opcode {
     Fill = 9,
     /// Up to three [`Instruction`]s, each elementwise over contiguous values, one after the other.
     Chain = 10,
+    /// The gates of a gated recurrent unit, from its two products: with `a` and `b` seen as `[outer][3][count]`,
+    /// `r = sigmoid(a0 + b0)`, `z = sigmoid(a1 + b1)`, `n = tanh(a2 + r b2)`, `out = (1 - z) n + z state`, each operation
+    /// rounded as in the records it stands for.
+    Gru = 11,
 }
 
 impl Opcode {
@@ -140,6 +144,7 @@ impl Opcode {
             8 => Self::ScatterAdd,
             9 => Self::Fill,
             10 => Self::Chain,
+            11 => Self::Gru,
             _ => return None,
         })
     }
@@ -405,8 +410,10 @@ pub mod flags {
 ///
 /// Strides and counts are in elements. The outputs of MatMul, Binary, Ternary, Reduce are dense and row-major. Unused words are zero
 /// (a reader refuses others). The epilogue of a matrix product is `out = function(product, epilogue operand)`, the operand laid
-/// out like the output. An operand of Unary, Binary and Ternary may be the output itself (same offset, dense strides); any
-/// other overlap between the output and an operand is refused.
+/// out like the output. An operand of Unary, Binary and Ternary may be the output itself (same offset, dense strides), and so may the state
+/// of a Gru; any other overlap between the output and an operand is refused.
+///
+/// A Gru has `out`, `a` (products of the input), `b` (products of the state), `state`, `outer` and `count` in words 1 to 6.
 ///
 /// A Chain has the number of its [`Instruction`]s, 1 to 3, in bits 8 to 15 of word 0, and these one after the other from
 /// word 1 on.
@@ -444,6 +451,9 @@ impl Record {
     /// Most [`Instruction`]s of a Chain.
     pub const INSTRUCTIONS: usize = 3;
 
+    /// Cost of a Gru for each element written.
+    const GRU_COST: u32 = 9;
+
     /// The instructions of a Chain; of another record, nothing that means anything.
     #[inline]
     pub fn instructions(&self) -> &[Instruction] {
@@ -453,7 +463,7 @@ impl Record {
     }
 
     /// Cost in multiply-accumulates: batch x m x k x n for a matrix product, otherwise one for each element written
-    /// (a reduction or a scatter-add: read). Saturating; 0 for an unknown opcode.
+    /// (a reduction or a scatter-add: read; a Gru: nine, as the records it stands for). Saturating; 0 for an unknown opcode.
     pub const fn macs(&self) -> u64 {
         let words = &self.words;
         let dims: [u32; 4] = match self.opcode() {
@@ -474,6 +484,7 @@ impl Record {
                 }
                 [total, 1, 1, 1]
             }
+            Some(Opcode::Gru) => [words[5], words[6], Self::GRU_COST, 1],
             None => [0; 4],
         };
         (dims[0] as u64 * dims[1] as u64)

@@ -173,6 +173,10 @@ impl<'a> Image<'a> {
                 plan: golden.plan,
                 space,
             };
+            if self.plan(golden.plan).is_none() {
+                // Only where the image was read to act: an image that was read whole has every plan of its golden steps.
+                break;
+            }
             let output = bench.run(golden.plan, golden.input)?;
             let same = |(a, b): (&f32, &f32)| a.to_bits() == b.to_bits();
             if output.len() != golden.output.len() || !output.iter().zip(golden.output).all(same) {

@@ -132,6 +132,22 @@ impl<'a> Image<'a> {
     /// # Errors
     /// The first rule of `docs/device-image.md` the bytes break. Any byte string is accepted or refused; nothing panics.
     pub fn new_checked(bytes: &'a [u8]) -> Result<Self, ImageError> {
+        Self::checked(bytes, false)
+    }
+
+    /// As [`new_checked`](Self::new_checked), for firmware that only acts, of which it takes less flash: what is there for
+    /// learning is neither looked at nor given out. So an image that adapts has no [`adaptation`](Self::adaptation) here, no
+    /// [`plan`](Self::plan) but [`PlanKind::Act`], no [`card`](Self::card) and no [`signature`](Self::signature); its
+    /// [`self_test`](Self::self_test) runs the golden steps before the first of another plan.
+    ///
+    /// # Errors
+    /// As [`new_checked`](Self::new_checked), of what it looks at.
+    pub fn new_to_act(bytes: &'a [u8]) -> Result<Self, ImageError> {
+        Self::checked(bytes, true)
+    }
+
+    #[inline(always)]
+    fn checked(bytes: &'a [u8], to_act: bool) -> Result<Self, ImageError> {
         let (bytes, header, table) = Self::open(bytes).map_err(|refusal| refusal.error(bytes, None))?;
         let mut image = Self {
             bytes,
@@ -150,7 +166,7 @@ impl<'a> Image<'a> {
             signature: None,
         };
         let mut plan = None;
-        match image.read(&mut plan) {
+        match image.read(to_act, &mut plan) {
             Ok(()) => Ok(image),
             Err(refusal) => Err(refusal.error(bytes, plan)),
         }
@@ -183,15 +199,18 @@ impl<'a> Image<'a> {
         Ok((bytes, header, values(table).ok_or(Refusal::Misaligned)?))
     }
 
-    fn read(&mut self, plan: &mut Option<PlanError>) -> Result<(), Refusal> {
+    #[inline(always)]
+    fn read(&mut self, to_act: bool, plan: &mut Option<PlanError>) -> Result<(), Refusal> {
         self.check_layout()?;
-        self.read_sections()?;
-        self.read_plans(plan)?;
+        self.read_sections(to_act)?;
+        self.read_plans(to_act, plan)?;
         self.check_states()?;
-        self.check_choice()?;
-        self.check_golden()?;
+        if !to_act {
+            self.check_choice()?;
+            self.check_golden()?;
+        }
         self.check_complete()?;
-        ensure(self.workspace_is_right(), Refusal::Workspace)
+        ensure(self.workspace_is_right(to_act), Refusal::Workspace)
     }
 
     /// Sections lie in the order of the table, aligned, without gaps but for zero padding, up to the end.
@@ -228,7 +247,8 @@ impl<'a> Image<'a> {
             .unwrap_or(&[])
     }
 
-    fn read_sections(&mut self) -> Result<(), Refusal> {
+    #[inline(always)]
+    fn read_sections(&mut self, to_act: bool) -> Result<(), Refusal> {
         for (index, entry) in self.table.iter().enumerate() {
             let Some(kind) = SectionKind::from_bits(entry.kind) else {
                 ensure(
@@ -250,6 +270,9 @@ impl<'a> Image<'a> {
                 SectionKind::Constants => self.constants = values(bytes).ok_or(malformed)?,
                 SectionKind::AdaptedInitial => self.adapted_initial = values(bytes).ok_or(malformed)?,
                 SectionKind::States => self.states = values(bytes).ok_or(malformed)?,
+                // Who only acts needs none of these.
+                SectionKind::Adaptation | SectionKind::Choice | SectionKind::Card | SectionKind::Signature
+                    if to_act => {}
                 SectionKind::Adaptation => {
                     let spec: &AdaptationSpec = one(bytes).ok_or(malformed)?;
                     spec.check().map_err(Refusal::Adaptation)?;
@@ -287,12 +310,16 @@ impl<'a> Image<'a> {
         })
     }
 
-    fn read_plans(&mut self, fault: &mut Option<PlanError>) -> Result<(), Refusal> {
+    #[inline(always)]
+    fn read_plans(&mut self, to_act: bool, fault: &mut Option<PlanError>) -> Result<(), Refusal> {
         for (entry, index) in self.table.iter().zip(0u16..) {
             if SectionKind::from_bits(entry.kind) != Some(SectionKind::Plan) {
                 continue;
             }
             let kind = PlanKind::from_bits(u32::from(entry.instance)).ok_or(Refusal::Section(index))?;
+            if to_act && kind != PlanKind::Act {
+                continue;
+            }
             let plan = self.read_plan(kind, self.section(entry), fault)?;
             if let Some(slot) = self.plans.get_mut(kind as usize) {
                 *slot = Some(plan);
@@ -412,7 +439,9 @@ impl<'a> Image<'a> {
     }
 
     /// Whether the workspace sizes in the header are those the sections have.
-    fn workspace_is_right(&self) -> bool {
+    #[inline(always)]
+    fn workspace_is_right(&self, to_act: bool) -> bool {
+        let stated = &self.header.workspace;
         let mut sizes = Workspace {
             constants: self.constants.len() as u32,
             adapted: self.adapted_initial.len() as u32,
@@ -430,13 +459,25 @@ impl<'a> Image<'a> {
             (sizes.act_arena, sizes.act_input) = (of.get(Space::Arena), of.get(Space::Input));
             sizes.act_output = of.get(Space::Output);
         }
-        for plan in learn.iter().flatten() {
-            let of = plan.sizes_ref();
-            sizes.learn_arena = sizes.learn_arena.max(of.get(Space::Arena));
-            sizes.learn_input = sizes.learn_input.max(of.get(Space::Input));
-            sizes.learn_output = sizes.learn_output.max(of.get(Space::Output));
+        if to_act {
+            // What was not looked at is not compared, and nothing that acts uses it.
+            (sizes.learn_arena, sizes.learn_input, sizes.learn_output) =
+                (stated.learn_arena, stated.learn_input, stated.learn_output);
+            (sizes.support_rows, sizes.support_row_width) = (stated.support_rows, stated.support_row_width);
+        } else {
+            for plan in learn.iter().flatten() {
+                let of = plan.sizes_ref();
+                sizes.learn_arena = sizes.learn_arena.max(of.get(Space::Arena));
+                sizes.learn_input = sizes.learn_input.max(of.get(Space::Input));
+                sizes.learn_output = sizes.learn_output.max(of.get(Space::Output));
+            }
         }
-        bytemuck::bytes_of(&sizes) == bytemuck::bytes_of(&self.header.workspace)
+        // Word by word: comparing the bytes would bring `memcmp`.
+        let words = |sizes: &Workspace| bytemuck::cast::<Workspace, [u32; size_of::<Workspace>() / 4]>(*sizes);
+        words(&sizes)
+            .iter()
+            .zip(&words(stated))
+            .all(|(found, stated)| found == stated)
     }
 
     /// Exactly the bytes of the image, without what may follow it in flash.

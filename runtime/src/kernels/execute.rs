@@ -1,10 +1,13 @@
 //! From a checked record to a kernel call: decodes the words and borrows the operands.
 
+#[cfg(any(feature = "kernel-unary", feature = "kernel-binary", feature = "kernel-ternary"))]
+use super::COMPACT;
+use super::KernelSet;
 use super::elementwise::{Source, Strided, UnaryFunction, compact};
 use super::gather::Picked;
+use super::gru::Gru;
 use super::matmul::{MatMul, Product, Start};
 use super::reduce::Reduce;
-use super::{COMPACT, KernelSet};
 use crate::image::record::{Binary, Opcode, Operand, Record, Reduce as ReduceFunction, Ternary, Unary, flags};
 use crate::plan::Table;
 
@@ -169,6 +172,8 @@ fn run<K: KernelSet>(record: &Record, table: &mut Table<'_>) -> Option<()> {
                 Some(())
             })
         }
+        #[cfg(feature = "kernel-gru")]
+        Opcode::Gru => gru::<K>(record, table),
         // Chains, and what this build lacks.
         _ => None,
     }
@@ -390,6 +395,21 @@ fn scatter_add<K: KernelSet>(record: &Record, table: &mut Table<'_>) -> Option<(
             operands.slice(record.operand(2), picked)?,
             out,
         );
+        Some(())
+    })
+}
+
+fn gru<K: KernelSet>(record: &Record, table: &mut Table<'_>) -> Option<()> {
+    let [outer, count] = words(record, 5);
+    let len = outer.wrapping_mul(count);
+    with_output(table, record.operand(1), len, |operands, out| {
+        let p = Gru {
+            input: operands.slice(record.operand(2), len.wrapping_mul(3))?,
+            recurrent: operands.slice(record.operand(3), len.wrapping_mul(3))?,
+            state: operands.source(record.operand(4), len)?,
+            count,
+        };
+        K::gru(&p, out);
         Some(())
     })
 }

@@ -14,6 +14,7 @@ mod elementwise;
 mod execute;
 pub(crate) mod functions;
 mod gather;
+mod gru;
 mod matmul;
 mod reduce;
 
@@ -65,6 +66,7 @@ trait KernelSet {
     fn copy(dims: [usize; 4], out_strides: [usize; 4], a_strides: [usize; 4], a: &[f32], out: &mut [f32]);
     fn gather(p: &gather::Picked<'_>, data: &[f32], out: &mut [f32]);
     fn scatter_add(p: &gather::Picked<'_>, a: &[f32], out: &mut [f32]);
+    fn gru(p: &gru::Gru<'_>, out: &mut [f32]);
     /// Records that are all chains.
     fn chain(records: &[Record], table: &mut Table<'_>);
 }

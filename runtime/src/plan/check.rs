@@ -252,46 +252,40 @@ impl Checker<'_> {
         }
     }
 
-    fn unary(&mut self) -> Check {
+    /// Unary, Binary and Ternary, which differ in the number of operands and so in where their dimensions and strides are.
+    fn elementwise(&mut self, operands: usize) -> Check {
         self.flags(0)?;
         let bits = self.record.function();
-        let function = Unary::from_bits(bits).ok_or(Rule::Function.at(bits.into()))?;
-        built(kernels::unary_lacks(function))?;
-        self.unused(if matches!(function, Unary::Clip | Unary::Affine) {
-            6
-        } else {
-            4
-        })?;
-        let count = self.word(3);
-        self.not_empty(&[count])?;
-        self.output(count)?;
-        self.apart_or_same(2, &[count], &[1])
-    }
-
-    fn binary(&mut self) -> Check {
-        self.flags(0)?;
-        self.unused(13)?;
-        let bits = self.record.function();
-        let function = Binary::from_bits(bits).ok_or(Rule::Function.at(bits.into()))?;
-        built(kernels::binary_lacks(function))?;
-        let dims: [u32; 3] = self.words(4);
-        self.not_empty(&dims)?;
-        self.output(product(&dims))?;
-        self.apart_or_same(2, &dims, &self.words::<3>(7))?;
-        self.apart_or_same(3, &dims, &self.words::<3>(10))
-    }
-
-    fn ternary(&mut self) -> Check {
-        self.flags(0)?;
-        self.unused(13)?;
-        let bits = self.record.function();
-        ensure(Ternary::from_bits(bits).is_some(), Rule::Function.at(bits.into()))?;
-        let dims: [u32; 2] = self.words(5);
-        self.not_empty(&dims)?;
-        self.output(product(&dims))?;
-        self.apart_or_same(2, &dims, &self.words::<2>(7))?;
-        self.apart_or_same(3, &dims, &self.words::<2>(9))?;
-        self.apart_or_same(4, &dims, &self.words::<2>(11))
+        let known = match operands {
+            1 => Unary::from_bits(bits).map(|function| {
+                let parameters = matches!(function, Unary::Clip | Unary::Affine);
+                (kernels::unary_lacks(function), if parameters { 6 } else { 4 })
+            }),
+            2 => Binary::from_bits(bits).map(|function| (kernels::binary_lacks(function), 13)),
+            _ => Ternary::from_bits(bits).map(|_| (None, 13)),
+        };
+        let (lacking, unused) = known.ok_or(Rule::Function.at(bits.into()))?;
+        built(lacking)?;
+        self.unused(unused)?;
+        // Unary: a count, and no strides.
+        let (first, axes) = match operands {
+            1 => (3, 1),
+            2 => (4, 3),
+            _ => (5, 2),
+        };
+        let mut all_dims: [u32; 3] = self.words(first);
+        let dims = all_dims.get_mut(..axes).unwrap_or_default();
+        self.not_empty(dims)?;
+        self.output(product(dims))?;
+        for operand in 0..operands {
+            let mut strides: [u32; 3] = self.words(7 + operand * axes);
+            if operands == 1 {
+                strides = [1; 3];
+            }
+            let strides = strides.get(..axes).unwrap_or_default();
+            self.apart_or_same(2 + operand, dims, strides)?;
+        }
+        Ok(())
     }
 
     fn reduce(&mut self) -> Check {
@@ -350,6 +344,22 @@ impl Checker<'_> {
         self.output(count)
     }
 
+    fn gru(&mut self) -> Check {
+        self.flags(0)?;
+        ensure(
+            self.record.function() == 0,
+            Rule::Function.at(self.record.function().into()),
+        )?;
+        self.unused(7)?;
+        let [outer, count] = self.words(5);
+        self.not_empty(&[outer, count])?;
+        let products = product(&[outer, 3, count]);
+        self.output(product(&[outer, count]))?;
+        self.apart(2, products)?;
+        self.apart(3, products)?;
+        self.apart_or_same(4, &[outer, count], &[count, 1])
+    }
+
     fn chain(&mut self) -> Check {
         self.flags(0)?;
         let instructions = usize::from(self.record.function());
@@ -405,11 +415,11 @@ fn checked(record: &Record, sizes: &SpaceSizes) -> Check {
         #[cfg(feature = "kernel-matmul")]
         Opcode::MatMul => checker.matmul(),
         #[cfg(feature = "kernel-unary")]
-        Opcode::Unary => checker.unary(),
+        Opcode::Unary => checker.elementwise(1),
         #[cfg(feature = "kernel-binary")]
-        Opcode::Binary => checker.binary(),
+        Opcode::Binary => checker.elementwise(2),
         #[cfg(feature = "kernel-ternary")]
-        Opcode::Ternary => checker.ternary(),
+        Opcode::Ternary => checker.elementwise(3),
         #[cfg(feature = "kernel-reduce")]
         Opcode::Reduce => checker.reduce(),
         #[cfg(feature = "kernel-copy")]
@@ -422,6 +432,8 @@ fn checked(record: &Record, sizes: &SpaceSizes) -> Check {
         Opcode::Fill => checker.fill(),
         #[cfg(feature = "kernel-chain")]
         Opcode::Chain => checker.chain(),
+        #[cfg(feature = "kernel-gru")]
+        Opcode::Gru => checker.gru(),
         #[allow(unreachable_patterns)] // With every kernel enabled.
         _ => Err(Rule::Kernel.at(code.into())),
     }

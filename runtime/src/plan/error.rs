@@ -76,6 +76,7 @@ impl Opcode {
             Self::ScatterAdd => "kernel-scatter-add",
             Self::Fill => "kernel-fill",
             Self::Chain => "kernel-chain",
+            Self::Gru => "kernel-gru",
         }
     }
 }

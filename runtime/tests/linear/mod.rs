@@ -201,6 +201,19 @@ pub(crate) fn fill(out: At, count: u32, value: f32) -> Record {
     record(Opcode::Fill, 0, 0, &[operand(out), count, value.to_bits()])
 }
 
+/// The gates of a recurrent unit of `count` elements.
+pub(crate) fn gru(out: At, input: At, recurrent: At, state: At, count: u32) -> Record {
+    let words = [
+        operand(out),
+        operand(input),
+        operand(recurrent),
+        operand(state),
+        1,
+        count,
+    ];
+    record(Opcode::Gru, 0, 0, &words)
+}
+
 const INPUT: Space = Space::Input;
 const ARENA: Space = Space::Arena;
 const ADAPTED: Space = Space::Adapted;
@@ -297,6 +310,53 @@ pub(crate) fn supervised(adapted: [f32; 2], step_scales: &[f32], capacity: u32) 
                 .with_step_scales(step_scales),
         ),
     }
+}
+
+/// A gated recurrent unit of two elements between one input and one output; it does not adapt.
+pub(crate) fn gated() -> Parts {
+    const HIDDEN: u32 = 2;
+    const GATES: u32 = 3 * HIDDEN;
+    let mut parts = supervised([0.0; 2], &[1.0], 4);
+    parts.plans.truncate(1);
+    (parts.spec, parts.adapted, parts.accumulator) = (None, Vec::new(), 0);
+    // Weights of the input, of the state and of the output, then the biases.
+    let weights = GATES + HIDDEN * GATES + HIDDEN;
+    parts.constants = (0..weights + 2 * GATES + 1)
+        .map(|index| 0.25 * ((index * 7) % 11) as f32 - 1.25)
+        .collect();
+    parts.states = vec![StateEntry {
+        dtype: 0,
+        reset: 0,
+        offset: 0,
+        initial: StateEntry::ZERO,
+        shape: [1, 1, 1, HIDDEN],
+    }];
+    let constant = |offset: u32| (Space::Const, offset);
+    let (state, input, recurrent) = ((Space::State, 0), (ARENA, 0), (ARENA, GATES));
+    let biases = weights;
+    parts.plans[0] = plan(
+        PlanKind::Act,
+        [1, 1, 2 * GATES],
+        vec![
+            matmul(input, (INPUT, 0), constant(0), Some(constant(biases)), [1, 1, GATES]),
+            matmul(
+                recurrent,
+                state,
+                constant(GATES),
+                Some(constant(biases + GATES)),
+                [1, HIDDEN, GATES],
+            ),
+            gru(state, input, recurrent, state, HIDDEN),
+            matmul(
+                (Space::Output, 0),
+                state,
+                constant(GATES + HIDDEN * GATES),
+                Some(constant(biases + 2 * GATES)),
+                [1, HIDDEN, 1],
+            ),
+        ],
+    );
+    parts
 }
 
 /// A Gaussian policy with mean `w s + b` and log standard deviation `l`, adapted by the gradient of

@@ -10,7 +10,7 @@ use pliant_runtime::image::{Image, ResetRule, StateEntry};
 use pliant_runtime::policy::{Actor, Policy, ResetKind, workspace_len};
 use pliant_runtime::telemetry::{Record, RecordedLearner, Sink};
 
-use super::linear::{Bytes, Parts, binary, policy_gradient, supervised, unary};
+use super::linear::{Bytes, Parts, binary, gated, policy_gradient, supervised, unary};
 
 /// Images by name, each of 1 to 4 KiB.
 pub(crate) fn images() -> Vec<(&'static str, Vec<u8>)> {
@@ -21,6 +21,7 @@ pub(crate) fn images() -> Vec<(&'static str, Vec<u8>)> {
             policy_gradient([0.5, 0.25, -0.5], 2, 20).write().to_vec(),
         ),
         ("recurrent", recurrent().write().to_vec()),
+        ("gated", gated().write().to_vec()),
     ]
 }
 

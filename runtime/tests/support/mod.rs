@@ -349,6 +349,20 @@ pub fn run(record: &Record, memory: &mut Memory) {
             }
         }
         Opcode::Fill => output[out..out + w[2]].fill(f32::from_bits(record.words[3])),
+        Opcode::Gru => {
+            let (outer, count) = (w[5], w[6]);
+            let sigmoid = |x: f32| unary64(Unary::Sigmoid, f64::from(x), 0.0, 0.0) as f32;
+            for o in 0..outer {
+                for i in 0..count {
+                    let share = |word: usize, gate: usize| get(at(word), (o * 3 + gate) * count + i);
+                    let reset = sigmoid(share(2, 0) + share(3, 0));
+                    let update = sigmoid(share(2, 1) + share(3, 1));
+                    let candidate = f64::from(share(2, 2) + reset * share(3, 2)).tanh() as f32;
+                    let at_element = o * count + i;
+                    output[out + at_element] = (1.0 - update) * candidate + update * get(at(4), at_element);
+                }
+            }
+        }
         Opcode::Chain => unreachable!("run above"),
     }
 }

@@ -14,8 +14,27 @@ const STEPS: usize = 100;
 #[derive(Debug, Clone, Copy)]
 pub struct NashMtl;
 
-/// The positive solution of `M a = 1 / a`.
+/// The positive solution of `M a = 1 / a`. A task without a gradient has nothing to bargain for: it gets the mean of the
+/// others' (1 where no task has one), by which its own parameters move, and the shared ones do not.
 pub fn bargain(gram: &Gram) -> Vec<f64> {
+    let there: Vec<usize> = (0..gram.tasks())
+        .filter(|&task| gram.at(task, task).is_normal())
+        .collect();
+    if there.len() < gram.tasks() {
+        let own = if there.is_empty() {
+            Vec::new()
+        } else {
+            bargain(&gram.among(&there))
+        };
+        let mean = if own.is_empty() {
+            1.0
+        } else {
+            own.iter().sum::<f64>() / own.len() as f64
+        };
+        let mut all = vec![mean; gram.tasks()];
+        there.iter().zip(own).for_each(|(&task, value)| all[task] = value);
+        return all;
+    }
     let tasks = gram.tasks();
     // In units of the gradients' norms the products are cosines: well scaled, whatever the losses' scales.
     let norms: Vec<f64> = (0..tasks).map(|task| gram.at(task, task).sqrt()).collect();

@@ -27,6 +27,7 @@
 mod banked;
 mod export;
 mod onnx;
+mod repack;
 
 use std::path::{Path, PathBuf};
 
@@ -35,6 +36,7 @@ use pliant_runtime::image::{Image, ImageError};
 
 pub use banked::{BankedNetwork, banked_image, banked_network};
 pub use export::{ExportError, Exported, device_image, export, policy_image};
+pub use repack::{RepackError, Repacked, repack};
 
 use crate::recipe::{self, Recipe, RecipeError};
 
@@ -98,6 +100,9 @@ pub enum BundleError {
     /// A trained policy cannot be exported.
     #[error(transparent)]
     Export(#[from] ExportError),
+    /// A bundle cannot be repacked.
+    #[error(transparent)]
+    Repack(RepackError),
 }
 
 impl Bundle {

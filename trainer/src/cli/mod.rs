@@ -16,6 +16,7 @@ mod monitor;
 mod play;
 mod port;
 mod progress;
+mod repack;
 mod replay;
 mod report;
 mod runs;
@@ -44,6 +45,7 @@ Examples:
   pliant fly models/quadrotor           quadrotors in the terminal and in a page
   pliant shifts models/quadrotor        wind, payload, a worn motor: with and without adapting
   pliant inspect models/sinusoid        what a device image holds and costs
+  pliant repack models/quadrotor        the image again, by the compiler of today
   pliant sign models/sinusoid --key fleet.key --release 1  so that devices know whose it is
   pliant monitor /dev/ttyACM0           what a device learns, live
   pliant replay run.log --bundle models/point-navigation  the same again, bit for bit
@@ -78,6 +80,8 @@ enum Command {
     Shifts(shifts::ShiftsArgs),
     /// Print what a device image holds and costs
     Inspect(inspect::InspectArgs),
+    /// Lower a bundle's policy again with the compiler of today; the parameters stay
+    Repack(repack::RepackArgs),
     /// Make a pair of keys to sign with
     Keygen(keygen::KeygenArgs),
     /// Sign a device image or a delta, so that devices know whose it is
@@ -112,6 +116,7 @@ pub fn main() -> ExitCode {
         Command::Play(args) => play::run(&args),
         Command::Shifts(args) => shifts::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Repack(args) => repack::run(&args),
         Command::Keygen(args) => keygen::run(&args),
         Command::Sign(args) => sign::run(&args),
         Command::Verify(args) => verify::run(&args),

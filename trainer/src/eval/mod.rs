@@ -126,7 +126,7 @@ fn evaluate_on(recipe: &Recipe, image: &[u8], options: EvalOptions, split: Split
         }
         Family::Logged(settings) => match task_set(recipe)? {
             Some(tables) => {
-                let metric = "test error: squared over the target's variance, or share wrong";
+                let metric = "relative error, or share wrong";
                 multi_task::evaluate(&image, recipe.family.name(), metric, &tables, options, split)
             }
             None => {

@@ -93,7 +93,17 @@ pub fn card(recipe: &Recipe, record: &RunRecord, report: &ImageReport, results: 
         let _ = writeln!(text, "\nThe guards refused {} adaptations.", evaluation.refused);
     }
 
-    let _ = writeln!(text, "\n## Cost on the device\n");
+    let macs = results.cost.adaptation_step_macs;
+    text + &cost(report, Some(macs))
+}
+
+/// How the part about cost begins.
+const COST: &str = "\n## Cost on the device\n";
+
+/// The part about cost; with the multiply-accumulates of one adaptation step, if it adapts.
+pub fn cost(report: &ImageReport, step_macs: Option<u64>) -> String {
+    let mut text = format!("{COST}\n");
+    // Writing to a String cannot fail.
     let _ = writeln!(
         text,
         "Flash {} bytes; RAM {} bytes to act and adapt, {} bytes to act only. {} parameters adapt. Image hash `{}`.\n",
@@ -110,14 +120,20 @@ pub fn card(recipe: &Recipe, record: &RunRecord, report: &ImageReport, results: 
             plan.flash_bytes, plan.ram_bytes, plan.macs, plan.records
         );
     }
-    if let Some(adaptation) = &report.adaptation {
+    if let (Some(adaptation), Some(macs)) = (&report.adaptation, step_macs) {
         let _ = writeln!(
             text,
-            "\nOne adaptation step over a full support set ({} rows): {} multiply-accumulates.",
-            adaptation.capacity, results.cost.adaptation_step_macs
+            "\nOne adaptation step over a full support set ({} rows): {macs} multiply-accumulates.",
+            adaptation.capacity
         );
     }
     text
+}
+
+/// A card with another part about cost, which is its last; `None` where there is none.
+pub fn with_cost(card: &str, cost: &str) -> Option<String> {
+    let (before, _) = card.split_once(COST)?;
+    Some(format!("{before}{cost}"))
 }
 
 /// The table of baselines; nothing where there are none.

@@ -14,7 +14,7 @@ mod sweep;
 mod table;
 
 pub use baselines::{BaselineError, baselines};
-pub use card::card;
+pub use card::{card, cost, with_cost};
 pub use chart::{Chart, Mark, Series};
 pub use compare::{Contestant, comparison_charts, comparison_page, comparison_plot, comparison_table};
 pub use curves::{learning_curves, plot, score_chart};

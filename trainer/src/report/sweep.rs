@@ -6,10 +6,10 @@ use super::chart::{Chart, Mark, Series, standalone};
 use super::html::{duration, number};
 use crate::sweep::Sweep;
 
-/// Trials that are drawn by name; the others are grey.
+/// Trials that are drawn by name, the best ones.
 const NAMED: usize = 5;
-/// The colour of what is not named.
-const GREY: usize = 7;
+/// The colour of the others.
+const OTHERS: usize = 7;
 
 /// The trials of a sweep, the best first: what each sets, its score after every rung it reached, and its time.
 pub fn sweep_table(sweep: &Sweep) -> String {
@@ -64,14 +64,10 @@ pub fn sweep_table(sweep: &Sweep) -> String {
     text
 }
 
-/// Score over iterations, a line a trial: the best by name, the others grey. An SVG file.
+/// Score over iterations, a line a trial, the best by name. An SVG file.
 pub fn sweep_plot(sweep: &Sweep) -> String {
     let metric = sweep.metric.clone().unwrap_or_else(|| "score".to_owned());
-    let mut chart = Chart::new(
-        format!("{}: trials on validation tasks", sweep.recipe),
-        "iterations trained",
-        metric,
-    );
+    let mut chart = Chart::new("", "iterations trained", metric);
     chart.size = [760.0, 420.0];
     let ranking = sweep.ranking();
     let means = || {
@@ -87,26 +83,23 @@ pub fn sweep_plot(sweep: &Sweep) -> String {
             (low.min(mean), high.max(mean))
         });
     chart.logarithmic = least > 0.0 && most > 10.0 * least;
-    // Those that matter lie on top.
-    for (place, &trial) in ranking.iter().enumerate().rev() {
+    // Intervals are over tasks, whose scores differ more than those of trials: they would hide what there is to see.
+    let series = |(place, &trial): (usize, &usize)| {
         let one = &sweep.trials[trial];
         let points = one
             .scores
             .iter()
             .map(|score| [score.iterations as f64, score.mean])
             .collect();
-        let (name, colour) = match place < NAMED {
-            true => (short(&one.sets), place),
-            false => (String::new(), GREY),
-        };
-        let mut series = Series::new(name, colour, Mark::Dots, points);
-        if place < NAMED {
-            series.band = one.scores.iter().map(|score| score.ci95).collect();
+        match place < NAMED {
+            true => Series::new(short(&one.sets), place, Mark::Dots, points),
+            false => Series::new("", OTHERS, Mark::Dots, points),
         }
-        chart.series.push(series);
-    }
-    let title = chart.title.clone();
-    standalone(&title, &[chart])
+    };
+    let (named, others): (Vec<_>, Vec<_>) = ranking.iter().enumerate().partition(|(place, _)| *place < NAMED);
+    // Those that matter lie on top.
+    chart.series = others.into_iter().chain(named).map(series).collect();
+    standalone(&format!("{}: trials on validation tasks", sweep.recipe), &[chart])
 }
 
 /// Settings by the last part of their paths.

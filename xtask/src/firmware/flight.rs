@@ -17,11 +17,8 @@ pub(super) const PACKAGE: &str = "flight-controller";
 /// The bundle that flies.
 const BUNDLE: &str = "models/quadrotor";
 
-/// Instructions of `act` on the Cortex-M4F, all included, that it shall come down to.
-const GOAL_INSTRUCTIONS: f64 = 10_000.0;
-
-/// What it takes now, and one percent: more is a step back.
-const MOST_INSTRUCTIONS: f64 = 15_620.0;
+/// Most instructions of `act`, all included: what it takes now, and one percent. The goal is 10,000.
+const MOST_INSTRUCTIONS: f64 = 9_950.0;
 
 /// The cores, and the emulator's machine that has each.
 const CORES: [(&str, &str); 2] = [("Cortex-M4F", "mps2-an386"), ("Cortex-M7", "mps2-an500")];
@@ -54,11 +51,6 @@ pub(super) fn fly(workspace: &Workspace, board: &Board, elf: &Path) -> Result<()
         println!("   {core}:");
         let report = in_the_loop(workspace, board, machine, elf)?;
         let instructions = figure(&report, "instructions of act")?;
-        if instructions > GOAL_INSTRUCTIONS {
-            println!(
-                "   not met: `act` takes {instructions} instructions on the {core}; the goal is {GOAL_INSTRUCTIONS}"
-            );
-        }
         if instructions > MOST_INSTRUCTIONS {
             return Err(Error::Check(format!(
                 "`act` takes {instructions} instructions on the {core}, more than {MOST_INSTRUCTIONS}"

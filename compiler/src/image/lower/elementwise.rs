@@ -65,6 +65,31 @@ impl Program<'_> {
         self.elementwise(Opcode::Ternary, function as u8, operands, shape)
     }
 
+    /// The gates of a gated recurrent unit along `axis`: from the products of the input and of the state, and the state.
+    pub(crate) fn gru(&mut self, operands: [&View; 3], axis: usize, shape: &[usize]) -> View {
+        let operands = operands.map(|view| self.dense(view));
+        let out = self.scratch(shape);
+        let (outer, inner) = shape.split_at(axis);
+        let mut record = record(Opcode::Gru, 0, 0);
+        record.words[5] = word(outer.iter().product());
+        record.words[6] = word(inner.iter().product());
+        let reads = (2..)
+            .zip(&operands)
+            .map(|(word, view)| Read {
+                word,
+                span: Span::of(view),
+                aliasable: word == 4,
+            })
+            .collect();
+        self.steps.push(Step {
+            record,
+            out: Span::of(&out),
+            reads,
+            keeps_output: false,
+        });
+        out
+    }
+
     fn elementwise<const N: usize>(
         &mut self,
         opcode: Opcode,

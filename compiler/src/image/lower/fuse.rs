@@ -29,6 +29,12 @@ impl Items {
 
     /// All rewrites that save records.
     pub(crate) fn fuse(&mut self) {
+        for id in 0..self.items.len() {
+            if self.uses[id] > 0 {
+                self.recurrent_gates(id);
+            }
+        }
+        self.count_uses();
         self.relu_outputs();
         for id in 0..self.items.len() {
             if self.uses[id] > 0 {
@@ -372,6 +378,75 @@ impl Items {
             let operand = self.items[sum].operands[0];
             self.set(id, kernel, &[operand]);
         }
+    }
+
+    /// The gates of a gated recurrent unit, where nobody else wants a gate (a backward pass does).
+    fn recurrent_gates(&mut self, id: ItemId) {
+        if let Some((axis, operands)) = self.gates_of(id) {
+            self.set(id, Kernel::Gru { axis }, &operands);
+        }
+    }
+
+    /// The axis and the operands of a [`Kernel::Gru`] that gives this item.
+    fn gates_of(&self, id: ItemId) -> Option<(usize, [ItemId; 3])> {
+        let once = |id: ItemId| self.uses[id] == 1;
+        let product = |id: ItemId| self.binary(id, Binary::Mul).filter(|_| once(id));
+        let swapped = |[a, b]: [ItemId; 2]| [[a, b], [b, a]];
+        // (1 - update) candidate + update state
+        let (rest, candidate, update, state) =
+            swapped(self.binary(id, Binary::Add)?)
+                .into_iter()
+                .find_map(|[new, old]| {
+                    let (new, old) = (product(new)?, product(old)?);
+                    swapped(new).into_iter().find_map(|[rest, candidate]| {
+                        let [one, update] = self.binary(rest, Binary::Sub).filter(|_| once(rest))?;
+                        let state = swapped(old).into_iter().find(|[gate, _]| *gate == update)?[1];
+                        (self.is_uniform(one, 1.0) && self.uses[update] == 2)
+                            .then_some((rest, candidate, update, state))
+                    })
+                })?;
+        let shape = &self.items[id].shape;
+        let alike = [rest, candidate, update, state];
+        if alike.iter().any(|&part| self.items[part].shape != *shape) {
+            return None;
+        }
+        let Kernel::Slice { axis, start } = self.items[update].kernel else {
+            return None;
+        };
+        let hidden = shape[axis];
+        // Which value an item is blocks `first` to `end` of, in units of the hidden state.
+        let blocks = |id: ItemId, first: usize, end: usize| match self.items[id].kernel {
+            Kernel::Slice { axis: along, start }
+                if along == axis && start == first * hidden && self.items[id].shape[axis] == (end - first) * hidden =>
+            {
+                Some(self.items[id].operands[0])
+            }
+            _ => None,
+        };
+        // gates = sigmoid(input + state)
+        let gates = blocks(update, 1, 2).filter(|_| start == hidden)?;
+        let sums = self.unary(gates, Unary::Sigmoid).filter(|_| self.uses[gates] == 2)?;
+        let shares = self.binary(sums, Binary::Add).filter(|_| once(sums))?;
+        // candidate = tanh(input + reset state)
+        let sum = self.unary(candidate, Unary::Tanh).filter(|_| once(candidate))?;
+        let parts = self.binary(sum, Binary::Add).filter(|_| once(sum))?;
+        swapped(parts).into_iter().find_map(|[input, kept]| {
+            let input = blocks(input, 2, 3).filter(|_| once(input))?;
+            let recurrent = swapped(product(kept)?).into_iter().find_map(|[reset, share]| {
+                let same = blocks(reset, 0, 1).filter(|_| once(reset))? == gates;
+                blocks(share, 2, 3).filter(|_| same && once(share))
+            })?;
+            let fits = swapped(shares).into_iter().any(|[first, second]| {
+                let of = |id: ItemId| blocks(id, 0, 2).filter(|_| once(id));
+                of(first) == Some(input) && of(second) == Some(recurrent)
+            });
+            let whole = |id: ItemId| {
+                let products = &self.items[id].shape;
+                let others = |other: usize| other == axis || products[other] == shape[other];
+                products.len() == shape.len() && products[axis] == 3 * hidden && (0..shape.len()).all(others)
+            };
+            (fits && whole(input) && whole(recurrent)).then_some((axis, [input, recurrent, state]))
+        })
     }
 
     /// `a + b * c`, `a - b * c`, the product used nowhere else.

@@ -68,6 +68,12 @@ pub(crate) enum Kernel {
     Truncate,
     /// Whether a value is not zero.
     IsTrue,
+    /// The gates of a gated recurrent unit along an axis; no operator of its own, but what fusion finds. Operands: the
+    /// products of the input and of the state, each reset gate, update gate and candidate side by side, and the state.
+    Gru {
+        /// The axis.
+        axis: usize,
+    },
 }
 
 /// What a matrix product record does beside the product.

@@ -434,5 +434,6 @@ pub(crate) fn kernel_name(record: &Record) -> Option<&'static str> {
         Opcode::ScatterAdd => "scatter-add",
         Opcode::Fill => "fill",
         Opcode::Chain => "chain",
+        Opcode::Gru => "gru",
     })
 }

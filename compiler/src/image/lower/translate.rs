@@ -165,6 +165,9 @@ impl<'t, 'p> Translator<'t, 'p> {
                 .program
                 .scatter_add(&operands[0], &operands[1], &operands[2], *axis),
             Kernel::Softmax { axis, logarithm } => self.softmax(&operands[0], *axis, *logarithm),
+            Kernel::Gru { axis } => self
+                .program
+                .gru([&operands[0], &operands[1], &operands[2]], *axis, shape),
             Kernel::Truncate => self.truncate(&operands[0]),
             Kernel::IsTrue => {
                 let zero = self.program.constant(&[0.0], &[]);

@@ -77,7 +77,7 @@ macro_rules! kernel_set {
         const _: () = {
             use crate::image::record::{Binary, Record, Ternary, Unary};
             use crate::kernels::elementwise::{self, Source, Strided, UnaryFunction};
-            use crate::kernels::{copy, gather, matmul, reduce};
+            use crate::kernels::{copy, gather, gru as recurrent, matmul, reduce};
             use crate::plan::Table;
 
             $(#[$attribute])*
@@ -123,6 +123,10 @@ macro_rules! kernel_set {
             $(#[$attribute])*
             fn scatter_add(p: &gather::Picked<'_>, a: &[f32], out: &mut [f32]) {
                 gather::scatter_add(p, a, out);
+            }
+            $(#[$attribute])*
+            fn gru(p: &recurrent::Gru<'_>, out: &mut [f32]) {
+                recurrent::run(p, out);
             }
             $(#[$attribute])*
             fn chain(records: &[Record], table: &mut Table<'_>) {
@@ -180,6 +184,10 @@ macro_rules! kernel_set {
                 #[inline]
                 fn scatter_add(p: &gather::Picked<'_>, a: &[f32], out: &mut [f32]) {
                     $call!(scatter_add(p, a, out))
+                }
+                #[inline]
+                fn gru(p: &recurrent::Gru<'_>, out: &mut [f32]) {
+                    $call!(gru(p, out))
                 }
                 #[inline]
                 fn chain(records: &[Record], table: &mut Table<'_>) {

@@ -1,6 +1,6 @@
 //! The same functions in little code: one loop for each number of operands, which chooses the function anew for each element.
 //!
-//! Only `tanh`, and `sigmoid` by way of it, have a loop of their own: policies spend their time there.
+//! Only `tanh`, `sigmoid` by way of it, and `relu` have a loop of their own: policies spend their time there.
 
 use super::{Source, Strided, UnaryFunction, binary_functions, one, ternary_functions, unary_functions};
 use crate::image::record::{Binary, Ternary, Unary};
@@ -65,6 +65,11 @@ pub(super) fn unary(function: UnaryFunction, a: Source<'_>, out: &mut [f32]) {
             tanh(out);
             for value in out {
                 *value = 0.5 * *value + 0.5;
+            }
+        }
+        Unary::Relu => {
+            for value in out {
+                *value = super::f::relu(*value);
             }
         }
         _ => {
