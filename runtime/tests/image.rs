@@ -339,3 +339,27 @@ fn wild_bytes_never_panic() {
         assert!(Memory::of(&noise).check().is_err());
     }
 }
+
+/// What only learning needs is neither looked at nor there; what acting needs is checked as ever.
+#[test]
+fn an_image_to_act_holds_what_acts() {
+    let bytes = linear::supervised([2.0, 0.25], &[1.0, 0.5], 8).write();
+    let (whole, acting) = (Image::new_checked(&bytes).unwrap(), Image::new_to_act(&bytes).unwrap());
+    assert!(whole.adaptation().is_some() && acting.adaptation().is_none());
+    for kind in PlanKind::ALL {
+        let there = acting.plan(kind).is_some();
+        assert_eq!(there, kind == PlanKind::Act, "{kind:?}");
+    }
+    assert_eq!(acting.hash(), whole.hash());
+    let mut memory = vec![0.0; 1000];
+    assert_eq!(acting.self_test(&mut memory), Ok(0), "it brings no golden steps");
+    // A learning plan that is broken does not matter here, a plan to act that is broken does.
+    for (kind, refused) in [(PlanKind::Apply, false), (PlanKind::Act, true)] {
+        let mut parts = linear::supervised([2.0, 0.25], &[1.0], 8);
+        let plan = parts.plans.iter_mut().find(|plan| plan.kind == kind).unwrap();
+        plan.records[0].words[15] = 1;
+        let bytes = parts.write();
+        assert!(Image::new_checked(&bytes).is_err());
+        assert_eq!(Image::new_to_act(&bytes).is_err(), refused);
+    }
+}

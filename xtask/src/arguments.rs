@@ -32,12 +32,12 @@ Chores:
                    by turns; writes its rows of the table of docs/engines.md, for a quarter of an hour on a machine with
                    nothing else to do (works: maml, gru, policy, act-mlp, act-gru, adapt; default: all)
       --no-install                       as above
-  measure [PART...]  Measure what the README states into docs/figures.json: sinusoid, navigation, quadrotor, ppo, speed,
-                   firmware; the tables of docs/algorithms/multi-task.md: task-conflict; of docs/diagnosis.md: diagnosis; and
+  measure [PART...]  Measure what the README states into docs/figures.json: sinusoid, navigation, quadrotor,
+                   quadrotor-robust, quadrotor-small, ppo, speed, firmware; the tables of docs/algorithms/multi-task.md: task-conflict; of docs/diagnosis.md: diagnosis; and
                    how cost grows, docs/growth.svg and its tables in docs/engines.md: growth
                    (default: all; more than an hour on two cores)
-  docs             Write the measured figures of docs/figures.json between the markers in README.md
-      --check        only compare: fails when the README says something else
+  docs             Write the measured figures of docs/figures.json between the markers in README.md and docs/
+      --check        only compare: fails when a page says something else
   data             Write the data sets of the recipe `diagnosis`, from the scikit-learn wheel, to target/diagnosis
       --no-install                       as above
   fuzz [TARGET...] Run the fuzzers: image, delta, telemetry, onnx, recipe (default: all; needs cargo-fuzz)

@@ -1,6 +1,6 @@
-//! Measured figures in the README.
+//! Measured figures in the README and the pages under `docs/`.
 //!
-//! A figure in the README stands between markers that a reader does not see, `<!-- figure:act.plan_ns -->198<!-- /figure -->`;
+//! A figure stands between markers that a reader does not see, `<!-- figure:act.plan_ns -->198<!-- /figure -->`;
 //! its value is the string or number at `act` / `plan_ns` in `docs/figures.json`. So a figure is stated once, where the
 //! command that measured it wrote it, and a check compares the rest.
 
@@ -13,26 +13,45 @@ const OPEN: &str = "<!-- figure:";
 const OPEN_END: &str = " -->";
 const CLOSE: &str = "<!-- /figure -->";
 
-/// Writes the figures into the README, or only compares.
+/// Writes the figures into the README and the pages under `docs/`, or only compares.
 pub(crate) fn run(workspace: &Workspace, check: bool) -> Result<(), Error> {
-    let source = workspace.root().join("docs").join("figures.json");
-    let readme = workspace.root().join("README.md");
-    let before = std::fs::read_to_string(&readme).at(&readme)?;
-    if !before.contains(OPEN) {
-        return Ok(());
-    }
+    let docs = workspace.root().join("docs");
+    let source = docs.join("figures.json");
     let figures = std::fs::read_to_string(&source).at(&source)?;
     let figures: Value = serde_json::from_str(&figures)
         .map_err(|error| Error::Check(format!("{} is not JSON: {error}", source.display())))?;
-    let after = filled(&before, &figures)?;
-    match (before == after, check) {
-        (true, _) => Ok(()),
-        (false, true) => Err(Error::Check(format!(
-            "says other figures than docs/figures.json; write them with `cargo xtask docs`:\n    {}",
-            changed_lines(&before, &after).join("\n    ")
-        ))),
-        (false, false) => std::fs::write(&readme, after).at(&readme),
+    let mut pages = vec![workspace.root().join("README.md")];
+    for folder in [docs.clone(), docs.join("algorithms")] {
+        for entry in std::fs::read_dir(&folder).at(&folder)? {
+            let path = entry.at(&folder)?.path();
+            if path.extension().is_some_and(|extension| extension == "md") {
+                pages.push(path);
+            }
+        }
     }
+    pages.sort();
+    let mut stale = Vec::new();
+    for page in pages {
+        let before = std::fs::read_to_string(&page).at(&page)?;
+        let after = filled(&before, &figures).map_err(|error| Error::Check(format!("{}: {error}", page.display())))?;
+        if before == after {
+            continue;
+        }
+        if !check {
+            std::fs::write(&page, after).at(&page)?;
+            continue;
+        }
+        let name = page.strip_prefix(workspace.root()).unwrap_or(&page).display();
+        let lines = changed_lines(&before, &after);
+        stale.extend(lines.into_iter().map(|line| format!("{name}: {line}")));
+    }
+    if stale.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Check(format!(
+        "other figures than docs/figures.json has; write them with `cargo xtask docs`:\n    {}",
+        stale.join("\n    ")
+    )))
 }
 
 /// The text with every figure's value put between its markers.

@@ -16,10 +16,12 @@ use crate::provide;
 use crate::workspace::Workspace;
 
 /// What can be measured, in order.
-pub(crate) const PARTS: [&str; 9] = [
+pub(crate) const PARTS: [&str; 11] = [
     "sinusoid",
     "navigation",
     "quadrotor",
+    "quadrotor-robust",
+    "quadrotor-small",
     "ppo",
     "speed",
     "firmware",
@@ -60,7 +62,8 @@ pub(crate) fn run(workspace: &Workspace, parts: &[String]) -> Result<(), Error> 
         let measured = match part {
             "sinusoid" => sinusoid(workspace)?,
             "navigation" => navigation(workspace)?,
-            "quadrotor" => quadrotor(workspace)?,
+            // Policies that fly: each scored through its device image on the same vehicles.
+            "quadrotor" | "quadrotor-robust" | "quadrotor-small" => trained(workspace, part, part, &[])?,
             "ppo" => ppo(workspace)?,
             "speed" => speed(workspace)?,
             _ => board(workspace)?,
@@ -89,15 +92,6 @@ fn sinusoid(workspace: &Workspace) -> Result<Value, Error> {
 
 fn navigation(workspace: &Workspace) -> Result<Value, Error> {
     trained(workspace, "point-navigation", "point-navigation", &[])
-}
-
-/// The policies that fly, each trained with three seeds and scored through its device image on the same vehicles.
-fn quadrotor(workspace: &Workspace) -> Result<Value, Error> {
-    let mut policies = Map::new();
-    for recipe in ["quadrotor", "quadrotor-robust", "quadrotor-small"] {
-        policies.insert(recipe.to_owned(), trained(workspace, recipe, recipe, &[])?);
-    }
-    Ok(Value::Object(policies))
 }
 
 /// The race on Gym's pendulum, and how many steps a second recurrent training takes.

@@ -13,7 +13,9 @@ pub use vehicle::Vehicle;
 use pliant_runtime::contract::{Channel, Source};
 use serde::{Deserialize, Serialize};
 
-use super::simulation::{Channels, MOST_PERIODS, Number, Outcome, Plant, System, Widths, delay_weights, delayed};
+use super::simulation::{
+    Channels, MOST_PERIODS, Number, Outcome, Plant, System, Widths, delay_weights, delayed, replaced,
+};
 use crate::random::{Stream, fill_standard_normal, uniform};
 use crate::recipe::Checker;
 use vehicle::{GRAVITY, LEAST_AGILE};
@@ -417,7 +419,7 @@ impl System for Quadrotor {
             let history = [command, previous, *four(state, 21), *four(state, 25)];
             let weights = four(parameters, row::LATENCY);
             for rotor in 0..4 {
-                setpoint[rotor] = delayed(history.map(|actions| actions[rotor]), weights);
+                setpoint[rotor] = delayed(replaced([command[rotor]; 4], |age| history[age][rotor]), weights);
             }
             state[25..29].copy_from_slice(&history[2]);
             state[21..25].copy_from_slice(&history[1]);
@@ -498,13 +500,10 @@ fn derivative<T: Number>(q: [T; 4], spin: [T; 3], rotors: [T; 4], parameters: &[
     let [c0, c1, c2] = *three(parameters, row::THRUST);
     let [lever_x, lever_y, lever_z] = *three(parameters, row::LEVER);
     let gyroscopic = *three(parameters, row::GYROSCOPIC);
-    let mut thrust = rotors.map(|speed| c0 + speed * (c1 + speed * c2));
-    if let Some(wear) = wear {
-        for (thrust, wear) in thrust.iter_mut().zip(wear) {
-            *thrust = *thrust * wear;
-        }
-    }
-    let [front_right, back_right, back_left, front_left] = thrust;
+    let [front_right, back_right, back_left, front_left] = replaced(rotors, |rotor| {
+        let thrust = c0 + rotors[rotor] * (c1 + rotors[rotor] * c2);
+        wear.map_or(thrust, |wear| thrust * wear[rotor])
+    });
     // Torque of a thrust f along z at (x, y): (y f, -x f); reaction torques alternate.
     let (right, left) = (front_right + back_right, back_left + front_left);
     let (front, back) = (front_right + front_left, back_right + back_left);
@@ -540,6 +539,15 @@ fn derivative<T: Number>(q: [T; 4], spin: [T; 3], rotors: [T; 4], parameters: &[
     }
 }
 
+/// Orientation and angular velocity after so many seconds of a stage's slope.
+#[inline(always)]
+fn ahead<T: Number>(q: [T; 4], spin: [T; 3], by: f32, stage: &Stage<T>) -> ([T; 4], [T; 3]) {
+    (
+        replaced(q, |i| q[i] + stage.orientation[i] * (0.5 * by)),
+        replaced(spin, |i| spin[i] + stage.spin[i] * by),
+    )
+}
+
 /// One Runge-Kutta step of the physical part of the state.
 #[inline(always)]
 fn fly<T: Number>(state: &mut [T], parameters: &[T], setpoint: [T; 4], wear: Option<[T; 4]>) {
@@ -566,18 +574,12 @@ fn fly<T: Number>(state: &mut [T], parameters: &[T], setpoint: [T; 4], wear: Opt
     }
 
     let (q0, spin0) = (*four(state, state::ORIENTATION), *three(state, state::SPIN));
-    let ahead = |by: f32, stage: &Stage<T>| {
-        (
-            core::array::from_fn(|i| q0[i] + stage.orientation[i] * (0.5 * by)),
-            core::array::from_fn(|i| spin0[i] + stage.spin[i] * by),
-        )
-    };
     let first = derivative(q0, spin0, stages[0], parameters, wear);
-    let (q, spin) = ahead(0.5 * PERIOD, &first);
+    let (q, spin) = ahead(q0, spin0, 0.5 * PERIOD, &first);
     let second = derivative(q, spin, stages[1], parameters, wear);
-    let (q, spin) = ahead(0.5 * PERIOD, &second);
+    let (q, spin) = ahead(q0, spin0, 0.5 * PERIOD, &second);
     let third = derivative(q, spin, stages[2], parameters, wear);
-    let (q, spin) = ahead(PERIOD, &third);
+    let (q, spin) = ahead(q0, spin0, PERIOD, &third);
     let fourth = derivative(q, spin, stages[3], parameters, wear);
 
     for axis in 0..3 {
@@ -591,7 +593,7 @@ fn fly<T: Number>(state: &mut [T], parameters: &[T], setpoint: [T; 4], wear: Opt
         let (a, b, c, d) = (first.spin[axis], second.spin[axis], third.spin[axis], fourth.spin[axis]);
         state[state::SPIN + axis] = spin0[axis] + (a + (b + c) * 2.0 + d) * (PERIOD / 6.0);
     }
-    let q: [T; 4] = core::array::from_fn(|i| {
+    let q = replaced(q0, |i| {
         let (a, b, c, d) = (
             first.orientation[i],
             second.orientation[i],
@@ -607,6 +609,13 @@ fn fly<T: Number>(state: &mut [T], parameters: &[T], setpoint: [T; 4], wear: Opt
     }
 }
 
+/// The squares of what is beyond `from`, summed.
+#[inline(always)]
+fn barrier<T: Number>(sizes: [T; 3], from: f32) -> T {
+    let [a, b, c] = replaced(sizes, |i| (sizes[i] - from).relu().square());
+    a + b + c
+}
+
 /// See [`Quadrotor`].
 #[inline(always)]
 fn cost<T: Number>(state: &[T], parameters: &[T], action: [T; 4], previous: [T; 4]) -> T {
@@ -618,18 +627,11 @@ fn cost<T: Number>(state: &[T], parameters: &[T], action: [T; 4], previous: [T; 
     let [_, x, y, _] = *four(state, state::ORIENTATION);
     let distance = (sum_of_squares(position) + 0.05 * 0.05).sqrt() - 0.05;
     let tilt = (x * x + y * y) * 2.0;
-    let [a, b, c, d] = core::array::from_fn(|i| (action[i] - previous[i]).square());
-    let barrier = |values: [T; 3], from: f32, scale: Option<T>| {
-        let [a, b, c] = values.map(|value| {
-            let size = value.abs();
-            let size = scale.map_or(size, |scale| size * scale);
-            (size - from).relu().square()
-        });
-        a + b + c
-    };
-    let near = barrier(position, 0.7, Some(parameters[row::INVERSE_LIMIT]));
-    let slow = barrier(velocity, 1.5, None);
-    let calm = barrier(spin, 20.0, None);
+    let [a, b, c, d] = replaced(action, |i| (action[i] - previous[i]).square());
+    let inverse = parameters[row::INVERSE_LIMIT];
+    let near = barrier(replaced(position, |i| position[i].abs() * inverse), 0.7);
+    let slow = barrier(replaced(velocity, |i| velocity[i].abs()), 1.5);
+    let calm = barrier(replaced(spin, |i| spin[i].abs()), 20.0);
     distance
         + sum_of_squares(velocity) * 0.05
         + sum_of_squares(spin) * 0.002

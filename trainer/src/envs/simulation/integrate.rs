@@ -1,6 +1,6 @@
 //! One integration step of a differential equation.
 
-use super::Number;
+use super::{Number, replaced};
 
 /// One classical fourth-order Runge-Kutta step of `period` seconds from `start`, along `derivative` (per second).
 ///
@@ -16,12 +16,19 @@ pub fn runge_kutta<T: Number, const N: usize>(
     period: f32,
     derivative: impl Fn([T; N]) -> [T; N],
 ) -> [T; N] {
-    let ahead = |by: f32, slope: &[T; N]| core::array::from_fn(|i| start[i] + slope[i] * by);
     let first = derivative(start);
-    let second = derivative(ahead(0.5 * period, &first));
-    let third = derivative(ahead(0.5 * period, &second));
-    let fourth = derivative(ahead(period, &third));
-    core::array::from_fn(|i| start[i] + (first[i] + (second[i] + third[i]) * 2.0 + fourth[i]) * (period / 6.0))
+    let second = derivative(ahead(start, 0.5 * period, &first));
+    let third = derivative(ahead(start, 0.5 * period, &second));
+    let fourth = derivative(ahead(start, period, &third));
+    replaced(start, |i| {
+        start[i] + (first[i] + (second[i] + third[i]) * 2.0 + fourth[i]) * (period / 6.0)
+    })
+}
+
+/// Along `slope` for so long.
+#[inline(always)]
+fn ahead<T: Number, const N: usize>(start: [T; N], by: f32, slope: &[T; N]) -> [T; N] {
+    replaced(start, |i| start[i] + slope[i] * by)
 }
 
 /// How far `value` is from 0, as a cost: like its size from `near` on, like its square inside; its slope does not fade

@@ -18,6 +18,7 @@ pub use delay::{MOST_PERIODS, delay_weights, delayed};
 pub use expression::{Expression, Expressions};
 pub use instances::Instances;
 pub use integrate::{runge_kutta, smooth_distance};
+pub(crate) use number::replaced;
 pub use number::{Lanes, Number, Reference};
 pub use plant::{Channels, Plant, Widths};
 pub use told::Told;
@@ -109,14 +110,32 @@ const MOST: usize = 40;
 /// Most numbers of an observation, told parameters included.
 const MOST_OBSERVED: usize = 80;
 
-/// Some instances of columns, side by side: `count` rows.
-#[inline(always)]
-fn block(values: &[f32], count: usize, batch: usize, start: usize, end: usize) -> [Lanes; MOST] {
-    let mut block = [Lanes([0.0; Lanes::COUNT]); MOST];
-    for (row, lanes) in block[..count].iter_mut().enumerate() {
-        *lanes = Lanes::load(&values[row * batch + start..row * batch + end]);
+/// Some instances of columns, side by side: so many rows of them.
+struct Block<const ROWS: usize>([Lanes; ROWS]);
+
+impl<const ROWS: usize> Block<ROWS> {
+    #[inline(always)]
+    fn new() -> Self {
+        Self([Lanes([0.0; Lanes::COUNT]); ROWS])
     }
-    block
+
+    /// The first `count` rows, from instance `start` to `end` of `batch`.
+    #[inline(always)]
+    fn load(&mut self, values: &[f32], count: usize, batch: usize, start: usize, end: usize) -> &mut [Lanes] {
+        let rows = &mut self.0[..count];
+        for (row, lanes) in rows.iter_mut().enumerate() {
+            *lanes = Lanes::load(&values[row * batch + start..row * batch + end]);
+        }
+        rows
+    }
+
+    /// Writes rows where [`load`](Self::load) reads them.
+    #[inline(always)]
+    fn store(rows: &[Lanes], values: &mut [f32], batch: usize, start: usize, end: usize) {
+        for (row, lanes) in rows.iter().enumerate() {
+            lanes.store(&mut values[row * batch + start..row * batch + end]);
+        }
+    }
 }
 
 /// A step of all instances: the arguments of [`Simulator::step_columns`].
@@ -135,20 +154,55 @@ impl<S: System> Vectorised for Columns<'_, S> {
     #[inline(always)]
     fn compute(self) {
         let (batch, widths) = (self.cost.len(), self.system.widths());
+        // Once: to clear them takes as long as a step.
+        let (mut states, mut parameters, mut actions) =
+            (Block::<MOST>::new(), Block::<MOST>::new(), Block::<MOST>::new());
         for start in (0..batch).step_by(Lanes::COUNT) {
             let end = batch.min(start + Lanes::COUNT);
-            let mut states = block(self.state, widths.state, batch, start, end);
+            let states = states.load(self.state, widths.state, batch, start, end);
             let outcome = System::step(
                 self.system,
-                &mut states[..widths.state],
-                &block(self.parameters, widths.parameters, batch, start, end)[..widths.parameters],
-                &block(self.action, widths.action, batch, start, end)[..widths.action],
+                states,
+                parameters.load(self.parameters, widths.parameters, batch, start, end),
+                actions.load(self.action, widths.action, batch, start, end),
             );
-            for (row, lanes) in states[..widths.state].iter().enumerate() {
-                lanes.store(&mut self.state[row * batch + start..row * batch + end]);
-            }
+            Block::<MOST>::store(states, self.state, batch, start, end);
             outcome.cost.store(&mut self.cost[start..end]);
             outcome.alive.store(&mut self.alive[start..end]);
+        }
+    }
+}
+
+/// An observation of all instances: the arguments of [`Simulator::observe_columns`].
+struct Observed<'c, S> {
+    system: &'c S,
+    batch: usize,
+    state: &'c [f32],
+    parameters: &'c [f32],
+    noise: &'c [f32],
+    observation: &'c mut [f32],
+}
+
+impl<S: System> Vectorised for Observed<'_, S> {
+    type Output = ();
+
+    #[inline(always)]
+    fn compute(self) {
+        let (batch, widths) = (self.batch, self.system.widths());
+        let (mut states, mut parameters, mut noise) =
+            (Block::<MOST>::new(), Block::<MOST>::new(), Block::<MOST>::new());
+        let mut observed = Block::<MOST_OBSERVED>::new();
+        for start in (0..batch).step_by(Lanes::COUNT) {
+            let end = batch.min(start + Lanes::COUNT);
+            let observed = &mut observed.0[..widths.observation];
+            System::observe(
+                self.system,
+                states.load(self.state, widths.state, batch, start, end),
+                parameters.load(self.parameters, widths.parameters, batch, start, end),
+                noise.load(self.noise, widths.noise, batch, start, end),
+                observed,
+            );
+            Block::<MOST_OBSERVED>::store(observed, self.observation, batch, start, end);
         }
     }
 }
@@ -167,22 +221,14 @@ impl<S: System> Simulator for S {
     }
 
     fn observe_columns(&self, batch: usize, state: &[f32], parameters: &[f32], noise: &[f32], observation: &mut [f32]) {
-        let widths = self.widths();
-        for start in (0..batch).step_by(Lanes::COUNT) {
-            let end = batch.min(start + Lanes::COUNT);
-            let load = |values: &[f32], count: usize| block(values, count, batch, start, end);
-            let mut observed = [Lanes([0.0; Lanes::COUNT]); MOST_OBSERVED];
-            System::observe(
-                self,
-                &load(state, widths.state)[..widths.state],
-                &load(parameters, widths.parameters)[..widths.parameters],
-                &load(noise, widths.noise)[..widths.noise],
-                &mut observed[..widths.observation],
-            );
-            for (row, lanes) in observed[..widths.observation].iter().enumerate() {
-                lanes.store(&mut observation[row * batch + start..row * batch + end]);
-            }
-        }
+        vectorised(Observed {
+            system: self,
+            batch,
+            state,
+            parameters,
+            noise,
+            observation,
+        });
     }
 
     fn step_columns(&self, state: &mut [f32], parameters: &[f32], action: &[f32], cost: &mut [f32], alive: &mut [f32]) {

@@ -122,14 +122,25 @@ impl Number for Reference {
     }
 }
 
+/// `values`, each replaced by the function's value at its index. As [`core::array::from_fn`], but a plain loop with one call:
+/// what that is built of is not always inlined, and is then compiled for the baseline instruction set and called through
+/// memory.
+#[inline(always)]
+pub(crate) fn replaced<T, const N: usize>(mut values: [T; N], function: impl Fn(usize) -> T) -> [T; N] {
+    for (index, value) in values.iter_mut().enumerate() {
+        *value = function(index);
+    }
+    values
+}
+
 /// Instances side by side.
 #[derive(Clone, Copy, Debug, PartialEq)]
-#[repr(align(32))]
+#[repr(align(64))]
 pub struct Lanes(pub [f32; Lanes::COUNT]);
 
 impl Lanes {
     /// Instances in one.
-    pub const COUNT: usize = 8;
+    pub const COUNT: usize = 16;
 
     /// The first instances of `values`, at most [`Self::COUNT`]; the rest is 0.
     #[inline(always)]
@@ -153,12 +164,12 @@ impl Lanes {
 
     #[inline(always)]
     fn map(self, function: impl Fn(f32) -> f32) -> Self {
-        Self(self.0.map(function))
+        Self(replaced(self.0, |lane| function(self.0[lane])))
     }
 
     #[inline(always)]
     fn zip(self, other: Self, function: impl Fn(f32, f32) -> f32) -> Self {
-        Self(core::array::from_fn(|lane| function(self.0[lane], other.0[lane])))
+        Self(replaced(self.0, |lane| function(self.0[lane], other.0[lane])))
     }
 }
 
@@ -189,7 +200,7 @@ impl Number for Lanes {
     }
     #[inline(always)]
     fn select_below(self, limit: Self, then: Self, otherwise: Self) -> Self {
-        Self(core::array::from_fn(|lane| {
+        Self(replaced(self.0, |lane| {
             self.0[lane].select_below(limit.0[lane], then.0[lane], otherwise.0[lane])
         }))
     }
