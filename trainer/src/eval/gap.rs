@@ -113,7 +113,7 @@ mod tests {
         assert!((gap.closed.mean - 95.0).abs() < 1e-9);
         assert!(gap.closed.ci95[1] - gap.closed.ci95[0] < 1e-9, "{gap:?}");
         assert!(gap.oracle.ci95[1] - gap.oracle.ci95[0] > 5.0, "{gap:?}");
-        // One lost episode moves the mean, and not the middle.
+        // One lost episode moves the mean a long way; the middle by the one place that others move up.
         let mut unlucky = returns.clone();
         unlucky.adaptive[7] -= 500.0;
         let gap = unlucky.gap(0);
