@@ -283,7 +283,8 @@ fn what_changes_the_learner_is_recorded() {
         learner.observe_example(&[1.0], &[f32::NAN]),
         Err(ObserveError::NotFinite)
     );
-    assert_eq!(learner.observe_example(&[1.0; 40], &[0.0]), Err(ObserveError::Length));
+    let long = [1.0; MAX_OBSERVATIONS + 8];
+    assert_eq!(learner.observe_example(&long, &[0.0]), Err(ObserveError::Length));
     learner.observe_example(&[1.0], &[2.0]).unwrap();
     assert!(learner.adapt().is_accepted());
     assert_eq!(learner.adapt_some(0), Progress::Working);
@@ -323,7 +324,7 @@ fn what_changes_the_learner_is_recorded() {
     let expected = [
         "Start",
         "Example 1 Some(NotFinite)",
-        "Example 32 Some(Length)",
+        &format!("Example {MAX_OBSERVATIONS} Some(Length)"),
         "Example 1 None",
         "Adapted",
         "Cancelled true",

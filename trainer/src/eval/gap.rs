@@ -113,12 +113,12 @@ mod tests {
         assert!((gap.closed.mean - 95.0).abs() < 1e-9);
         assert!(gap.closed.ci95[1] - gap.closed.ci95[0] < 1e-9, "{gap:?}");
         assert!(gap.oracle.ci95[1] - gap.oracle.ci95[0] > 5.0, "{gap:?}");
-        // One lost episode moves the mean a long way; the middle by the one place that others move up.
+        // One lost episode moves the mean a long way; the middle by the one place that others move up: 1 of a gap of 20.
         let mut unlucky = returns.clone();
         unlucky.adaptive[7] -= 500.0;
         let gap = unlucky.gap(0);
         assert!(
-            gap.closed.mean < 50.0 && (gap.closed_middle.mean - 95.0).abs() < 1.0,
+            gap.closed.mean < 50.0 && (gap.closed_middle.mean - 90.0).abs() < 1e-9,
             "{gap:?}"
         );
         let both = Returns::mean(&[returns.clone(), returns.clone()]);
