@@ -61,7 +61,7 @@ pub(super) fn converged(
     };
     let scores = errors(rate, &[steps], range)?.pop().unwrap_or_default();
     Ok(Baseline {
-        name: format!("from scratch, {steps} x Adam {rate}"),
+        name: "from scratch, converged".to_owned(),
         tasks: range.tasks,
         // One level: nothing of it happens on the device.
         adaptation: vec![AdaptationStep::over_tasks(0, &scores, options.seed)],

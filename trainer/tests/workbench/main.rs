@@ -85,7 +85,7 @@ fn a_run_directory_holds_what_its_page_says() {
     for (name, expected) in baselines.iter().zip(expected) {
         assert!(name.starts_with(expected), "{baselines:?}");
     }
-    assert!(baselines[3].contains("x Adam"), "{baselines:?}");
+    assert!(baselines[3].contains("converged"), "{baselines:?}");
     assert_eq!(results["samples"].as_array().unwrap().len(), 6);
     assert!(
         fs::read_to_string(run.join("card.md"))
