@@ -21,7 +21,7 @@ pub struct Estimator<'p, 'm> {
 
 impl Estimator<'_, '_> {
     /// Takes the observation of this period, as it came from the sensors, and what the policy commanded in the one before
-    /// ([`Correction::command`]).
+    /// ([`Correction::command`](super::Correction::command)).
     pub fn observe(&mut self, observation: &[f32], command: &[f32]) {
         let Shared { body, modes, settings } = self.shared;
         let state = &mut *self.state;
