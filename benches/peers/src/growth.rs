@@ -1,13 +1,13 @@
 //! How a meta-step's time grows with tasks, inner steps and width.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use pliant_trainer::engine::{Engine, PlanEngine};
+use pliant_trainer::engine::Engine;
 use plotters::prelude::*;
 
 use crate::training::Training;
-use crate::{Outcome, engine, median, work};
+use crate::{Outcome, engine, work};
 
 /// What varies, and at which values; the rest as in the recipe `sinusoid`.
 const CURVES: [(&str, &[usize]); 3] = [
@@ -39,52 +39,76 @@ impl Curve {
     }
 }
 
-/// Milliseconds of a step in the chunks that suit best.
-fn milliseconds(tasks: usize, steps: usize, hidden: usize, engine: &dyn Engine) -> Outcome<f64> {
-    let mut best = f64::INFINITY;
+/// Rounds, and how long a turn is: a round gives every engine in every size of chunk its turn, so that a clock that drifts bends
+/// all of them alike.
+const ROUNDS: usize = 9;
+const TURN: Duration = Duration::from_millis(40);
+
+/// Milliseconds of a step on each engine, in the chunks that suit it best.
+fn milliseconds(tasks: usize, steps: usize, hidden: usize, engines: &[&dyn Engine]) -> Outcome<Vec<f64>> {
     let chunks = CHUNKS
         .into_iter()
         .map(|most| (1..=most.min(tasks)).rev().find(|chunk| tasks % chunk == 0));
     let mut chunks: Vec<usize> = chunks.map(|chunk| chunk.unwrap_or(1)).collect();
     chunks.dedup();
-    for chunk in chunks {
-        let mut training = Training::new(work::maml(tasks, steps, hidden, chunk)?, engine)?;
-        best = best.min(median(Duration::from_millis(250), || training.step())?);
+    let mut contenders = Vec::new();
+    for (index, engine) in engines.iter().enumerate() {
+        for &chunk in &chunks {
+            let mut training = Training::new(work::maml(tasks, steps, hidden, chunk)?, *engine)?;
+            training.step()?;
+            contenders.push((index, training, Vec::new()));
+        }
     }
-    Ok(best * 1e3)
+    for _ in 0..ROUNDS {
+        for (_, training, times) in &mut contenders {
+            let (start, mut count) = (Instant::now(), 0);
+            while count == 0 || start.elapsed() < TURN {
+                training.step()?;
+                count += 1;
+            }
+            times.push(start.elapsed().as_secs_f64() / f64::from(count) * 1e3);
+        }
+    }
+    let mut best = vec![f64::INFINITY; engines.len()];
+    for (index, _, mut times) in contenders {
+        times.sort_by(f64::total_cmp);
+        best[index] = best[index].min(times[times.len() / 2]);
+    }
+    Ok(best)
 }
 
 /// Measures on one thread, prints a table, and draws the figure.
 pub fn run(figure: &Path) -> Outcome<()> {
+    let mut engines: Vec<(&'static str, RGBColor, Box<dyn Engine>)> = Vec::new();
+    for (name, colour) in ENGINES {
+        match engine(name) {
+            Ok(engine) => engines.push((name, colour, engine)),
+            Err(error) => eprintln!("without {name}: {error}"),
+        }
+    }
     let mut curves = Vec::new();
     for (name, values) in CURVES {
-        for (engine_name, colour) in ENGINES {
-            let engine: Box<dyn Engine> = match engine_name {
-                "plan" => Box::new(PlanEngine::fast()),
-                other => match engine(other) {
-                    Ok(engine) => engine,
-                    Err(error) => {
-                        eprintln!("without {other}: {error}");
-                        continue;
-                    }
-                },
-            };
-            let mut points = Vec::new();
-            for &value in values {
-                let (tasks, steps, hidden) = match name {
-                    "tasks" => (value, 1, 40),
-                    "inner steps" => (25, value, 40),
-                    _ => (25, 1, value),
-                };
-                points.push((value as f64, milliseconds(tasks, steps, hidden, &*engine)?));
-            }
-            curves.push(Curve {
+        let mut new: Vec<Curve> = engines
+            .iter()
+            .map(|&(engine, colour, _)| Curve {
                 name,
-                engine: engine_name,
+                engine,
                 colour,
-                points,
-            });
+                points: Vec::new(),
+            })
+            .collect();
+        for &value in values {
+            let (tasks, steps, hidden) = match name {
+                "tasks" => (value, 1, 40),
+                "inner steps" => (25, value, 40),
+                _ => (25, 1, value),
+            };
+            let engines: Vec<&dyn Engine> = engines.iter().map(|(_, _, engine)| &**engine).collect();
+            for (curve, time) in new.iter_mut().zip(milliseconds(tasks, steps, hidden, &engines)?) {
+                curve.points.push((value as f64, time));
+            }
         }
+        curves.extend(new);
     }
     println!("| varied | engine | milliseconds a meta-step | slope at the end |\n|---|---|---|---:|");
     for curve in &curves {

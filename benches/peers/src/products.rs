@@ -11,8 +11,11 @@ use pliant_trainer::engine::{CompileOptions, Engine as _, PlanEngine};
 use crate::Outcome;
 use crate::work::uniform;
 
-/// `[m][k] x [k][n]`: rows of a batch through layers of growing width, and square ones.
-const SHAPES: [[usize; 3]; 8] = [
+/// `[m][k] x [k][n]`: the ten rows of a task forward and to a weight's gradient, rows of a batch through layers of growing
+/// width, and square ones.
+const SHAPES: [[usize; 3]; 12] = [
+    [10, 512, 512],
+    [512, 10, 512],
     [250, 40, 40],
     [2000, 64, 64],
     [250, 128, 128],
@@ -21,6 +24,8 @@ const SHAPES: [[usize; 3]; 8] = [
     [2000, 256, 256],
     [512, 512, 512],
     [1024, 1024, 1024],
+    [2048, 2048, 2048],
+    [256, 4096, 4096],
 ];
 
 /// Rounds, each with a turn for every contender.
