@@ -8,6 +8,7 @@ pub mod ppo;
 mod reptile;
 mod ridge;
 mod rl2;
+mod sharing;
 mod teacher_student;
 
 pub use analytic_policy_gradient::AnalyticPolicyGradient;

@@ -11,7 +11,7 @@
 //! and deviation 1 goes into the contract, so that the device does the same.
 //!
 //! Shards gather and differentiate on any number of threads; their gradients are summed in order, so the number of threads
-//! changes nothing. `docs/algorithms/ppo.md` has equations, deviations and figures.
+//! changes nothing; what is not worth several is done on one. `docs/algorithms/ppo.md` has equations, deviations and figures.
 
 mod graph;
 mod normaliser;
@@ -25,7 +25,8 @@ use pliant_compiler::policy::Parameter;
 pub use graph::{Problem, act_graph, advance_graph, loss_graph, loss_options, memory_options};
 
 use super::analytic_policy_gradient::{optimiser_graph, optimiser_options};
-use super::maml_policy_gradient::{LOG_STD, share_out};
+use super::maml_policy_gradient::LOG_STD;
+use super::sharing::Sharing;
 use super::{Algorithm, Iteration, Learned, NamedTensor, TrainingState};
 use crate::engine::{CompileOptions, Engine, Program};
 use crate::envs::VectorEnvironment;
@@ -46,7 +47,8 @@ pub struct Ppo {
     parameters: Vec<Vec<f32>>,
     normaliser: Normaliser,
     shards: Vec<Shard>,
-    threads: usize,
+    gathering: Sharing,
+    updating: Sharing,
     optimiser: Box<dyn Program>,
     completed: u64,
     environment_steps: u64,
@@ -98,7 +100,8 @@ impl Ppo {
             engine: engine.name(),
             parameters: initial.into_iter().map(|tensor| tensor.values).collect(),
             shards,
-            threads,
+            gathering: Sharing::new(threads),
+            updating: Sharing::new(threads),
             optimiser,
             completed: 0,
             environment_steps: 0,
@@ -116,7 +119,7 @@ impl Ppo {
         let normaliser = settings.normalise_observations.then_some(&self.normaliser);
         let mut items: Vec<(&mut Shard, Vec<Tally>)> =
             self.shards.iter_mut().map(|shard| (shard, Vec::new())).collect();
-        share_out(&mut vec![(); self.threads], &mut items, |(), _, (shard, tallies)| {
+        self.gathering.run(&mut items, |(shard, tallies)| {
             *tallies = shard.collect(parameters, settings, normaliser, iteration)?;
             Ok(())
         })?;
@@ -172,7 +175,7 @@ impl Ppo {
         let (parameters, settings) = (&self.parameters, &self.settings);
         let mut items: Vec<(&mut Shard, Share)> =
             self.shards.iter_mut().map(|shard| (shard, Share::default())).collect();
-        share_out(&mut vec![(); self.threads], &mut items, |(), _, (shard, share)| {
+        self.updating.run(&mut items, |(shard, share)| {
             *share = shard.gradient(parameters, settings, at, fresh)?;
             Ok(())
         })?;

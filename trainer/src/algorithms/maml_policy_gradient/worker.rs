@@ -215,31 +215,29 @@ pub fn share_out<W: Send, I: Send>(
     items: &mut [I],
     work: impl Fn(&mut W, usize, &mut I) -> Result<(), TrainError> + Sync,
 ) -> Result<(), TrainError> {
-    if let [worker] = workers {
-        return items
-            .iter_mut()
-            .enumerate()
-            .try_for_each(|(index, item)| work(worker, index, item));
-    }
+    let Some((here, others)) = workers.split_first_mut() else {
+        return Ok(());
+    };
     let queue = Mutex::new(items.iter_mut().enumerate());
+    let drain = |worker: &mut W| -> Result<(), TrainError> {
+        loop {
+            // The queue is only ever advanced under the lock, so a panic elsewhere cannot leave it half done.
+            let next = queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).next();
+            let Some((index, item)) = next else { return Ok(()) };
+            work(worker, index, item)?;
+        }
+    };
     std::thread::scope(|scope| {
-        let threads: Vec<_> = workers
+        let drain = &drain;
+        let threads: Vec<_> = others
             .iter_mut()
-            .map(|worker| {
-                let (queue, work) = (&queue, &work);
-                scope.spawn(move || -> Result<(), TrainError> {
-                    loop {
-                        // The queue is only ever advanced under the lock, so a panic elsewhere cannot leave it half done.
-                        let next = queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).next();
-                        let Some((index, item)) = next else { return Ok(()) };
-                        work(worker, index, item)?;
-                    }
-                })
-            })
+            .map(|worker| scope.spawn(move || drain(worker)))
             .collect();
-        threads.into_iter().try_for_each(|thread| match thread.join() {
+        let own = drain(here);
+        let rest = threads.into_iter().map(|thread| match thread.join() {
             Ok(result) => result,
             Err(panic) => std::panic::resume_unwind(panic),
-        })
+        });
+        std::iter::once(own).chain(rest).collect()
     })
 }
