@@ -13,7 +13,8 @@ use pliant_trainer::random::{fill_standard_normal, stream};
 use pliant_trainer::recipe::{self, Source};
 use pliant_trainer::tasks::task_set;
 use tract_onnx::prelude::{
-    Datum as _, Framework as _, InferenceModelExt as _, IntoRunnable as _, TValue, TVec, Tensor, onnx,
+    DatumExt as _, Framework as _, InferenceModelExt as _, IntoArcTensor as _, IntoRunnable as _, TValue, TVec, Tensor,
+    onnx,
 };
 
 /// One answer, relative to the largest.
