@@ -134,9 +134,10 @@ impl Bundle {
     }
 }
 
-/// The image of a bundle: the file itself, or the one in the folder.
-fn image_path(path: &Path) -> PathBuf {
-    if path.is_dir() || path.extension().is_none() {
+/// The image of a bundle: the file itself, or the one in the folder. What is not there and has no extension is taken for a
+/// folder.
+pub fn image_path(path: &Path) -> PathBuf {
+    if path.is_dir() || (path.extension().is_none() && !path.is_file()) {
         path.join(IMAGE_FILE)
     } else {
         path.to_owned()
