@@ -28,6 +28,7 @@ mod banked;
 mod export;
 mod onnx;
 mod repack;
+mod systems;
 
 use std::path::{Path, PathBuf};
 
@@ -37,6 +38,7 @@ use pliant_runtime::image::{Image, ImageError};
 pub use banked::{BankedNetwork, banked_image, banked_network};
 pub use export::{ExportError, Exported, device_image, export, policy_image};
 pub use repack::{RepackError, Repacked, repack};
+pub use systems::systems_network;
 
 use crate::recipe::{self, Recipe, RecipeError};
 
