@@ -4,7 +4,9 @@
 use pliant_compiler::adaptation::gradient::StepSizes;
 use pliant_compiler::graph::{DType, Graph, Tensor};
 use pliant_compiler::image::{AdaptationDescription, AlignedBytes, ImageOptions, banked_rule, compile_banked};
-use pliant_compiler::policy::{Activation, Banked, FeatureMap, InputScaling, Parameter, TargetLoss, TaskSlice};
+use pliant_compiler::policy::{
+    Activation, Banked, FeatureMap, InputScaling, Modulation, Parameter, TargetLoss, TaskSlice,
+};
 use pliant_compiler::reference::{Tensor64, evaluate};
 use pliant_runtime::contract::{Channel, Contract};
 use pliant_runtime::image::{AdaptationSpec, Image, Objective};
@@ -29,6 +31,7 @@ fn policy() -> Banked {
         logarithms: false,
         outputs: 1,
         encoder: None,
+        modulation: Modulation::None,
         hidden: vec![4],
         activation: Activation::Tanh,
         losses: vec![TargetLoss::SquaredError],
@@ -57,6 +60,7 @@ fn slice() -> TaskSlice {
         outputs: 1,
         loss: TargetLoss::SquaredError,
         encoder: None,
+        modulation: Vec::new(),
         head: (vec![0.4, -0.2, 0.7, 0.1], vec![0.05]),
         target: vec![(2.0, 0.5)],
         logarithm: false,

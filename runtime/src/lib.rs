@@ -29,7 +29,8 @@
 //! # Features
 //!
 //! `kernels` (default) has every kernel; take single `kernel-*` features to save flash, and an image that needs another
-//! is refused by name. `store` keeps adapted parameters and images in flash, `signatures` verifies who made them. `std`
+//! is refused by name. `policy-gradient` (default) learns from rewards, `choices` (default) heeds an image's tree that chooses
+//! how to adapt: firmware that learns from examples alone saves flash without them. `store` keeps adapted parameters and images in flash, `signatures` verifies who made them. `std`
 //! looks for wider vector instructions on x86-64: same bits, faster. `onnx` (with `std`, and an allocator) loads the ONNX
 //! models of a bundle in place of its image, for Linux boards: `edge`. `wide` has room for contracts of 64 observation
 //! channels in place of 32.

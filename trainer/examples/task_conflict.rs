@@ -3,8 +3,9 @@
 //! `cargo run --release -p pliant-trainer --example task_conflict -- scores KEPT` trains the recipe `task-conflict` with plain
 //! averaging, with every method, and each task alone, with ten seeds, and scores the device images; about ten minutes on
 //! two cores. What is done is kept in the file KEPT, so that it can be interrupted. `-- costs` times a step with 3, 10 and 50
-//! tasks against plain averaging, alone on the machine. Both print Markdown; `cargo xtask measure task-conflict` puts it into
-//! the page.
+//! tasks against plain averaging, alone on the machine. `-- conditioning KEPT` trains with Nash-MTL and every way of telling the
+//! trunk which task it is, three seeds each, kept in files beside KEPT. All print Markdown; `cargo xtask measure task-conflict`
+//! puts it into the page.
 //!
 //! To choose settings, `scores` takes names of methods (`alone` among them), other seeds (`seeds=100..105`; those of the
 //! table are 0 to 9) and fields of the recipe (`algorithm.multi-task.head_start=0`); keep those outcomes in a file of their own.
@@ -17,7 +18,7 @@ use std::sync::Mutex;
 use std::time::Instant;
 
 use pliant_compiler::image::{AlignedBytes, ImageOptions};
-use pliant_compiler::policy::{Activation, MultiTask, TargetLoss, TaskHead};
+use pliant_compiler::policy::{Activation, Conditioning, MultiTask, TargetLoss, TaskHead};
 use pliant_runtime::image::Image;
 use pliant_runtime::policy::{Policy, workspace_len};
 use pliant_trainer::algorithms::{Algorithm, MultiTaskLearner, MultiTaskSettings, MultiTaskTraining, TaskBatch};
@@ -43,8 +44,15 @@ fn main() -> Result<(), Failure> {
             let kept = arguments.next().ok_or("name the file to keep outcomes in")?;
             scores(Path::new(&kept), &Choice::of(arguments)?)
         }
+        Some("conditioning") => {
+            let kept = arguments.next().ok_or("name the file to keep outcomes beside")?;
+            conditioning(Path::new(&kept))
+        }
         Some("costs") => costs(),
-        _ => Err("usage: task_conflict scores KEPT [METHOD...] [seeds=A..B] [FIELD=VALUE...] | costs".into()),
+        _ => Err(
+            "usage: task_conflict scores KEPT [METHOD...] [seeds=A..B] [FIELD=VALUE...] | conditioning KEPT | costs"
+                .into(),
+        ),
     }
 }
 
@@ -152,13 +160,66 @@ fn train(choice: &Choice, seed: u64, method: Balancing, tables: Vec<TaskTable>) 
     })
 }
 
-fn scores(kept: &Path, choice: &Choice) -> Result<(), Failure> {
+/// Ways of telling the trunk the task: how the table calls them, and fields of the recipe.
+const WAYS: [(&str, &[&str]); 6] = [
+    ("a head a task", &[]),
+    ("one-hot, one head", &["conditioning=\"one-hot\"", "shared_head=true"]),
+    (
+        "embedding of 4, one head",
+        &["conditioning=\"embedding\"", "shared_head=true"],
+    ),
+    ("FiLM from 4, one head", &["conditioning=\"film\"", "shared_head=true"]),
+    ("one-hot, a head a task", &["conditioning=\"one-hot\""]),
+    ("FiLM from 4, a head a task", &["conditioning=\"film\""]),
+];
+
+fn conditioning(kept: &Path) -> Result<(), Failure> {
+    println!("| told by | parameters | error | easiest task | hardest task |");
+    println!("|---|---|---|---|---|");
+    for (number, (name, sets)) in WAYS.into_iter().enumerate() {
+        let choice = Choice {
+            methods: vec![Some(Balancing::NashMtl)],
+            seeds: 0..3,
+            sets: sets.iter().map(|set| format!("algorithm.multi-task.{set}")).collect(),
+        };
+        let recipe = choice.recipe(0)?;
+        let recipe::Algorithm::MultiTask(settings) = &recipe.algorithm else {
+            return Err("the recipe is not multi-task".into());
+        };
+        let tables = task_set(&recipe)?.ok_or("the recipe has no tasks")?;
+        let mut training = MultiTaskTraining::new(settings, &recipe.policy, 0, tables, &PlanEngine::fast())?;
+        let shapes = training.learner().settings().network.parameters();
+        let parameters: usize = shapes.iter().map(|parameter| parameter.elements()).sum();
+        let file = kept.with_extension(format!("conditioning-{number}.jsonl"));
+        let (_, outcomes) = train_all(&file, &choice)?;
+        let tasks = outcomes.first().map_or(0, |outcome| outcome.each.len());
+        let task = |task: usize| mean(&outcomes.iter().map(|outcome| outcome.each[task]).collect::<Vec<_>>());
+        let (least, most) = range((0..tasks).map(task));
+        let errors: Vec<f64> = outcomes.iter().map(|outcome| outcome.error).collect();
+        println!(
+            "| {name} | {parameters} | {:.4} | {least:.3} | {most:.3} |",
+            mean(&errors)
+        );
+    }
+    Ok(())
+}
+
+/// The least and the greatest.
+fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
+    values.fold((f64::MAX, f64::MIN), |(a, b), value| (a.min(value), b.max(value)))
+}
+
+/// A training: each task alone where there is no method.
+type Job = (Option<Balancing>, u64);
+
+/// What there is to do, and what came of it, from the file where it is there.
+fn train_all(kept: &Path, choice: &Choice) -> Result<(Vec<Job>, Vec<Outcome>), Failure> {
     let before: Vec<Outcome> = match std::fs::read_to_string(kept) {
         Ok(text) => text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?,
         Err(_) => Vec::new(),
     };
     let file = Mutex::new(std::fs::OpenOptions::new().create(true).append(true).open(kept)?);
-    let jobs: Vec<(Option<Balancing>, u64)> = (choice.seeds.clone())
+    let jobs: Vec<Job> = (choice.seeds.clone())
         .flat_map(|seed| choice.methods.iter().map(move |method| (*method, seed)))
         .collect();
     let outcomes: Vec<Outcome> = jobs
@@ -192,6 +253,11 @@ fn scores(kept: &Path, choice: &Choice) -> Result<(), Failure> {
             Ok(outcome)
         })
         .collect::<Result<_, Failure>>()?;
+    Ok((jobs, outcomes))
+}
+
+fn scores(kept: &Path, choice: &Choice) -> Result<(), Failure> {
+    let (jobs, outcomes) = train_all(kept, choice)?;
     let of = |method: Option<Balancing>| -> Vec<&Outcome> {
         let own = jobs.iter().zip(&outcomes).filter(|((other, _), _)| *other == method);
         own.map(|(_, outcome)| outcome).collect()
@@ -219,10 +285,7 @@ fn scores(kept: &Path, choice: &Choice) -> Result<(), Failure> {
         };
         let tasks = own.first().map_or(0, |outcome| outcome.each.len());
         let task = |task: usize| mean(&own.iter().map(|outcome| outcome.each[task]).collect::<Vec<_>>());
-        let per_task: Vec<f64> = (0..tasks).map(task).collect();
-        let (least, most) = per_task
-            .iter()
-            .fold((f64::MAX, f64::MIN), |(a, b), &e| (a.min(e), b.max(e)));
+        let (least, most) = range((0..tasks).map(task));
         let name = method.map_or("each task alone", Balancing::name);
         println!(
             "| {name} | {:.4} | {paired} | {conflict} | {least:.3} | {most:.3} |",
@@ -269,6 +332,8 @@ fn costs() -> Result<(), Failure> {
         };
         let network = MultiTask {
             encoder: None,
+            conditioning: Conditioning::None,
+            shared_head: false,
             hidden: vec![64, 64],
             activation: Activation::Tanh,
             tasks: vec![head; tasks],

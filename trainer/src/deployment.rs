@@ -11,7 +11,7 @@ use pliant_runtime::image::{AdaptationSpec, Objective, ResetRule};
 
 use crate::algorithms::ObservationScale;
 use crate::envs::{MAX_STEP, Navigation, SWING_UP_TORQUE as TORQUE, Simulator};
-use crate::recipe::{Activation, Algorithm, Family, Recipe};
+use crate::recipe::{Activation, Algorithm, Family, HeadAdaptation, MultiTask, Recipe, SystemTask};
 use crate::tasks::{self, DataError, LoggedFamily, TaskConflictFamily};
 
 /// Most rows that the device folds in at a time: more need more scratch, fewer repeat the fixed work more often.
@@ -36,6 +36,10 @@ pub fn policy(recipe: &Recipe) -> PolicyDescription {
         }
         Family::Navigation(_) => PolicyDescription::stochastic(network(recipe, 2, 2), gaussian(recipe)),
         Family::TaskConflict(_) => PolicyDescription::deterministic(network(recipe, TaskConflictFamily::INPUTS, 1)),
+        Family::Systems(family) => {
+            let (inputs, outputs) = family.widths();
+            PolicyDescription::deterministic(network(recipe, inputs, outputs))
+        }
         _ => {
             let widths = simulated(recipe).widths();
             let network = network(recipe, widths.observation, widths.action);
@@ -88,6 +92,7 @@ fn gradient_clip(recipe: &Recipe) -> Option<f32> {
         Algorithm::MamlPolicyGradient(settings) => settings.gradient_clip,
         Algorithm::AnalyticPolicyGradient(_)
         | Algorithm::MultiTask(_)
+        | Algorithm::MultiTaskPpo(_)
         | Algorithm::Ppo(_)
         | Algorithm::Reptile(_)
         | Algorithm::Ridge(_)
@@ -104,7 +109,9 @@ pub fn state_reset(recipe: &Recipe) -> Option<ResetRule> {
 /// What adaptation minimises; none for a policy that only acts, and adapts by its memory if it has one.
 pub fn objective(recipe: &Recipe) -> Option<Objective> {
     match &recipe.family {
-        Family::Logged(_) | Family::Sinusoid(_) | Family::TaskConflict(_) => Some(Objective::Supervised),
+        Family::Logged(_) | Family::Sinusoid(_) | Family::Systems(_) | Family::TaskConflict(_) => {
+            Some(Objective::Supervised)
+        }
         Family::Navigation(_) => Some(Objective::PolicyGradient),
         _ => None,
     }
@@ -132,13 +139,8 @@ pub fn adaptation_spec(recipe: &Recipe, step_scales: &[f32]) -> Option<Adaptatio
                 ..spec.with_rows(trajectories * horizon, CHUNK_ROWS)
             }
         }
-        (_, Algorithm::MultiTask(settings)) => {
-            let rows = settings.adaptation.rows as u32;
-            AdaptationSpec {
-                holdout_every: settings.adaptation.holdout_every,
-                ..spec.with_rows(rows, rows.min(CHUNK_ROWS))
-            }
-        }
+        (_, Algorithm::MultiTask(MultiTask { adaptation, .. })) => heads(&spec, adaptation),
+        (_, Algorithm::MultiTaskPpo(settings)) => heads(&spec, &settings.adaptation),
         (family, algorithm) => match family.shots_and_queries() {
             Some((shots, _)) => {
                 let shots = shots as u32;
@@ -152,6 +154,15 @@ pub fn adaptation_spec(recipe: &Recipe, step_scales: &[f32]) -> Option<Adaptatio
             None => spec,
         },
     })
+}
+
+/// Heads that adapt to labelled rows.
+fn heads(spec: &AdaptationSpec, adaptation: &HeadAdaptation) -> AdaptationSpec {
+    let rows = adaptation.rows as u32;
+    AdaptationSpec {
+        holdout_every: adaptation.holdout_every,
+        ..spec.with_rows(rows, rows.min(CHUNK_ROWS))
+    }
 }
 
 /// Names, units and ranges of what the policy sees and does.
@@ -249,6 +260,19 @@ fn written_contract(recipe: &Recipe) -> Result<Contract, ContractError> {
             }
             for name in ["dx", "dy"] {
                 contract.actuate(plane_move(name))?;
+            }
+            Ok(contract)
+        }
+        Family::Systems(family) => {
+            // What a channel means depends on the task; the fastest of them sets the rate.
+            let (inputs, outputs) = family.widths();
+            let rate = family.tasks.values().map(SystemTask::rate_hz).fold(1.0, f32::max);
+            let mut contract = Contract::new(rate);
+            for index in 0..inputs {
+                contract.observe(Channel::observation(&format!("observation {index}"), ""))?;
+            }
+            for index in 0..outputs {
+                contract.actuate(Channel::action(&format!("action {index}"), "").with_range(-1.0, 1.0))?;
             }
             Ok(contract)
         }

@@ -29,6 +29,7 @@ mod logged;
 mod maml;
 mod maml_policy_gradient;
 mod multi_task;
+mod multi_task_ppo;
 mod navigation;
 mod ppo;
 mod reptile;
@@ -37,6 +38,7 @@ mod rl2;
 mod sections;
 mod sinusoid;
 mod swing_up;
+mod systems;
 mod tabular;
 mod task_conflict;
 mod teacher_student;
@@ -49,7 +51,8 @@ pub use half_circle::HalfCircle;
 pub use logged::{Features, Logged, LoggedTask, Missing, Redefinition, Scale, TargetKind};
 pub use maml::{Adapts, Maml, Order};
 pub use maml_policy_gradient::{MamlPolicyGradient, Phase};
-pub use multi_task::{Balance, Balancing, HeadAdaptation, MultiTask, Sampling};
+pub use multi_task::{Balance, Balancing, HeadAdaptation, MultiTask, Sampling, Telling};
+pub use multi_task_ppo::{MultiTaskPpo, Returns};
 pub use navigation::Navigation;
 pub use ppo::Ppo;
 pub use reptile::Reptile;
@@ -58,6 +61,7 @@ pub use rl2::Rl2;
 pub use sections::{Activation, Adam, Checkpoint, Evaluation, Initialiser, Policy, Schedule};
 pub use sinusoid::Sinusoid;
 pub use swing_up::SwingUp;
+pub use systems::{SystemTask, Systems};
 pub use tabular::Tabular;
 pub use task_conflict::TaskConflict;
 pub use teacher_student::TeacherStudent;
@@ -112,6 +116,10 @@ pub const EMBEDDED: &[(&str, &str)] = &[
     ),
     ("swing-up", include_str!("../../models/swing-up/recipe.toml")),
     ("task-conflict", include_str!("../../models/task-conflict/recipe.toml")),
+    (
+        "unlike-systems",
+        include_str!("../../models/unlike-systems/recipe.toml"),
+    ),
     ("vehicle", include_str!("../../models/vehicle/recipe.toml")),
 ];
 
@@ -161,6 +169,8 @@ pub enum Family {
     Sinusoid(Sinusoid),
     /// `[family.swing-up]`
     SwingUp(SwingUp),
+    /// `[family.systems]`
+    Systems(Systems),
     /// `[family.tabular]`
     Tabular(Tabular),
     /// `[family.task-conflict]`
@@ -193,6 +203,7 @@ impl Family {
             Self::Quadrotor(_) => "quadrotor",
             Self::Sinusoid(_) => "sinusoid",
             Self::SwingUp(_) => "swing-up",
+            Self::Systems(_) => "systems",
             Self::Tabular(_) => "tabular",
             Self::TaskConflict(_) => "task-conflict",
             Self::TwoLinkArm(_) => "two-link-arm",
@@ -213,6 +224,8 @@ pub enum Algorithm {
     MamlPolicyGradient(MamlPolicyGradient),
     /// `[algorithm.multi-task]`
     MultiTask(MultiTask),
+    /// `[algorithm.multi-task-ppo]`
+    MultiTaskPpo(Box<MultiTaskPpo>),
     /// `[algorithm.ppo]`
     Ppo(Ppo),
     /// `[algorithm.reptile]`
@@ -233,6 +246,7 @@ impl Algorithm {
             Self::Maml(_) => "maml",
             Self::MamlPolicyGradient(_) => "maml-policy-gradient",
             Self::MultiTask(_) => "multi-task",
+            Self::MultiTaskPpo(_) => "multi-task-ppo",
             Self::Ppo(_) => "ppo",
             Self::Reptile(_) => "reptile",
             Self::Ridge(_) => "ridge",
@@ -455,6 +469,7 @@ impl Recipe {
                 Family::Quadrotor(family) => family.check(checker),
                 Family::Sinusoid(family) => family.check(checker),
                 Family::SwingUp(_) => {}
+                Family::Systems(family) => family.check(checker),
                 Family::Tabular(family) => family.check(checker),
                 Family::TaskConflict(family) => family.check(checker),
                 Family::TwoLinkArm(family) => family.check(checker),
@@ -480,6 +495,7 @@ impl Recipe {
                 Algorithm::Maml(algorithm) => algorithm.check(checker),
                 Algorithm::MamlPolicyGradient(algorithm) => algorithm.check(checker),
                 Algorithm::MultiTask(algorithm) => algorithm.check(checker),
+                Algorithm::MultiTaskPpo(algorithm) => algorithm.check(checker),
                 Algorithm::Ppo(algorithm) => algorithm.check(checker, self.policy.memory > 0),
                 Algorithm::Reptile(algorithm) => algorithm.check(checker),
                 Algorithm::Ridge(algorithm) => algorithm.check(checker),
@@ -502,6 +518,7 @@ impl Recipe {
             Family::Navigation(_) => &["maml-policy-gradient"],
             Family::Sinusoid(_) => &["maml", "reptile", "ridge"],
             Family::SwingUp(_) => &["ppo"],
+            Family::Systems(_) => &["multi-task-ppo"],
             Family::TaskConflict(_) => &["multi-task"],
             Family::Quadrotor(_) => &["analytic-policy-gradient"],
             Family::CartPole(_) | Family::Pendulum(_) | Family::TwoLinkArm(_) | Family::Vehicle(_) => {

@@ -479,3 +479,52 @@ fn help_shows_examples_and_exit_codes() {
     }
     assert!(stdout(&succeeds(pliant(&["--help"]))).contains("130 interrupted"));
 }
+
+#[test]
+fn affinity_groups_tasks_and_refuses_what_has_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let plot = folder.path().join("affinity.svg");
+    let small = [
+        "--set",
+        "family.task-conflict.rows=[64,64,64,64]",
+        "--set",
+        "algorithm.multi-task.iterations=200",
+        "--measurements",
+        "20",
+        "--groups",
+        "2",
+    ];
+    let more = ["--json", "--plot", plot.to_str().unwrap()];
+    let found = json(&succeeds(pliant(
+        &[&["affinity", "task-conflict"], &small[..], &more].concat(),
+    )));
+    assert_eq!(found["measurements"], 20);
+    let at = |row: usize, column: usize| found["affinities"][row][column].as_f64().unwrap();
+    // Tasks 0 and 1 have nearly opposite directions, and so have 2 and 3.
+    for (task, opposite) in [(0, 1), (1, 0), (2, 3), (3, 2)] {
+        assert!(at(task, task) > 0.0 && at(task, opposite) < at(task, task), "{found}");
+    }
+    let tasks: usize = found["groups"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|group| group.as_array().unwrap().len())
+        .sum();
+    assert_eq!(tasks, 4);
+    assert!(found["score"].as_f64() >= found["score_together"].as_f64());
+    assert!(fs::read_to_string(&plot).unwrap().starts_with("<svg"));
+    let table = stdout(&succeeds(pliant(
+        &[&["affinity", "task-conflict"], &small[..]].concat(),
+    )));
+    assert!(table.contains("Suggested groups: ") && table.contains('|'), "{table}");
+    fails(
+        &pliant(&["affinity", "sinusoid"]),
+        2,
+        &["does not learn tasks together", "task-conflict"],
+    );
+    fails(
+        &pliant(&["affinity", "task-conflict", "--reach", "0"]),
+        2,
+        &["greater than 0"],
+    );
+}

@@ -108,6 +108,71 @@ fn a_recipe_becomes_an_image_whose_tasks_can_be_selected_and_identified() {
     }
 }
 
+/// However the trunk is told the task, the image answers as the network that was trained, for every task and the spare
+/// slot too: embeddings and what makes scales and shifts of them are folded into the bank.
+#[test]
+fn conditioning_is_folded_into_the_bank() {
+    for (sets, numbers) in [
+        (["conditioning=\"one-hot\"", "shared_head=true"], 12),
+        (["conditioning=\"embedding\"", "shared_head=true"], 12),
+        (["conditioning=\"film\"", "shared_head=false"], 24),
+    ] {
+        let mut source = Source::find("task-conflict").unwrap();
+        for set in sets {
+            source.set(&format!("algorithm.multi-task.{set}")).unwrap();
+        }
+        source.set("family.task-conflict.rows=[64, 64, 64]").unwrap();
+        source.set("algorithm.multi-task.iterations=50").unwrap();
+        source.set("algorithm.multi-task.optimizer.rate=0.05").unwrap();
+        let recipe = source.parse().unwrap();
+        let mut training = trained(settings(&recipe), &recipe, task_set(&recipe).unwrap().unwrap());
+        let learned = training.learned().unwrap();
+        let network = banked_network(
+            settings(&recipe),
+            &recipe.policy,
+            training.tables(),
+            &learned.parameters,
+        )
+        .unwrap();
+        let modulated = |name: &str| name.starts_with("layer0.s");
+        let bank = network.policy.bank();
+        let own = bank.iter().filter(|parameter| modulated(&parameter.name));
+        assert_eq!(
+            own.map(|parameter| parameter.elements()).sum::<usize>(),
+            numbers,
+            "{sets:?}"
+        );
+        let layers: Vec<_> = network.tasks[..3].iter().map(|task| &task.modulation).collect();
+        assert!(layers[0] != layers[1] && layers[1] != layers[2], "{sets:?}");
+        let bytes = image(settings(&recipe), &recipe, &mut training);
+        let image = Image::new_checked(&bytes).unwrap();
+        let mut memory = vec![0.0; workspace_len(image.bytes())];
+        let mut policy = Policy::new(&image, None, &mut memory).unwrap();
+        for task in 0..3 {
+            let inputs = training.tables()[task].test.inputs[..32 * 20].to_vec();
+            let (scale, offset) = training.tables()[task].target[0];
+            let expected = training.learner().predict(task, &inputs).unwrap();
+            policy.select(task as u32).unwrap();
+            let (mut actor, _) = policy.split();
+            let size = expected.iter().fold(0.1f32, |most, value| most.max(value.abs()));
+            for (input, expected) in inputs.chunks_exact(32).zip(expected) {
+                let mut answer = [0.0];
+                assert!(!actor.act(input, &mut answer).is_safe_action());
+                let answer = (answer[0] - offset) / scale;
+                assert!(
+                    (answer - expected).abs() < 1e-4 * size,
+                    "{sets:?} {task}: {answer} {expected}"
+                );
+            }
+        }
+        policy.select(3).unwrap();
+        let (mut actor, _) = policy.split();
+        let mut answer = [1.0];
+        assert!(!actor.act(&[0.3; 32], &mut answer).is_safe_action());
+        assert_eq!(answer, [0.0]);
+    }
+}
+
 /// What docs/algorithms/multi-task.md says of the tasks.
 #[test]
 fn conflicting_tasks_are_those_of_the_protocol() {
@@ -302,6 +367,7 @@ fn training_resumes_exactly() {
         tasks: 2,
         sampling: recipe::Sampling::Difficulty,
         input_noise: 0.1,
+        mixup: 0.2,
         dropout: 0.1,
         validate_every: 10,
         patience: 50,

@@ -1,7 +1,7 @@
 //! The multi-task learner on the caller's batches: losses, what is missing, every method, resuming.
 
-use pliant_compiler::policy::{Activation, MultiTask, TargetLoss, TaskHead};
-use pliant_trainer::algorithms::{MultiTaskLearner, MultiTaskSettings, TaskBatch};
+use pliant_compiler::policy::{Activation, Conditioning, MultiTask, TargetLoss, TaskHead};
+use pliant_trainer::algorithms::{Lookahead, MultiTaskLearner, MultiTaskSettings, TaskBatch};
 use pliant_trainer::engine::PlanEngine;
 use pliant_trainer::error::TrainError;
 use pliant_trainer::recipe::{Adam, Balance, Balancing};
@@ -13,6 +13,8 @@ fn settings(method: Balancing) -> MultiTaskSettings {
         encoder: Some(4),
         hidden: vec![5],
         activation: Activation::Tanh,
+        conditioning: Conditioning::None,
+        shared_head: false,
         tasks: vec![
             head(2, 1, TargetLoss::SquaredError),
             head(2, 2, TargetLoss::BinaryCrossEntropy),
@@ -168,4 +170,99 @@ fn wrong_batches_are_refused_by_name() {
         learner.predict(3, &X),
         Err(TrainError::NoSuchTask { task: 3, tasks: 3 })
     ));
+}
+
+/// Two tasks with opposite targets and one head for both: nothing but the conditioning tells them apart.
+#[test]
+fn conditioning_tells_tasks_apart_that_share_a_head() {
+    let head = TaskHead {
+        inputs: 2,
+        outputs: 1,
+        loss: TargetLoss::SquaredError,
+    };
+    let inputs = [0.9, 0.2, -0.4, 0.8, 0.5, -0.5, -0.3, -0.7];
+    let batches = [[1.0, -0.5, 0.7, -0.2], [-1.0, 0.5, -0.7, 0.2]];
+    let batches = batches.each_ref().map(|targets| TaskBatch {
+        inputs: &inputs,
+        targets,
+    });
+    let last = |conditioning: Conditioning| {
+        let network = MultiTask {
+            encoder: None,
+            hidden: vec![8, 8],
+            activation: Activation::Tanh,
+            conditioning,
+            shared_head: true,
+            tasks: vec![head.clone(); 2],
+        };
+        let settings = MultiTaskSettings::new(network, 4, Adam::new(0.02), 1000);
+        let mut learner = MultiTaskLearner::new(&settings, &PlanEngine::fast()).unwrap();
+        let mut losses = vec![];
+        for _ in 0..500 {
+            losses = learner.train_on_batch(&batches).unwrap();
+        }
+        losses.into_iter().fold(0.0, f32::max)
+    };
+    // The best answer to both is 0: the mean square of the targets.
+    assert!((last(Conditioning::None) - 0.445).abs() < 0.01);
+    for conditioning in [Conditioning::OneHot, Conditioning::Embedding(3), Conditioning::Film(3)] {
+        let loss = last(conditioning);
+        assert!(loss < 0.01, "{conditioning:?}: {loss}");
+    }
+}
+
+#[test]
+fn tasks_with_unlike_outputs_share_no_head() {
+    let mut settings = settings(Balancing::Uniform);
+    settings.network.shared_head = true;
+    let refused = MultiTaskLearner::new(&settings, &PlanEngine::fast()).err().unwrap();
+    assert!(
+        refused.to_string().starts_with("outputs of tasks that share a head: 1"),
+        "{refused}"
+    );
+}
+
+/// A step for a task takes its own loss down and that of a task with the same targets, and raises that of one with opposite
+/// ones; half as far ahead is half as much; the training does not notice.
+#[test]
+fn affinity_says_who_helps_whom() {
+    let head = TaskHead {
+        inputs: 2,
+        outputs: 1,
+        loss: TargetLoss::SquaredError,
+    };
+    let network = MultiTask {
+        encoder: None,
+        hidden: vec![8],
+        activation: Activation::Tanh,
+        conditioning: Conditioning::None,
+        shared_head: true,
+        tasks: vec![head; 3],
+    };
+    let settings = MultiTaskSettings::new(network, 4, Adam::new(0.01), 100);
+    let mut learner = MultiTaskLearner::new(&settings, &PlanEngine::exact()).unwrap();
+    let inputs = [0.9, 0.2, -0.4, 0.8, 0.5, -0.5, -0.3, -0.7];
+    let targets = [[2.0, -1.0, 1.4, -0.4], [2.0, -1.0, 1.4, -0.4], [-2.0, 1.0, -1.4, 0.4]];
+    let batches = targets.each_ref().map(|targets| TaskBatch {
+        inputs: &inputs,
+        targets,
+    });
+    let before = learner.parameters().unwrap();
+    let mut lookahead = Lookahead::new(&settings, &PlanEngine::exact()).unwrap();
+    let mut at = |reach: f32| lookahead.affinities(&before, &batches, reach).unwrap();
+    let (near, far) = (at(0.0005), at(0.001));
+    for task in 0..3 {
+        for other in 0..3 {
+            let value = far[3 * task + other];
+            let helps = (task == 2) == (other == 2);
+            assert_eq!(value > 0.0, helps, "{task} {other}: {value}");
+            assert!(
+                (value / near[3 * task + other] - 2.0).abs() < 0.2,
+                "{task} {other}: {value}"
+            );
+        }
+    }
+    assert_eq!(far[0], far[1]);
+    assert_eq!(learner.parameters().unwrap(), before);
+    learner.train_on_batch(&batches).unwrap();
 }

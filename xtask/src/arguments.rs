@@ -33,7 +33,8 @@ Chores:
                    nothing else to do (works: maml, gru, policy, act-mlp, act-gru, adapt; default: all)
       --no-install                       as above
   measure [PART...]  Measure what the README states into docs/figures.json: sinusoid, navigation, quadrotor,
-                   quadrotor-robust, quadrotor-small, ppo, speed, firmware; the tables of docs/algorithms/multi-task.md: task-conflict; of docs/diagnosis.md: diagnosis; and
+                   quadrotor-robust, quadrotor-small, ppo, speed, firmware; the tables of docs/algorithms/multi-task.md: task-conflict; of
+                   docs/algorithms/multi-task-ppo.md: multi-task-ppo; of docs/diagnosis.md: diagnosis; and
                    how cost grows, docs/growth.svg and its tables in docs/engines.md: growth
                    (default: all; more than an hour on two cores)
   docs             Write the measured figures of docs/figures.json between the markers in README.md and docs/

@@ -51,18 +51,18 @@ pub fn banked_rule(policy: &Banked) -> GradientRule<'static> {
 /// use pliant_compiler::adaptation::gradient::StepSizes;
 /// use pliant_compiler::graph::Tensor;
 /// use pliant_compiler::image::{AdaptationDescription, ImageOptions, compile_banked, inspect};
-/// use pliant_compiler::policy::{Activation, Banked, TargetLoss, TaskSlice};
+/// use pliant_compiler::policy::{Activation, Banked, Modulation, TargetLoss, TaskSlice};
 /// use pliant_runtime::contract::{Channel, Contract};
 /// use pliant_runtime::image::{AdaptationSpec, Objective};
 ///
 /// let policy = Banked {
 ///     inputs: 2, feature_map: None, logarithms: false, outputs: 1, encoder: None, hidden: vec![4],
-///     activation: Activation::Tanh, losses: vec![TargetLoss::SquaredError], adapts_input: false, standardises: None,
+///     modulation: Modulation::None, activation: Activation::Tanh, losses: vec![TargetLoss::SquaredError], adapts_input: false, standardises: None,
 /// };
 /// let trunk: Vec<Tensor> =
 ///     policy.trunk().iter().map(|p| Tensor::f32(&p.shape, vec![0.1; p.elements()]).unwrap()).collect();
 /// let task = TaskSlice {
-///     inputs: 2, scaling: None, outputs: 1, loss: TargetLoss::SquaredError, encoder: None,
+///     inputs: 2, scaling: None, outputs: 1, loss: TargetLoss::SquaredError, encoder: None, modulation: vec![],
 ///     head: (vec![0.5; 4], vec![0.0]), target: vec![(1.0, 0.0)], logarithm: false, deviation: 1.0, trained: true,
 /// };
 /// let adaptation = AdaptationDescription {

@@ -5,7 +5,7 @@
 //! and needs no branch. An image may hold spare slices, of tasks that nobody has met yet: their heads are zero, and the
 //! change that adaptation makes is the whole head.
 
-use super::{Activation, FeatureMap, MultiTask, Parameter, TargetLoss};
+use super::{Activation, FeatureMap, LayerModulation, Modulation, MultiTask, Parameter, TargetLoss};
 use crate::adaptation::standardise::moments;
 use crate::graph::{Graph, GraphError, ValueId};
 
@@ -31,6 +31,8 @@ pub struct Banked {
     pub encoder: Option<usize>,
     /// Widths of the shared layers.
     pub hidden: Vec<usize>,
+    /// What the shared layers take from a task's slice.
+    pub modulation: Modulation,
     /// After every layer but the heads.
     pub activation: Activation,
     /// The losses that there are among the tasks.
@@ -56,6 +58,8 @@ pub struct TaskSlice {
     pub loss: TargetLoss,
     /// Weight `[inputs, width]` and bias `[width]` of the task's own first layer, where there is one.
     pub encoder: Option<(Vec<f32>, Vec<f32>)>,
+    /// Scale and shift of the shared layers, as far as [`Banked::modulation`] says; what is left out changes nothing.
+    pub modulation: Vec<LayerModulation>,
     /// Weight `[features, outputs]` and bias `[outputs]` of the head.
     pub head: (Vec<f32>, Vec<f32>),
     /// Numbers: what each output of the head is multiplied by and then added to, in the target's unit (of its logarithm).
@@ -94,6 +98,7 @@ impl Banked {
             outputs: widest(|task| task.outputs),
             encoder: network.encoder,
             hidden: network.hidden.clone(),
+            modulation: network.conditioning.modulation(),
             activation: network.activation,
             losses,
             adapts_input,
@@ -142,8 +147,8 @@ impl Banked {
     }
 
     /// One task's slice of the bank, in order: `feature.mean` and `feature.factor` `[inputs]` and `feature.mask` where there
-    /// is a feature map; `encoder.weight`, `encoder.bias` where tasks have a first layer of their own; `head.weight`,
-    /// `head.bias`, `target.scale` and `target.offset` `[outputs]`, `mask` `[outputs]` (1 for an output that the task has),
+    /// is a feature map; `encoder.weight`, `encoder.bias` where tasks have a first layer of their own; `layerL.scale` and
+    /// `layerL.shift`, numbers a unit, as far as the shared layers take any; `head.weight`, `head.bias`, `target.scale` and `target.offset` `[outputs]`, `mask` `[outputs]` (1 for an output that the task has),
     /// `kind` (1 for its loss) `[losses]`, `precision` `[1]` and `log_normaliser` `[1]`; `target.logarithm` `[1]` where some
     /// task has logarithms.
     pub fn bank(&self) -> Vec<Parameter> {
@@ -157,6 +162,7 @@ impl Banked {
             bank.push(Parameter::new("encoder.weight", &[self.mapped(), width]));
             bank.push(Parameter::new("encoder.bias", &[width]));
         }
+        bank.extend(self.modulation.bank(&self.hidden));
         bank.push(Parameter::new("head.weight", &[self.features(), self.outputs]));
         bank.push(Parameter::new("head.bias", &[self.outputs]));
         bank.push(Parameter::new("target.scale", &[self.outputs]));
@@ -190,6 +196,7 @@ impl Banked {
             slice.extend(pad(weight, [task.inputs, width], [self.mapped(), width]));
             slice.extend(bias);
         }
+        slice.extend(self.modulation.values(&self.hidden, &task.modulation));
         let features = self.features();
         slice.extend(pad(&task.head.0, [features, task.outputs], [features, self.outputs]));
         slice.extend(pad(&task.head.1, [1, task.outputs], [1, self.outputs]));
@@ -244,10 +251,14 @@ impl Banked {
         }
         let inputs = scaling.get(2).map(|&mask| (before_inputs_adapt, mask));
         let (own, bank) = bank.split_at(if self.encoder.is_some() { 2 } else { 0 });
+        let (modulation, bank) = bank.split_at(self.modulation.bank(&self.hidden).len());
         let (layers, whitening) = trunk.split_at(trunk.len() - 2);
-        for layer in own.chunks_exact(2).chain(layers.chunks_exact(2)) {
+        for (index, layer) in own.chunks_exact(2).chain(layers.chunks_exact(2)).enumerate() {
             let product = graph.matmul(value, layer[0])?;
-            let sum = graph.add(product, layer[1])?;
+            let mut sum = graph.add(product, layer[1])?;
+            if let Some(layer) = index.checked_sub(own.len() / 2) {
+                sum = self.modulation.apply(graph, modulation, layer, sum)?;
+            }
             value = self.activation.apply(graph, sum)?;
         }
         let product = graph.matmul(value, whitening[0])?;

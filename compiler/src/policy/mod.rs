@@ -6,6 +6,7 @@
 //! ([`Parameter::shape_for_tasks`]).
 
 mod banked;
+mod conditioning;
 mod feature_map;
 mod gaussian;
 mod gru;
@@ -14,6 +15,7 @@ mod mlp;
 mod multi_task;
 
 pub use banked::{Banked, InputScaling, TaskSlice};
+pub use conditioning::{Conditioning, LayerModulation, Modulation};
 pub use feature_map::FeatureMap;
 pub use gaussian::Gaussian;
 pub use gru::Gru;

@@ -1,7 +1,7 @@
 //! A trunk that all tasks share and a head for each (Caruana 1997, "Multitask Learning"), where the tasks may have unlike
 //! inputs and unlike targets: what training sees. [`Banked`](super::Banked) is the same network on a device.
 
-use super::{Activation, Parameter};
+use super::{Activation, Conditioning, LayerModulation, Parameter};
 use crate::graph::{Graph, GraphError, ValueId};
 
 /// What a target is, and with it the loss: always the negative log-likelihood of the target, up to a constant.
@@ -86,13 +86,15 @@ pub struct TaskHead {
 /// The network of several tasks.
 ///
 /// ```
-/// use pliant_compiler::policy::{Activation, MultiTask, TargetLoss, TaskHead};
+/// use pliant_compiler::policy::{Activation, Conditioning, MultiTask, TargetLoss, TaskHead};
 ///
 /// // A number from 10 features, and one of 3 classes from 13: each task has a first layer of its own.
 /// let network = MultiTask {
 ///     encoder: Some(16),
 ///     hidden: vec![16],
 ///     activation: Activation::Relu,
+///     conditioning: Conditioning::None,
+///     shared_head: false,
 ///     tasks: vec![
 ///         TaskHead { inputs: 10, outputs: 1, loss: TargetLoss::SquaredError },
 ///         TaskHead { inputs: 13, outputs: 3, loss: TargetLoss::CrossEntropy },
@@ -110,6 +112,10 @@ pub struct MultiTask {
     pub hidden: Vec<usize>,
     /// After every layer but the heads.
     pub activation: Activation,
+    /// How the shared layers are told the task; needs at least one.
+    pub conditioning: Conditioning,
+    /// Whether all tasks, which then have equally many outputs, share one head: conditioning alone tells them apart.
+    pub shared_head: bool,
     /// The tasks.
     pub tasks: Vec<TaskHead>,
 }
@@ -121,7 +127,8 @@ impl MultiTask {
         self.hidden.last().copied().or(before).unwrap_or(0)
     }
 
-    /// The trunk: `layer0.weight` `[inputs, outputs]`, `layer0.bias` `[outputs]`, ...
+    /// The trunk: `layer0.weight` `[inputs, outputs]`, `layer0.bias` `[outputs]`, ...; then what the
+    /// [conditioning](Conditioning::shared) shares, and `head.weight`, `head.bias` where the head is shared.
     pub fn shared(&self) -> Vec<Parameter> {
         let first = self.encoder.or(self.tasks.first().map(|task| task.inputs)).unwrap_or(0);
         let sizes: Vec<usize> = core::iter::once(first).chain(self.hidden.iter().copied()).collect();
@@ -131,11 +138,23 @@ impl MultiTask {
                 Parameter::new(format!("layer{index}.bias"), &sizes[1..]),
             ]
         };
-        sizes.windows(2).enumerate().flat_map(layer).collect()
+        let mut parameters: Vec<Parameter> = sizes.windows(2).enumerate().flat_map(layer).collect();
+        parameters.extend(self.conditioning.shared(&self.hidden));
+        if self.shared_head {
+            parameters.extend(self.head_parameters("", self.tasks.first().map_or(0, |task| task.outputs)));
+        }
+        parameters
     }
 
-    /// What one task has for itself: `taskN.encoder.weight`, `taskN.encoder.bias` where there are encoders, then
-    /// `taskN.head.weight`, `taskN.head.bias`.
+    fn head_parameters(&self, owner: &str, outputs: usize) -> [Parameter; 2] {
+        [
+            Parameter::new(format!("{owner}head.weight"), &[self.features(), outputs]),
+            Parameter::new(format!("{owner}head.bias"), &[outputs]),
+        ]
+    }
+
+    /// What one task has for itself: `taskN.encoder.weight`, `taskN.encoder.bias` where there are encoders; what the
+    /// [conditioning](Conditioning::private) has of it; `taskN.head.weight`, `taskN.head.bias` unless the head is shared.
     ///
     /// # Panics
     /// Without such a task.
@@ -146,11 +165,10 @@ impl MultiTask {
             parameters.push(Parameter::new(format!("task{task}.encoder.weight"), &[inputs, width]));
             parameters.push(Parameter::new(format!("task{task}.encoder.bias"), &[width]));
         }
-        parameters.push(Parameter::new(
-            format!("task{task}.head.weight"),
-            &[self.features(), outputs],
-        ));
-        parameters.push(Parameter::new(format!("task{task}.head.bias"), &[outputs]));
+        parameters.extend(self.conditioning.private(task, &self.hidden));
+        if !self.shared_head {
+            parameters.extend(self.head_parameters(&format!("task{task}."), outputs));
+        }
         parameters
     }
 
@@ -179,11 +197,15 @@ impl MultiTask {
         masks: &[ValueId],
     ) -> Result<ValueId, GraphError> {
         let mut masks = masks.iter();
-        let own = if self.encoder.is_some() { &private[..2] } else { &[] };
+        let (encoder, condition) = self.parts(private, false);
+        let (layers, conditioning) = self.parts(shared, true);
         let mut value = x;
-        for layer in own.chunks_exact(2).chain(shared.chunks_exact(2)) {
+        for (index, layer) in encoder.chunks_exact(2).chain(layers.chunks_exact(2)).enumerate() {
             let product = graph.matmul(value, layer[0])?;
-            let sum = graph.add(product, layer[1])?;
+            let mut sum = graph.add(product, layer[1])?;
+            if let Some(layer) = index.checked_sub(encoder.len() / 2) {
+                sum = self.conditioning.apply(graph, conditioning, condition, layer, sum)?;
+            }
             value = self.activation.apply(graph, sum)?;
             if let Some(&mask) = masks.next() {
                 value = graph.mul(value, mask)?;
@@ -192,13 +214,46 @@ impl MultiTask {
         Ok(value)
     }
 
+    /// Layers, and what the conditioning has, of parameters that are all shared or all one task's; without the head.
+    fn parts<'a, T>(&self, parameters: &'a [T], shared: bool) -> (&'a [T], &'a [T]) {
+        let head = if self.shared_head == shared { 2 } else { 0 };
+        let layers = match shared {
+            true => 2 * self.hidden.len(),
+            false => 2 * usize::from(self.encoder.is_some()),
+        };
+        parameters[..parameters.len() - head].split_at(layers)
+    }
+
+    /// A task's encoder, empty without one, from the task's own parameters in any form.
+    pub fn encoder_of<'a, T>(&self, private: &'a [T]) -> &'a [T] {
+        self.parts(private, false).0
+    }
+
+    /// Weight and bias of a task's head, from shared parameters and the task's own in any form.
+    pub fn head_of<'a, T>(&self, shared: &'a [T], private: &'a [T]) -> &'a [T] {
+        let owner = if self.shared_head { shared } else { private };
+        &owner[owner.len() - 2..]
+    }
+
+    /// What the [conditioning](Conditioning::layers) makes of the values of shared parameters and a task's own.
+    pub fn modulation(&self, shared: &[&[f32]], private: &[&[f32]]) -> Vec<LayerModulation> {
+        let parts = [self.parts(shared, true).1, self.parts(private, false).1];
+        self.conditioning.layers(&self.hidden, parts[0], parts[1])
+    }
+
     /// What a task's head says of features `[rows, features]`: `[rows, outputs]`, logits where targets are labels or
     /// classes.
     ///
     /// # Errors
     /// [`GraphError::Operator`] when shapes do not fit.
-    pub fn head(&self, graph: &mut Graph, private: &[ValueId], features: ValueId) -> Result<ValueId, GraphError> {
-        let head = &private[private.len() - 2..];
+    pub fn head(
+        &self,
+        graph: &mut Graph,
+        shared: &[ValueId],
+        private: &[ValueId],
+        features: ValueId,
+    ) -> Result<ValueId, GraphError> {
+        let head = self.head_of(shared, private);
         let product = graph.matmul(features, head[0])?;
         graph.add(product, head[1])
     }

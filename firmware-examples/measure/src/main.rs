@@ -9,10 +9,14 @@
 #![no_std]
 #![no_main]
 
-#[cfg(feature = "adaptation")]
+#[cfg(all(feature = "adaptation", not(feature = "quiet")))]
 mod adaptation;
-#[cfg(all(feature = "inference", not(feature = "adaptation")))]
+#[cfg(all(feature = "inference", not(any(feature = "adaptation", feature = "quiet"))))]
 mod inference;
+#[cfg(any(feature = "records", all(feature = "plan", not(feature = "inference"))))]
+mod plan;
+#[cfg(feature = "quiet")]
+mod quiet;
 #[cfg(feature = "records")]
 mod records;
 
@@ -22,15 +26,15 @@ use mps2::memory;
 use mps2::semihosting::{self, Console};
 
 /// The image that is measured.
-#[cfg(feature = "inference")]
+#[cfg(feature = "plan")]
 const IMAGE: &[u8] = pliant_runtime::include_image!(env!("PLIANT_IMAGE"));
 
 /// Elements of memory that the program needs.
 #[cfg(feature = "adaptation")]
 const MEMORY: usize = pliant_runtime::policy::workspace_len(IMAGE);
-#[cfg(all(feature = "inference", not(feature = "adaptation")))]
+#[cfg(all(feature = "plan", not(feature = "adaptation")))]
 const MEMORY: usize = pliant_runtime::policy::act_workspace_len(IMAGE);
-#[cfg(not(feature = "inference"))]
+#[cfg(not(feature = "plan"))]
 const MEMORY: usize = 0;
 
 #[entry]
@@ -51,13 +55,15 @@ fn main() -> ! {
     semihosting::exit(if done.is_some() { 0 } else { 2 })
 }
 
-#[cfg(feature = "adaptation")]
+#[cfg(all(feature = "adaptation", not(feature = "quiet")))]
 use adaptation::measure;
-#[cfg(all(feature = "inference", not(feature = "adaptation")))]
+#[cfg(all(feature = "inference", not(any(feature = "adaptation", feature = "quiet"))))]
 use inference::measure;
+#[cfg(feature = "quiet")]
+use quiet::measure;
 
-/// Nothing but the report, so that its size can be taken off.
-#[cfg(not(feature = "inference"))]
+/// Nothing but the report.
+#[cfg(not(any(feature = "inference", feature = "quiet")))]
 fn measure(_: &mut [f32], console: &mut Console, counter: &Counter) -> Option<()> {
     console.figure("instructions", counter.instructions());
     Some(())

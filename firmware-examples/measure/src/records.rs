@@ -2,31 +2,18 @@
 
 use mps2::counter::Counter;
 use mps2::semihosting::Console;
-use pliant_runtime::image::record::{Opcode, Space};
-use pliant_runtime::image::{Image, PlanKind};
-use pliant_runtime::plan::{AdaptedRef, Exact, Plan, Spaces};
+use pliant_runtime::image::Image;
+use pliant_runtime::image::record::Opcode;
+use pliant_runtime::plan::{Exact, Plan};
+
+use crate::plan::plan_in;
 
 /// Runs of each record: a tick of the counter is 40 instructions.
 const RUNS: u64 = 16;
 
 /// Prints `record N, opcode O: instructions`; `None` when the memory does not suffice.
-pub fn measure(image: &Image<'_>, memory: &mut [f32], console: &mut Console, counter: &Counter) -> Option<()> {
-    let plan = image.plan(PlanKind::Act)?;
-    let size = |space| plan.sizes().get(space) as usize;
-    let (arena, rest) = memory.split_at_mut_checked(size(Space::Arena))?;
-    let (state, rest) = rest.split_at_mut_checked(size(Space::State))?;
-    let (input, rest) = rest.split_at_mut_checked(size(Space::Input))?;
-    let (output, _) = rest.split_at_mut_checked(size(Space::Output))?;
-    let mut spaces = Spaces {
-        constants: image.constants(),
-        input,
-        bank: &[],
-        adapted: AdaptedRef::Shared(image.adapted_initial()),
-        arena,
-        state,
-        output,
-        accumulator: &mut [],
-    };
+pub fn measure<'m>(image: &Image<'m>, memory: &'m mut [f32], console: &mut Console, counter: &Counter) -> Option<()> {
+    let (plan, mut spaces) = plan_in(image, memory)?;
     for record in plan.records() {
         let single = Plan::new_checked(core::slice::from_ref(record), plan.sizes()).ok()?;
         let start = counter.instructions();

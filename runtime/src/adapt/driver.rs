@@ -260,7 +260,7 @@ impl<'m> Driver<'m> {
         if writer.is_frozen() {
             return Err(Reason::Frozen);
         }
-        let on_policy = parts.objective == Objective::PolicyGradient;
+        let on_policy = parts.objective() == Objective::PolicyGradient;
         if on_policy && self.steps >= spec.steps {
             return Err(Reason::StepLimit);
         }
@@ -287,7 +287,7 @@ impl<'m> Driver<'m> {
 
     /// The rows that train.
     fn training(&self) -> Selection {
-        match self.parts.objective {
+        match self.parts.objective() {
             Objective::Supervised => Selection::Training,
             Objective::PolicyGradient => Selection::All,
         }
@@ -316,13 +316,15 @@ impl<'m> Driver<'m> {
         let Some((shadow, current)) = writer.shadow() else {
             return Ok(Unit::Reject(Reason::Busy));
         };
-        let step = match parts.objective {
+        let step = match parts.objective() {
             Objective::Supervised => job.done,
             Objective::PolicyGradient => self.steps,
         };
         parts.workshop.step_scale = spec.step_scales.get(step as usize).copied().unwrap_or(0.0) * job.choice.scale;
         let cost = match &mut job.phase {
             Phase::Claim => 0,
+            // Never entered, and no code.
+            Phase::Estimate(_) if !cfg!(feature = "policy-gradient") => 0,
             Phase::Estimate(estimate) => match estimate.unit(spec, &parts.layout, &mut parts.support, parts.scratch) {
                 Some(cost) => cost,
                 None => {
@@ -348,7 +350,7 @@ impl<'m> Driver<'m> {
                 }
             }
             Phase::Copy { at } => {
-                let source = if parts.objective == Objective::Supervised {
+                let source = if parts.objective() == Objective::Supervised {
                     base
                 } else {
                     current
@@ -402,7 +404,7 @@ impl<'m> Driver<'m> {
                     Some(cost) => cost,
                     None => {
                         job.done += 1;
-                        let again = parts.objective == Objective::Supervised && job.done < job.choice.steps;
+                        let again = parts.objective() == Objective::Supervised && job.done < job.choice.steps;
                         job.phase = if again {
                             Phase::Begin { record: 0 }
                         } else {
@@ -466,7 +468,7 @@ impl<'m> Driver<'m> {
 
     fn after_claim(&mut self, job: &Job) -> Phase {
         let parts = &mut self.parts;
-        match (parts.objective, parts.scored(&job.figures)) {
+        match (parts.objective(), parts.scored(&job.figures)) {
             (Objective::PolicyGradient, _) => Phase::Estimate(Estimate::new(parts.spec, job.rows)),
             (_, Some(selection)) => parts.start_score(selection, job.rows, Phase::ScoreBefore),
             (_, None) => Phase::Copy { at: 0 },
@@ -490,6 +492,16 @@ impl<'m> Driver<'m> {
 }
 
 impl Parts<'_> {
+    /// What is learned from; of a build without rewards there is but one, and the code for the other goes.
+    #[inline(always)]
+    pub(crate) fn objective(&self) -> Objective {
+        if cfg!(feature = "policy-gradient") {
+            self.objective
+        } else {
+            Objective::Supervised
+        }
+    }
+
     /// How to adapt to the first `rows` rows of the support set. Reads each value twice, which no limit on the work counts:
     /// only supervised support sets have a tree, and they are small.
     fn choose(&self, rows: usize) -> Choice {
@@ -497,7 +509,8 @@ impl Parts<'_> {
             steps: self.spec.steps,
             scale: 1.0,
         };
-        self.choices.map_or(always, |choices| {
+        let choices = self.choices.filter(|_| cfg!(feature = "choices"));
+        choices.map_or(always, |choices| {
             let values = |span: Span| (0..rows).flat_map(move |row| span.of(self.support.row(row)).iter().copied());
             let (inputs, targets) = (values(self.layout.observation), values(self.layout.action));
             choices.choose(&SupportStatistics::of(rows, inputs, targets))
@@ -506,7 +519,7 @@ impl Parts<'_> {
 
     /// Which rows score the result, if any do.
     fn scored(&self, figures: &Figures) -> Option<Selection> {
-        match self.objective {
+        match self.objective() {
             Objective::Supervised => (figures.held_out > 0).then_some(Selection::HeldOut),
             Objective::PolicyGradient => self.spec.kl_limit.is_finite().then_some(Selection::All),
         }
@@ -519,7 +532,7 @@ impl Parts<'_> {
 
     fn judge(&self, figures: &Figures) -> Unit {
         let after = figures.score_after.unwrap_or(f32::NAN);
-        let (limit, reason) = match self.objective {
+        let (limit, reason) = match self.objective() {
             // A policy in use whose loss is not a number is worse than any.
             Objective::Supervised => (
                 figures

@@ -143,6 +143,8 @@ pub enum AdaptationSpecError {
     Rule,
     /// Unknown objective.
     Objective,
+    /// It learns from rewards, and this build lacks the feature `policy-gradient`.
+    PolicyGradientMissing,
     /// `chunk_rows` or `capacity` is zero, or a chunk has more than 2^28 elements.
     Rows,
     /// `steps` is not 1 to 16.
@@ -233,11 +235,11 @@ impl AdaptationSpec {
         }
     }
 
-    /// The objective; `None` for a number without a meaning.
+    /// The objective; `None` for a number without a meaning, or for what this build lacks.
     pub const fn objective(&self) -> Option<Objective> {
         match self.objective {
             0 => Some(Objective::Supervised),
-            1 => Some(Objective::PolicyGradient),
+            1 if cfg!(feature = "policy-gradient") => Some(Objective::PolicyGradient),
             _ => None,
         }
     }
@@ -272,6 +274,8 @@ impl AdaptationSpec {
         use AdaptationSpecError as E;
         let ensure = |condition: bool, error: E| if condition { Ok(()) } else { Err(error) };
         ensure(self.rule().is_some(), E::Rule)?;
+        let missing = self.objective == Objective::PolicyGradient as u32 && !cfg!(feature = "policy-gradient");
+        ensure(!missing, E::PolicyGradientMissing)?;
         let objective = self.objective().ok_or(E::Objective)?;
         ensure(
             self.chunk_rows >= 1 && self.capacity >= 1 && self.chunk_len() <= 1 << 28,

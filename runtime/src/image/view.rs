@@ -273,6 +273,7 @@ impl<'a> Image<'a> {
                 // Who only acts needs none of these.
                 SectionKind::Adaptation | SectionKind::Choice | SectionKind::Card | SectionKind::Signature
                     if to_act => {}
+                SectionKind::Choice if !cfg!(feature = "choices") => {}
                 SectionKind::Adaptation => {
                     let spec: &AdaptationSpec = one(bytes).ok_or(malformed)?;
                     spec.check().map_err(Refusal::Adaptation)?;
@@ -539,8 +540,12 @@ impl<'a> Image<'a> {
         self.bank
     }
 
-    /// The tree that chooses how to adapt; `None` for an image that always adapts as its spec says.
+    /// The tree that chooses how to adapt; `None` for an image that always adapts as its spec says, and without the feature
+    /// `choices`.
     pub fn choices(&self) -> Option<Choices<'a>> {
+        if !cfg!(feature = "choices") {
+            return None;
+        }
         Choices::new_checked(self.choice?, self.adaptation?)
     }
 

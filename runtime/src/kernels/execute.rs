@@ -2,12 +2,12 @@
 
 #[cfg(any(feature = "kernel-unary", feature = "kernel-binary", feature = "kernel-ternary"))]
 use super::COMPACT;
-use super::KernelSet;
 use super::elementwise::{Source, Strided, UnaryFunction, compact};
 use super::gather::Picked;
 use super::gru::Gru;
 use super::matmul::{MatMul, Product, Start};
 use super::reduce::Reduce;
+use super::{GRADIENT, KernelSet};
 use crate::image::record::{Binary, Opcode, Operand, Record, Reduce as ReduceFunction, Ternary, Unary, flags};
 use crate::plan::Table;
 
@@ -181,14 +181,14 @@ fn run<K: KernelSet>(record: &Record, table: &mut Table<'_>) -> Option<()> {
 
 fn matmul<K: KernelSet>(record: &Record, table: &mut Table<'_>) -> Option<()> {
     let [batch, m, k, n] = words(record, 6);
-    let plain = record.operand(5).is_none() && !record.has(flags::TRANSPOSE_A);
+    let plain = !GRADIENT || (record.operand(5).is_none() && !record.has(flags::TRANSPOSE_A));
     if plain && batch == 1 && m == 1 {
         return matmul_row::<K>(record, table, k, n);
     }
     let [a_batch, w_batch, bias_batch, a_row] = words(record, 10);
     let batches = |stride: usize| batch.wrapping_sub(1).wrapping_mul(stride);
     let area = m.wrapping_mul(n);
-    let transposed = record.has(flags::TRANSPOSE_A);
+    let transposed = GRADIENT && record.has(flags::TRANSPOSE_A);
     let (rows, columns) = if transposed { (k, m) } else { (m, k) };
     with_output(table, record.operand(1), batch.wrapping_mul(area), |operands, out| {
         let optional = |operand: Operand, len: usize| {
@@ -213,9 +213,12 @@ fn matmul<K: KernelSet>(record: &Record, table: &mut Table<'_>) -> Option<()> {
             transposed,
             accumulate: record.has(flags::ACCUMULATE),
             activation: Unary::from_bits(record.function())?,
-            epilogue: match optional(record.operand(5), batch.wrapping_mul(area))? {
-                Some(operand) => Some((Binary::from_bits(record.words[14] as u8)?, operand)),
-                None => None,
+            epilogue: match record.operand(5) {
+                operand if GRADIENT && !operand.is_none() => Some((
+                    Binary::from_bits(record.words[14] as u8)?,
+                    operands.slice(operand, batch.wrapping_mul(area))?,
+                )),
+                _ => None,
             },
         };
         p.join_batch();

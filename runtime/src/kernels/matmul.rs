@@ -5,7 +5,7 @@
 
 use super::arithmetic::Ops;
 use super::elementwise::{Source, UnaryFunction};
-use super::{COMPACT, KernelSet};
+use super::{COMPACT, GRADIENT, KernelSet};
 use crate::image::record::{Binary, Unary};
 
 /// Terms of a sum in one block: a column panel of this depth stays in the first-level cache.
@@ -16,9 +16,6 @@ const PANEL: usize = 128;
 
 /// So few columns that they do not fill a vector.
 const FEW: usize = 4;
-
-/// Whether this build has the products of backward passes.
-pub(super) const GRADIENT: bool = cfg!(feature = "kernel-gradient");
 
 /// A decoded record; slices are exactly as long as the dimensions and strides reach.
 pub(super) struct MatMul<'a> {

@@ -28,6 +28,9 @@ use elementwise::{Source, Strided, UnaryFunction};
 /// Whether little code serves better than vectors: plain loops in place of one for every case. The same bits.
 const COMPACT: bool = cfg!(not(target_pointer_width = "64"));
 
+/// Whether this build has the products of backward passes.
+pub(crate) const GRADIENT: bool = cfg!(feature = "kernel-gradient");
+
 /// How sums are rounded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {

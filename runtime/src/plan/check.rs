@@ -99,36 +99,34 @@ impl Reach {
     }
 }
 
-/// One more than the offset of the last element reached by these dimensions and strides. Saturates, and what is saturated
-/// reaches past the end of every space.
+/// Lengths of the dimensions, or strides, of everything a record touches; what a record does not have is 1 long, its stride
+/// anything.
+type Axes = [u32; 4];
+
+/// One more than the offset of the last element reached. Saturates, and what is saturated reaches past the end of every
+/// space.
 #[inline(never)]
-fn extent(dims: &[u32], strides: &[u32]) -> u32 {
+fn extent(dims: &Axes, strides: &Axes) -> u32 {
     dims.iter().zip(strides).fold(1u32, |extent, (&dim, &stride)| {
         extent.saturating_add(dim.saturating_sub(1).saturating_mul(stride))
     })
 }
 
+/// Row-major strides of a dense tensor.
 #[inline(never)]
-fn product(dims: &[u32]) -> u32 {
-    dims.iter().fold(1u32, |product, &dim| product.saturating_mul(dim))
-}
-
-/// Row-major strides of a dense tensor; a dimension of length 1 may have any stride.
-#[inline(never)]
-fn dense(dims: &[u32], strides: &[u32]) -> bool {
-    let mut expected = 1u32;
-    for (&dim, &stride) in dims.iter().zip(strides).rev() {
-        if dim > 1 && stride != expected {
-            return false;
-        }
-        expected = expected.saturating_mul(dim);
+fn dense(dims: &Axes) -> Axes {
+    let mut strides = [1; 4];
+    let mut next = 1u32;
+    for (stride, &dim) in strides.iter_mut().zip(dims).rev() {
+        *stride = next;
+        next = next.saturating_mul(dim);
     }
-    true
+    strides
 }
 
 /// Whether these strides certainly send no two positions to one element: in rising order, each exceeds the reach of
 /// all smaller ones.
-fn injective(dims: [u32; 4], strides: [u32; 4]) -> bool {
+fn injective(dims: Axes, strides: Axes) -> bool {
     // A dimension of length 1 reaches nothing; the others one after the other, the smallest stride first.
     let mut reach = 0u32;
     let mut left = dims.map(|dim| dim > 1);
@@ -186,69 +184,76 @@ impl Checker<'_> {
         Ok(Reach { space, start, end })
     }
 
-    fn output(&mut self, extent: u32) -> Check {
-        self.output_in(1, extent)
-    }
-
-    fn output_in(&mut self, word: usize, extent: u32) -> Check {
-        self.out = self.reach(word, extent)?;
+    /// The output: in a space that may be written, in bounds, at least one element.
+    #[inline(never)]
+    fn output(&mut self, word: usize, dims: &Axes, strides: &Axes) -> Check {
+        ensure(dims.iter().all(|&dim| dim >= 1), Rule::Empty.at(0))?;
+        self.out = self.reach(word, extent(dims, strides))?;
         ensure(self.out.space.writable(), Rule::ReadOnly.at(0))
     }
 
     /// An operand that does not overlap the output.
-    fn apart(&self, word: usize, extent: u32) -> Check {
-        let reach = self.reach(word, extent)?;
+    #[inline(never)]
+    fn apart(&self, word: usize, dims: &Axes, strides: &Axes) -> Check {
+        let reach = self.reach(word, extent(dims, strides))?;
         ensure(!reach.overlaps(&self.out), Rule::Overlap.at(word))
     }
 
-    /// An operand that does not overlap the output, or is the output.
-    fn apart_or_same(&self, word: usize, dims: &[u32], strides: &[u32]) -> Check {
-        let reach = self.reach(word, extent(dims, strides))?;
-        let same = reach.space == self.out.space && reach.start == self.out.start && dense(dims, strides);
-        ensure(same || !reach.overlaps(&self.out), Rule::Overlap.at(word))
+    /// An operand that does not overlap the output, or is the output: the same offset, and dense strides as it has.
+    #[inline(never)]
+    fn apart_or_same(&self, word: usize, dims: &Axes, strides: &Axes) -> Check {
+        let at_output = self.word(word) == self.word(1);
+        let dense = dense(dims);
+        // A dimension of length 1 may have any stride.
+        let mut axes = dims.iter().zip(strides).zip(&dense);
+        if at_output && axes.all(|((&dim, stride), dense)| dim <= 1 || stride == dense) {
+            return Ok(());
+        }
+        self.apart(word, dims, strides)
     }
 
-    fn not_empty(&self, dims: &[u32]) -> Check {
-        ensure(dims.iter().all(|&dim| dim >= 1), Rule::Empty.at(0))
+    /// Records without a function have the number 0 there.
+    fn no_function(&self) -> Check {
+        let function = self.record.function();
+        ensure(function == 0, Rule::Function.at(function.into()))
     }
 
     fn matmul(&mut self) -> Check {
         self.flags(flags::TRANSPOSE_A | flags::ACCUMULATE)?;
         self.unused(15)?;
-        let backward = self.record.has(flags::TRANSPOSE_A) || !self.record.operand(5).is_none();
-        if backward && !cfg!(feature = "kernel-gradient") {
+        let (transposed, epilogue) = (self.record.has(flags::TRANSPOSE_A), !self.record.operand(5).is_none());
+        if (transposed || epilogue) && !kernels::GRADIENT {
             built(Some(Lacking::Gradient))?;
         }
         let function = self.record.function();
         ensure(function <= Unary::Relu as u8, Rule::Function.at(function.into()))?;
         let known = Unary::from_bits(function).ok_or(Rule::Function.at(function.into()))?;
         built(kernels::unary_lacks(known))?;
-        let [batch, m, k, n] = self.words(6);
-        let [a_batch, w_batch, bias_batch, row, epilogue] = self.words(10);
-        self.not_empty(&[batch, m, k, n])?;
-        let dense_out = product(&[batch, m, n]);
-        self.output(dense_out)?;
-        let (rows, columns) = if self.record.has(flags::TRANSPOSE_A) {
-            (k, m)
+        let dims: Axes = self.words(6);
+        let [_, m, _, n] = dims;
+        let [a_batch, w_batch, bias_batch, row, epilogue_function] = self.words(10);
+        let out = [m.saturating_mul(n), n, 0, 1];
+        self.output(1, &dims, &out)?;
+        let (of_row, of_term) = if transposed && kernels::GRADIENT {
+            (1, row)
         } else {
-            (m, k)
+            (row, 1)
         };
-        self.apart(2, extent(&[batch, rows, columns], &[a_batch, row, 1]))?;
-        let weights = (batch - 1).saturating_mul(w_batch).saturating_add(product(&[k, n]));
-        self.apart(3, weights)?;
+        self.apart(2, &dims, &[a_batch, of_row, of_term, 0])?;
+        self.apart(3, &dims, &[w_batch, 0, n, 1])?;
         if self.record.operand(4).is_none() {
             ensure(bias_batch == 0, Rule::UnusedWord.at(12))?;
         } else {
             ensure(!self.record.has(flags::ACCUMULATE), Rule::Flags.at(0))?;
-            self.apart(4, extent(&[batch, n], &[bias_batch, 1]))?;
+            self.apart(4, &dims, &[bias_batch, 0, 0, 1])?;
         }
-        if self.record.operand(5).is_none() {
-            ensure(epilogue == 0, Rule::UnusedWord.at(14))
+        if !epilogue || !kernels::GRADIENT {
+            ensure(epilogue_function == 0, Rule::UnusedWord.at(14))
         } else {
-            let function = u8::try_from(epilogue).ok().and_then(Binary::from_bits);
-            let function = function.ok_or(Rule::Function.at(epilogue as usize))?;
+            let function = u8::try_from(epilogue_function).ok().and_then(Binary::from_bits);
+            let function = function.ok_or(Rule::Function.at(epilogue_function as usize))?;
             built(kernels::binary_lacks(function))?;
-            self.apart(5, dense_out)
+            self.apart(5, &dims, &out)
         }
     }
 
@@ -273,17 +278,20 @@ impl Checker<'_> {
             2 => (4, 3),
             _ => (5, 2),
         };
-        let mut all_dims: [u32; 3] = self.words(first);
-        let dims = all_dims.get_mut(..axes).unwrap_or_default();
-        self.not_empty(dims)?;
-        self.output(product(dims))?;
+        // Filled up behind with dimensions of length 1.
+        let mut dims = [1; 4];
+        for (axis, dim) in dims.iter_mut().enumerate().take(axes) {
+            *dim = self.word(first + axis);
+        }
+        self.output(1, &dims, &dense(&dims))?;
         for operand in 0..operands {
-            let mut strides: [u32; 3] = self.words(7 + operand * axes);
-            if operands == 1 {
-                strides = [1; 3];
+            let mut strides = [1; 4];
+            if operands > 1 {
+                for (axis, stride) in strides.iter_mut().enumerate().take(axes) {
+                    *stride = self.word(7 + operand * axes + axis);
+                }
             }
-            let strides = strides.get(..axes).unwrap_or_default();
-            self.apart_or_same(2 + operand, dims, strides)?;
+            self.apart_or_same(2 + operand, &dims, &strides)?;
         }
         Ok(())
     }
@@ -294,70 +302,56 @@ impl Checker<'_> {
         let bits = self.record.function();
         ensure(Reduce::from_bits(bits).is_some(), Rule::Function.at(bits.into()))?;
         let [outer, reduced, inner, scale] = self.words(3);
-        self.not_empty(&[outer, reduced, inner])?;
+        let dims = [outer, reduced, inner, 1];
         let plain = scale == 1f32.to_bits();
         ensure(plain || !self.record.has(flags::ACCUMULATE), Rule::Scale.at(0))?;
-        self.output(product(&[outer, inner]))?;
-        self.apart(2, product(&[outer, reduced, inner]))
+        self.output(1, &dims, &[inner, 0, 1, 0])?;
+        self.apart(2, &dims, &dense(&dims))
     }
 
     fn copy(&mut self) -> Check {
         self.flags(0)?;
-        ensure(
-            self.record.function() == 0,
-            Rule::Function.at(self.record.function().into()),
-        )?;
+        self.no_function()?;
         self.unused(15)?;
-        let dims: [u32; 4] = self.words(3);
-        let out_strides: [u32; 4] = self.words(7);
-        self.not_empty(&dims)?;
-        self.output(extent(&dims, &out_strides))?;
+        let (dims, out_strides): (Axes, Axes) = (self.words(3), self.words(7));
+        self.output(1, &dims, &out_strides)?;
         ensure(injective(dims, out_strides), Rule::OutputStrides.at(0))?;
-        self.apart(2, extent(&dims, &self.words::<4>(11)))
+        self.apart(2, &dims, &self.words(11))
     }
 
     fn gather(&mut self, scatter: bool) -> Check {
         self.flags(0)?;
-        ensure(
-            self.record.function() == 0,
-            Rule::Function.at(self.record.function().into()),
-        )?;
+        self.no_function()?;
         self.unused(8)?;
-        let [outer, axis, indices, inner] = self.words(4);
-        self.not_empty(&[outer, axis, indices, inner])?;
-        let (whole, picked) = (product(&[outer, axis, inner]), product(&[outer, indices, inner]));
+        let dims: Axes = self.words(4);
+        let [_, axis, indices, inner] = dims;
+        let whole = [axis.saturating_mul(inner), inner, 0, 1];
+        let picked = [indices.saturating_mul(inner), 0, inner, 1];
         let (out, data) = if scatter { (whole, picked) } else { (picked, whole) };
-        self.output(out)?;
-        self.apart(2, data)?;
-        self.apart(3, indices)
+        self.output(1, &dims, &out)?;
+        self.apart(2, &dims, &data)?;
+        self.apart(3, &dims, &[0, 0, 1, 0])
     }
 
     fn fill(&mut self) -> Check {
         self.flags(0)?;
-        ensure(
-            self.record.function() == 0,
-            Rule::Function.at(self.record.function().into()),
-        )?;
+        self.no_function()?;
         self.unused(4)?;
-        let count = self.word(2);
-        self.not_empty(&[count])?;
-        self.output(count)
+        self.output(1, &[self.word(2), 1, 1, 1], &[1; 4])
     }
 
     fn gru(&mut self) -> Check {
         self.flags(0)?;
-        ensure(
-            self.record.function() == 0,
-            Rule::Function.at(self.record.function().into()),
-        )?;
+        self.no_function()?;
         self.unused(7)?;
         let [outer, count] = self.words(5);
-        self.not_empty(&[outer, count])?;
-        let products = product(&[outer, 3, count]);
-        self.output(product(&[outer, count]))?;
-        self.apart(2, products)?;
-        self.apart(3, products)?;
-        self.apart_or_same(4, &[outer, count], &[count, 1])
+        let (dims, products) = ([outer, 1, count, 1], [outer, 3, count, 1]);
+        let strides = dense(&dims);
+        self.output(1, &dims, &strides)?;
+        for word in [2, 3] {
+            self.apart(word, &products, &dense(&products))?;
+        }
+        self.apart_or_same(4, &dims, &strides)
     }
 
     fn chain(&mut self) -> Check {
@@ -382,11 +376,11 @@ impl Checker<'_> {
             ChainFunction::Ternary(_) | ChainFunction::Scaled(_) => None,
         })?;
         let count = head >> 8;
-        ensure(count >= 1, Rule::Empty.at(0))?;
-        self.output_in(first + 1, count)?;
+        let dims = [count, 1, 1, 1];
+        self.output(first + 1, &dims, &[1; 4])?;
         // Whoever looks for plans that write the parameters looks at word 1.
         ensure(self.out.space != Space::Adapted, Rule::ReadOnly.at(0))?;
-        (0..function.operands()).try_for_each(|operand| self.apart(first + 2 + operand, count))?;
+        (0..function.operands()).try_for_each(|operand| self.apart(first + 2 + operand, &dims, &[1; 4]))?;
         let used = function.operands() + function.parameters();
         ensure(used >= 2 || b == 0, Rule::UnusedWord.at(first + 3))?;
         ensure(used >= 3 || c == 0, Rule::UnusedWord.at(first + 4))

@@ -146,7 +146,9 @@ const fn objective_of(image: &[u8]) -> Option<Objective> {
         if word(image, entry) & 0xffff == SectionKind::Adaptation as u32 {
             return match word(image, (word(image, entry + OFFSET) as usize).saturating_add(OBJECTIVE)) {
                 objective if objective == Objective::Supervised as u32 => Some(Objective::Supervised),
-                objective if objective == Objective::PolicyGradient as u32 => Some(Objective::PolicyGradient),
+                objective if objective == Objective::PolicyGradient as u32 && cfg!(feature = "policy-gradient") => {
+                    Some(Objective::PolicyGradient)
+                }
                 _ => None,
             };
         }

@@ -25,6 +25,8 @@ pub(super) struct LearnerCore<'m> {
     trajectories: u32,
     /// Set by [`Learner::watch`].
     pub(super) health: Option<Monitor>,
+    /// Scores an example for the monitor. A pointer, so that a firmware that never watches need not have the code.
+    pub(super) watch_example: Option<fn(&mut Learner<'_, '_>)>,
     /// The return of the episode under way, for the monitor.
     pub(super) tally: Option<Tally>,
 }
@@ -72,6 +74,7 @@ impl<'m> LearnerCore<'m> {
             open: None,
             trajectories: 0,
             health: None,
+            watch_example: None,
             tally: None,
         }
     }
@@ -83,7 +86,7 @@ impl<'m> LearnerCore<'m> {
     }
 
     pub(super) fn objective(&self) -> Objective {
-        self.driver.parts.objective
+        self.driver.parts.objective()
     }
 
     fn clear(&mut self) {
@@ -242,7 +245,9 @@ impl<'p, 'm> Learner<'p, 'm> {
             .iter_mut()
             .zip(unitless())
             .for_each(|(value, target)| *value = target);
-        self.watch_example();
+        if let Some(watch) = core.watch_example {
+            watch(self);
+        }
         Ok(())
     }
 

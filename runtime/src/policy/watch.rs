@@ -38,6 +38,7 @@ impl Learner<'_, '_> {
         monitor.loaded(!self.writer.is_base());
         if let Some(core) = self.core.as_deref_mut() {
             (core.health, core.tally) = (Some(monitor), None);
+            core.watch_example = Some(watch_example);
         }
     }
 
@@ -92,23 +93,26 @@ impl Learner<'_, '_> {
             let _carried_out = self.note(tally.sum);
         }
     }
+}
 
-    /// Scores the newest example, beside the image's parameters.
-    pub(super) fn watch_example(&mut self) {
-        let Some(core) = self.core.as_deref_mut() else { return };
-        let Some(monitor) = &core.health else { return };
-        let base = core.driver.score_newest(self.writer.base());
-        let Some(base) = base else { return };
-        let verdict = if monitor.standing() == Standing::Base {
-            self.judge(|monitor| monitor.score(-base))
-        } else {
-            let Some(loss) = core.driver.score_newest(self.writer.current()) else {
-                return;
-            };
-            self.judge(|monitor| monitor.score_beside(-loss, -base))
+/// Scores the newest example, beside the image's parameters.
+fn watch_example(learner: &mut Learner<'_, '_>) {
+    let Some(core) = learner.core.as_deref_mut() else {
+        return;
+    };
+    let Some(monitor) = &core.health else { return };
+    let Some(base) = core.driver.score_newest(learner.writer.base()) else {
+        return;
+    };
+    let verdict = if monitor.standing() == Standing::Base {
+        learner.judge(|monitor| monitor.score(-base))
+    } else {
+        let Some(loss) = core.driver.score_newest(learner.writer.current()) else {
+            return;
         };
-        let _carried_out = verdict;
-    }
+        learner.judge(|monitor| monitor.score_beside(-loss, -base))
+    };
+    let _carried_out = verdict;
 }
 
 impl LearnerCore<'_> {

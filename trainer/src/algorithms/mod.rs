@@ -16,9 +16,9 @@ pub use maml::{
     optimiser_graph,
 };
 pub use maml_policy_gradient::MamlPolicyGradient;
-pub use multi_task::{MultiTaskLearner, MultiTaskSettings, MultiTaskTraining};
+pub use multi_task::{Lookahead, MultiTaskLearner, MultiTaskSettings, MultiTaskTraining, group_tasks, grouping_score};
 pub(crate) use multi_task::{network as multi_task_network, predict as multi_task_predict};
-pub use ppo::Ppo;
+pub use ppo::{MultiTaskPpo, Ppo};
 pub use ridge::RIDGE;
 pub use rl2::rl2;
 pub use teacher_student::TeacherStudent;
@@ -241,6 +241,11 @@ pub fn learner(recipe: &Recipe, engine: &Arc<dyn Engine>, threads: usize) -> Res
             let learner = MultiTaskTraining::new(settings, &recipe.policy, recipe.seed, tables, engine.as_ref())?;
             Ok(Box::new(learner))
         }
+        (Family::Systems(family), recipe::Algorithm::MultiTaskPpo(settings)) => {
+            let (policy, seed) = (&recipe.policy, recipe.seed);
+            let learner = MultiTaskPpo::new(settings, policy, family, seed, engine.as_ref(), threads)?;
+            Ok(Box::new(learner))
+        }
         (family, recipe::Algorithm::Ppo(settings)) => {
             let (problem, environment) = vectorised(recipe).ok_or_else(|| mismatch(family, &recipe.algorithm))?;
             let (seed, initialiser) = (recipe.seed, recipe.policy.initialiser);
@@ -336,6 +341,9 @@ pub fn probe(recipe: &Recipe) -> Result<(Graph, CompileOptions), TrainError> {
         (family, recipe::Algorithm::MultiTask(settings)) => {
             let tables = tasks::task_set(recipe)?.ok_or_else(|| mismatch(family, &recipe.algorithm))?;
             multi_task::probe(settings, &recipe.policy, recipe.seed, &tables)
+        }
+        (Family::Systems(family), recipe::Algorithm::MultiTaskPpo(settings)) => {
+            ppo::multi_task_probe(settings, &recipe.policy, family)
         }
         (family, recipe::Algorithm::Ppo(settings) | recipe::Algorithm::Rl2(recipe::Rl2 { ppo: settings, .. })) => {
             let (problem, _) = vectorised(recipe).ok_or_else(|| mismatch(family, &recipe.algorithm))?;

@@ -3,8 +3,10 @@
 //!
 //! [`MultiTaskLearner`] learns from batches that the caller brings, [`MultiTaskTraining`] trains a recipe's tasks.
 
+mod affinity;
 mod batch;
 mod graph;
+mod mixup;
 mod sampling;
 mod training;
 
@@ -13,6 +15,7 @@ use std::time::{Duration, Instant};
 use pliant_compiler::graph::Graph;
 use pliant_compiler::policy::{MultiTask, Parameter};
 
+pub use affinity::{Lookahead, group_tasks, grouping_score};
 pub use training::MultiTaskTraining;
 pub(crate) use training::network;
 
@@ -90,7 +93,7 @@ enum Steps {
 /// Learns several tasks at once from batches that the caller brings.
 ///
 /// ```
-/// use pliant_compiler::policy::{Activation, MultiTask, TargetLoss, TaskHead};
+/// use pliant_compiler::policy::{Activation, Conditioning, MultiTask, TargetLoss, TaskHead};
 /// use pliant_trainer::algorithms::{MultiTaskLearner, MultiTaskSettings, TaskBatch};
 /// use pliant_trainer::engine::PlanEngine;
 /// use pliant_trainer::recipe::Adam;
@@ -99,6 +102,7 @@ enum Steps {
 /// let head = |loss| TaskHead { inputs: 1, outputs: 1, loss };
 /// let network = MultiTask {
 ///     encoder: None, hidden: vec![16], activation: Activation::Tanh,
+///     conditioning: Conditioning::None, shared_head: false,
 ///     tasks: vec![head(TargetLoss::SquaredError), head(TargetLoss::BinaryCrossEntropy)],
 /// };
 /// let settings = MultiTaskSettings::new(network, 5, Adam::new(0.02), 500);
@@ -134,10 +138,15 @@ impl MultiTaskLearner {
     /// A learner at its start.
     ///
     /// # Errors
-    /// What the graphs or the engine refuse.
+    /// Tasks with unlike outputs that share a head; what the graphs or the engine refuse.
     pub fn new(settings: &MultiTaskSettings, engine: &dyn Engine) -> Result<Self, TrainError> {
         let network = &settings.network;
         check_length("rows", network.tasks.len(), settings.rows.len())?;
+        if let (true, [first, others @ ..]) = (network.shared_head, &network.tasks[..]) {
+            for task in others {
+                check_length("outputs of tasks that share a head", first.outputs, task.outputs)?;
+            }
+        }
         let losses: Vec<_> = network.tasks.iter().map(|task| task.loss).collect();
         let balancer = balancer(&settings.balance, &losses, settings.optimizer.rate, settings.seed);
         let resident = CompileOptions::resident(graph::resident(settings));
@@ -172,7 +181,7 @@ impl MultiTaskLearner {
             total: Duration::ZERO,
         };
         let mut initial = nn::initialise(&learner.shapes, settings.initialiser, settings.seed);
-        let heads = initial.iter_mut().filter(|tensor| tensor.name.contains(".head."));
+        let heads = initial.iter_mut().filter(|tensor| tensor.name.contains("head."));
         heads
             .flat_map(|tensor| &mut tensor.values)
             .for_each(|value| *value *= settings.head_start);

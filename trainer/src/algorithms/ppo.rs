@@ -14,13 +14,17 @@
 //! changes nothing. `docs/algorithms/ppo.md` has equations, deviations and figures.
 
 mod graph;
+mod multi_task;
 mod normaliser;
 mod program;
+mod return_scale;
 mod shard;
 mod window;
 
 use pliant_compiler::graph::Graph;
 use pliant_compiler::policy::Parameter;
+
+pub use multi_task::{MultiTaskPpo, multi_task_probe};
 
 pub use graph::{Problem, act_graph, advance_graph, loss_graph, loss_options, memory_options};
 
@@ -213,12 +217,6 @@ impl Ppo {
         }
         Ok(())
     }
-
-    fn entropy_weight(&self) -> f32 {
-        let first = self.settings.entropy_weight;
-        let last = self.settings.final_entropy_weight.unwrap_or(first);
-        first + (last - first) * (self.completed as f32 / self.settings.iterations as f32)
-    }
 }
 
 /// The graph in which training spends its time: for choosing an engine by measuring.
@@ -252,7 +250,7 @@ impl Algorithm for Ppo {
     fn step(&mut self) -> Result<Iteration, TrainError> {
         self.collect()?;
         let mut sums = [0.0; graph::SUM_COUNT];
-        let entropy_weight = self.entropy_weight();
+        let entropy_weight = self.settings.entropy_weight_at(self.completed);
         let (epochs, minibatches) = (self.settings.epochs, self.settings.minibatches);
         for epoch in 0..epochs {
             for minibatch in 0..minibatches {

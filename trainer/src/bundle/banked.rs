@@ -66,28 +66,32 @@ pub fn banked_network(
             .then_some(settings.adaptation.prior_rows);
     }
     banked.logarithms = tables.iter().any(|table| table.logarithm);
-    let mut trunk: Vec<Tensor> = parameters[..shared].iter().map(super::export::tensor).collect();
+    let layers = 2 * network.hidden.len();
+    let mut trunk: Vec<Tensor> = parameters[..layers].iter().map(super::export::tensor).collect();
     trunk.push(Tensor::f32(&[features, features], single(&whitening.weight)).expect("square"));
     trunk.push(Tensor::f32(&[features], single(&whitening.bias)).expect("one a feature"));
 
-    let mut private = &parameters[shared..];
+    let all_values: Vec<&[f32]> = parameters.iter().map(|tensor| tensor.values.as_slice()).collect();
+    let (shared_values, mut private) = all_values.split_at(shared);
     let mut tasks = Vec::new();
     for (task, table) in tables.iter().enumerate() {
         let (own, rest) = private.split_at(network.private(task).len());
         private = rest;
-        let values = |tensor: &NamedTensor| tensor.values.clone();
-        let [before @ .., weight, bias] = own else { continue };
+        let [weight, bias] = network.head_of(shared_values, own) else {
+            continue;
+        };
         let (_, outputs) = multi_task_predict(&learner, parameters, task, &table.validation.inputs)?;
         tasks.push(TaskSlice {
             inputs: table.inputs(),
             scaling: table.prepared.as_ref().map(|prepared| prepared.scaling.clone()),
             outputs: table.outputs,
             loss: table.loss,
-            encoder: match before {
-                [weight, bias] => Some((values(weight), values(bias))),
+            encoder: match network.encoder_of(own) {
+                [weight, bias] => Some((weight.to_vec(), bias.to_vec())),
                 _ => None,
             },
-            head: whitening.head(&weight.values, &bias.values),
+            modulation: network.modulation(shared_values, own),
+            head: whitening.head(weight, bias),
             target: table.target.clone(),
             logarithm: table.logarithm,
             deviation: deviation(table, &outputs),
@@ -104,6 +108,7 @@ pub fn banked_network(
         outputs: banked.outputs,
         loss: tables.first().map_or(TargetLoss::SquaredError, |table| table.loss),
         encoder: None,
+        modulation: Vec::new(),
         head: (vec![0.0; features * banked.outputs], vec![0.0; banked.outputs]),
         target: vec![(1.0, 0.0); banked.outputs],
         logarithm: false,
@@ -159,14 +164,23 @@ pub(super) fn export_banked(
     learned: &Learned,
 ) -> Result<Exported, ExportError> {
     let network = banked_network(settings, &recipe.policy, tables, &learned.parameters)?;
+    export_network(recipe, &network, learned)
+}
+
+/// The files of a bundle with this network.
+pub(super) fn export_network(
+    recipe: &Recipe,
+    network: &BankedNetwork,
+    learned: &Learned,
+) -> Result<Exported, ExportError> {
     let contract = deployment::contract(recipe)?;
     let spec =
         deployment::adaptation_spec(recipe, &learned.step_scales).expect("tasks that were learned together adapt");
     let spec = onnx::with_row_fields(&spec, &banked_rule(&network.policy));
-    let image = banked_image(&network, learned, spec, &contract, &image_options(recipe))?;
-    let policy = policy_model(recipe, &contract, &spec, &network)?;
+    let image = banked_image(network, learned, spec, &contract, &image_options(recipe))?;
+    let policy = policy_model(recipe, &contract, &spec, network)?;
     let mut files = vec![policy];
-    files.extend(learning_models(recipe, &contract, &spec, &network, learned)?);
+    files.extend(learning_models(recipe, &contract, &spec, network, learned)?);
     files.push((IMAGE_FILE, image));
     Ok(Exported { files, env_steps: 0 })
 }

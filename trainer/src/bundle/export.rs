@@ -10,6 +10,7 @@ use pliant_runtime::contract::{Contract, ContractError};
 use pliant_runtime::image::{AdaptationSpec, Image, ImageError};
 
 use super::banked::export_banked;
+use super::systems::export_systems;
 use super::{IMAGE_FILE, onnx};
 use crate::algorithms::{Learned, NamedTensor};
 use crate::deployment;
@@ -83,6 +84,9 @@ pub struct Exported {
 pub fn export(recipe: &Recipe, learned: &Learned, threads: usize) -> Result<Exported, ExportError> {
     if let (Some(tables), Algorithm::MultiTask(settings)) = (task_set(recipe)?, &recipe.algorithm) {
         return export_banked(recipe, settings, &tables, learned);
+    }
+    if let (Family::Systems(family), Algorithm::MultiTaskPpo(settings)) = (&recipe.family, &recipe.algorithm) {
+        return export_systems(recipe, settings, family, learned);
     }
     let Some(spec) = deployment::adaptation_spec(recipe, &learned.step_scales) else {
         let contract = deployment::contract_with(recipe, learned.observations.as_ref())?;
@@ -241,6 +245,7 @@ fn calibrate(
         | Family::Pendulum(_)
         | Family::Quadrotor(_)
         | Family::SwingUp(_)
+        | Family::Systems(_)
         | Family::Tabular(_)
         | Family::Logged(_)
         | Family::Sinusoid(_)

@@ -28,6 +28,7 @@ mod banked;
 mod export;
 mod onnx;
 mod repack;
+mod systems;
 
 use std::path::{Path, PathBuf};
 
@@ -37,6 +38,7 @@ use pliant_runtime::image::{Image, ImageError};
 pub use banked::{BankedNetwork, banked_image, banked_network};
 pub use export::{ExportError, Exported, device_image, export, policy_image};
 pub use repack::{RepackError, Repacked, repack};
+pub use systems::systems_network;
 
 use crate::recipe::{self, Recipe, RecipeError};
 
@@ -132,9 +134,10 @@ impl Bundle {
     }
 }
 
-/// The image of a bundle: the file itself, or the one in the folder.
-fn image_path(path: &Path) -> PathBuf {
-    if path.is_dir() || path.extension().is_none() {
+/// The image of a bundle: the file itself, or the one in the folder. What is not there and has no extension is taken for a
+/// folder.
+pub fn image_path(path: &Path) -> PathBuf {
+    if path.is_dir() || (path.extension().is_none() && !path.is_file()) {
         path.join(IMAGE_FILE)
     } else {
         path.to_owned()

@@ -67,6 +67,10 @@ pub(super) enum CliError {
     NoGap { family: &'static str },
     #[error("cannot use {path}, kept from a training: {problem}; delete it, or choose another folder with --keep")]
     Kept { path: PathBuf, problem: String },
+    #[error(
+        "`[algorithm.{algorithm}]` does not learn tasks together; affinity is measured in `[algorithm.multi-task]`, as in the recipe task-conflict"
+    )]
+    NotTogether { algorithm: &'static str },
     #[error(transparent)]
     Pilot(#[from] PilotError),
     #[error(transparent)]
@@ -121,6 +125,7 @@ impl CliError {
             | Self::Bundle(_)
             | Self::OtherRecipe { .. }
             | Self::NoGap { .. }
+            | Self::NotTogether { .. }
             | Self::Kept { .. }
             | Self::Replay(_)
             | Self::NothingToPlay { .. }

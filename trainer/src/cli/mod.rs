@@ -2,6 +2,7 @@
 //!
 //! Results go to standard output (with `--json` exactly one JSON object), everything else to standard error.
 
+mod affinity;
 mod compare;
 mod completions;
 mod doctor;
@@ -72,6 +73,8 @@ enum Command {
     Gap(gap::GapArgs),
     /// Find the settings of a recipe that train best, by successive halving
     Sweep(sweep::SweepArgs),
+    /// Find out which tasks of a recipe help each other, and suggest groups
+    Affinity(affinity::AffinityArgs),
     /// Fly quadrotors with a device image, here or on a board: live, and as a page with a 3D animation
     Fly(fly::FlyArgs),
     /// Write a page that plays episodes before and after adaptation, side by side
@@ -112,6 +115,7 @@ pub fn main() -> ExitCode {
         Command::Eval(args) => eval::run(&args),
         Command::Gap(args) => gap::run(&args),
         Command::Sweep(args) => sweep::run(&args),
+        Command::Affinity(args) => affinity::run(&args),
         Command::Fly(args) => fly::run(&args),
         Command::Play(args) => play::run(&args),
         Command::Shifts(args) => shifts::run(&args),

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::error::CliError;
 use super::{print_json, print_text};
-use crate::bundle::{Bundle, BundleError, IMAGE_FILE, Repacked, repack};
+use crate::bundle::{Bundle, BundleError, Repacked, image_path, repack};
 use crate::checkpoint::write_atomically;
 use crate::report;
 
@@ -26,7 +26,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct RepackArgs {
-    /// A bundle's folder
+    /// A bundle's folder, or the image in it
     #[arg(value_name = "BUNDLE")]
     bundle: PathBuf,
     /// Write the image here, and leave the bundle as it is
@@ -50,7 +50,7 @@ struct Report {
 pub(super) fn run(args: &RepackArgs) -> Result<(), CliError> {
     let bundle = Bundle::open(&args.bundle)?;
     let Repacked { image, before, after } = repack(&bundle).map_err(BundleError::Repack)?;
-    let file = args.out.clone().unwrap_or_else(|| bundle.directory.join(IMAGE_FILE));
+    let file = args.out.clone().unwrap_or_else(|| image_path(&args.bundle));
     write(&file, &image)?;
     if args.out.is_none() {
         write_card(&bundle.directory, &report::cost(&after, None))?;

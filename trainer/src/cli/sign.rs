@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::error::CliError;
 use super::{print_json, print_text};
-use crate::bundle::{BundleError, IMAGE_FILE};
+use crate::bundle::{BundleError, image_path};
 use crate::checkpoint::write_atomically;
 use crate::signing::{Kind, PrivateKey, kind_of, sign};
 
@@ -49,7 +49,7 @@ struct Report {
 }
 
 pub(super) fn run(args: &SignArgs) -> Result<(), CliError> {
-    let path = file_of(&args.file);
+    let path = image_path(&args.file);
     let bytes = read(&path)?;
     let text = String::from_utf8_lossy(&read(&args.key)?).into_owned();
     let key = PrivateKey::from_pem(&text).map_err(|source| CliError::Key {
@@ -79,15 +79,6 @@ pub(super) fn run(args: &SignArgs) -> Result<(), CliError> {
         report.file.display(),
         report.release
     ))
-}
-
-/// The file itself, or the image in the bundle's folder.
-pub(super) fn file_of(path: &Path) -> PathBuf {
-    if path.is_dir() {
-        path.join(IMAGE_FILE)
-    } else {
-        path.to_owned()
-    }
 }
 
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, CliError> {

@@ -6,8 +6,9 @@ use clap::Args;
 use serde::Serialize;
 
 use super::error::CliError;
-use super::sign::{file_of, read};
+use super::sign::read;
 use super::{print_json, print_text};
+use crate::bundle::image_path;
 use crate::signing::{Kind, kind_of, public_key_from_pem, verify};
 
 const AFTER_HELP: &str = "\
@@ -43,7 +44,7 @@ struct Report {
 }
 
 pub(super) fn run(args: &VerifyArgs) -> Result<(), CliError> {
-    let path = file_of(&args.file);
+    let path = image_path(&args.file);
     let bytes = read(&path)?;
     let mut keys = Vec::with_capacity(args.keys.len());
     for key in &args.keys {

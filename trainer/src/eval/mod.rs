@@ -13,6 +13,7 @@ pub mod reference;
 mod simulated;
 mod statistics;
 mod supervised;
+mod systems;
 mod trials;
 
 pub use control::{ControlOutcome, Episode, adapt_to_environments, trace_environment};
@@ -21,6 +22,7 @@ pub use multi_task::{DeviceRows, IDENTIFICATION_ROWS, row_errors, test_error};
 pub use simulated::{Rollout, returns, roll_out, terminated, trace_errors};
 pub use statistics::{Estimate, bootstrap_interquartile_mean, bootstrap_mean};
 pub use supervised::{TaskOutcome, TaskRange, adapt_to_tasks};
+pub use systems::system_returns;
 pub use trials::{Choice, TrialOutcome, by_episode, run_trials, trial_episodes};
 
 use crate::deployment;
@@ -141,6 +143,7 @@ fn evaluate_on(recipe: &Recipe, image: &[u8], options: EvalOptions, split: Split
             let metric = "test error over the target's variance";
             multi_task::evaluate(&image, recipe.family.name(), metric, &tables, options, split)
         }
+        Family::Systems(family) => systems::evaluate(&image, family, options, split),
         Family::Bandit(_) | Family::HalfCircle(_) | Family::SwingUp(_) | Family::Tabular(_) => {
             trials::evaluate(&image, recipe, options, split)
         }

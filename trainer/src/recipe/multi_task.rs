@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use pliant_compiler::policy::Conditioning;
+
 use super::{Adam, check::Checker};
 
 /// Multi-task learning of supervised tasks: a shared trunk and a head a task (Caruana 1997), with a choice of how tasks
@@ -15,6 +17,16 @@ pub struct MultiTask {
     /// 4096; default 0.
     #[serde(default)]
     pub encoder: usize,
+    /// How the shared layers are told which task it is; only with hidden layers. Default `none`: the heads alone differ.
+    #[serde(default)]
+    pub conditioning: Telling,
+    /// `embedding`, `film`: numbers that are learned of a task. From 1 to 256; default 4.
+    #[serde(default = "MultiTask::default_embedding")]
+    pub embedding: usize,
+    /// Whether all tasks share one head, and only the conditioning tells them apart. They must have equally many outputs.
+    /// Default false.
+    #[serde(default)]
+    pub shared_head: bool,
     /// Rows of each task in a step, drawn anew for each; 0: all its rows. From 0 to 1000000; default 0.
     #[serde(default)]
     pub batch_rows: usize,
@@ -45,6 +57,10 @@ pub struct MultiTask {
     /// Standard deviation of normal noise added to the (standardised) inputs in training. From 0 to 10; default 0.
     #[serde(default)]
     pub input_noise: f32,
+    /// Mixup (Zhang et al. 2018): learn from points between two rows of a task, with targets between theirs, their place
+    /// drawn from Beta(this, this); 0: from the rows. From 0 to 1; default 0.
+    #[serde(default)]
+    pub mixup: f32,
     /// Weigh the rows of a class by the inverse of its share, so that every class counts alike. Default false.
     #[serde(default)]
     pub balanced_classes: bool,
@@ -64,6 +80,21 @@ pub struct MultiTask {
     pub adaptation: HeadAdaptation,
     /// The optimiser.
     pub optimizer: Adam,
+}
+
+/// How the shared layers are told which task it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Telling {
+    /// Not at all.
+    #[default]
+    None,
+    /// A one-hot vector beside the inputs of the first layer.
+    OneHot,
+    /// A learned vector beside the inputs of the first layer.
+    Embedding,
+    /// Feature-wise linear modulation of every layer by a learned vector (Perez et al. 2018).
+    Film,
 }
 
 /// How likely a task is to be drawn.
@@ -182,7 +213,7 @@ impl Balance {
         }
     }
 
-    fn check(&self, checker: &mut Checker) {
+    pub(super) fn check(&self, checker: &mut Checker) {
         if let Some(rate) = self.rate {
             checker.positive("rate", rate, 1.0);
         }
@@ -242,7 +273,7 @@ impl HeadAdaptation {
         self.input_rate > 0.0 || self.standardise_inputs
     }
 
-    fn check(&self, checker: &mut Checker) {
+    pub(super) fn check(&self, checker: &mut Checker) {
         checker.count("rows", self.rows as u64, 1, 10_000);
         checker.count("steps", self.steps as u64, 1, 16);
         checker.positive("rate", self.rate, 100.0);
@@ -265,6 +296,20 @@ impl HeadAdaptation {
 }
 
 impl MultiTask {
+    /// How the shared layers are told the task.
+    pub fn told(&self) -> Conditioning {
+        match self.conditioning {
+            Telling::None => Conditioning::None,
+            Telling::OneHot => Conditioning::OneHot,
+            Telling::Embedding => Conditioning::Embedding(self.embedding),
+            Telling::Film => Conditioning::Film(self.embedding),
+        }
+    }
+
+    fn default_embedding() -> usize {
+        4
+    }
+
     fn default_temperature() -> f32 {
         2.0
     }
@@ -280,6 +325,7 @@ impl MultiTask {
     pub(super) fn check(&self, checker: &mut Checker) {
         checker.count("iterations", self.iterations, 1, 10_000_000);
         checker.count("encoder", self.encoder as u64, 0, 4096);
+        checker.count("embedding", self.embedding as u64, 1, 256);
         checker.count("batch_rows", self.batch_rows as u64, 0, 1_000_000);
         checker.count("tasks", self.tasks as u64, 0, 4096);
         checker.between("sampling_temperature", self.sampling_temperature, 0.1, 1000.0);
@@ -288,6 +334,7 @@ impl MultiTask {
         checker.between("weight_decay", self.weight_decay, 0.0, 10.0);
         checker.between("dropout", self.dropout, 0.0, 0.9);
         checker.between("input_noise", self.input_noise, 0.0, 10.0);
+        checker.between("mixup", self.mixup, 0.0, 1.0);
         checker.count("validate_every", self.validate_every, 0, 1_000_000);
         checker.count("patience", self.patience, 0, 100_000);
         checker.count("conflict_every", self.conflict_every, 0, 1_000_000);

@@ -70,6 +70,13 @@ pub struct Ppo {
 }
 
 impl Ppo {
+    /// Weight of the entropy at an iteration.
+    pub fn entropy_weight_at(&self, iteration: u64) -> f32 {
+        let first = self.entropy_weight;
+        let last = self.final_entropy_weight.unwrap_or(first);
+        first + (last - first) * (iteration as f32 / self.iterations as f32)
+    }
+
     fn default_shards() -> usize {
         2
     }

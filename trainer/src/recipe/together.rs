@@ -1,7 +1,7 @@
 //! What sections must agree on: a rule that the policy has the parameters for, data that the algorithm can divide.
 
 use super::check::Checker;
-use super::{Adapts, Algorithm, Family, Recipe, Redefinition, Ridge, Scale, TargetKind};
+use super::{Adapts, Algorithm, Family, Recipe, Redefinition, Ridge, Scale, TargetKind, Telling};
 
 impl Recipe {
     /// Finds sections that are fine by themselves and do not go together.
@@ -36,6 +36,12 @@ impl Recipe {
             "0 where `memory` is above 0: a recurrent policy has no context",
         );
         if let Algorithm::MultiTask(settings) = &self.algorithm {
+            checker.require(
+                settings.conditioning == Telling::None || !policy.hidden.is_empty(),
+                "policy.hidden",
+                &hidden,
+                "at least one layer where `algorithm.multi-task.conditioning` tells the shared layers the task",
+            );
             let standard = matches!(&self.family, Family::Logged(family) if family.features.scale == Scale::Standard);
             checker.require(
                 !settings.adaptation.standardise_inputs || standard,
@@ -62,6 +68,12 @@ impl Recipe {
             );
         }
         match (&self.algorithm, &self.family) {
+            (Algorithm::MultiTaskPpo(_), _) => {
+                let range = "at least one layer, which the tasks share, for `[algorithm.multi-task-ppo]`";
+                checker.require(!policy.hidden.is_empty(), "policy.hidden", &hidden, range);
+                let range = "0 for `[algorithm.multi-task-ppo]`: its policies have no memory";
+                checker.require(policy.memory == 0, "policy.memory", policy.memory, range);
+            }
             (Algorithm::TeacherStudent(_), _) => {
                 let range = "false: the teacher sees the parameters, the student does not";
                 checker.require(!policy.privileged, "policy.privileged", policy.privileged, range);

@@ -251,6 +251,7 @@ fn inner_rate(recipe: &Recipe) -> f32 {
         Algorithm::Ridge(_) => 0.01,
         Algorithm::AnalyticPolicyGradient(_)
         | Algorithm::MultiTask(_)
+        | Algorithm::MultiTaskPpo(_)
         | Algorithm::Ppo(_)
         | Algorithm::Rl2(_)
         | Algorithm::TeacherStudent(_) => 0.0,

@@ -169,8 +169,8 @@ impl Chart {
         );
         svg.upright(area_left - label_width - 16.0, 0.5 * (top + bottom), &self.y_label);
 
-        // What a band or an outlier has outside the area is cut off.
-        svg.open_clip([area_left - 1.0, top - 4.0], [area_right + 6.0, bottom + 4.0]);
+        // What a band or an outlier has outside the area is cut off; dots on its edge are whole.
+        svg.open_clip([area_left - 6.0, top - 4.0], [area_right + 6.0, bottom + 4.0]);
         let shown: Vec<Series> = self.series.iter().map(|series| self.shown(series)).collect();
         for series in &shown {
             series.bands(&mut svg, &x, &y);

@@ -1,5 +1,6 @@
 //! What people see of a run: the adaptation table, the card, charts, the page, runs side by side.
 
+mod affinity;
 mod baselines;
 mod card;
 mod chart;
@@ -13,6 +14,7 @@ mod samples;
 mod sweep;
 mod table;
 
+pub use affinity::{affinity_plot, affinity_table};
 pub use baselines::{BaselineError, baselines};
 pub use card::{card, cost, with_cost};
 pub use chart::{Chart, Mark, Series};

@@ -99,6 +99,9 @@ pub fn sweep_plot(sweep: &Sweep) -> String {
     let (named, others): (Vec<_>, Vec<_>) = ranking.iter().enumerate().partition(|(place, _)| *place < NAMED);
     // Those that matter lie on top.
     chart.series = others.into_iter().chain(named).map(series).collect();
+    if let Some(other) = chart.series.first_mut().filter(|series| series.name.is_empty()) {
+        other.name = "others".to_owned();
+    }
     standalone(&format!("{}: trials on validation tasks", sweep.recipe), &[chart])
 }
 

@@ -60,6 +60,7 @@ impl Tasks {
             | Family::Pendulum(_)
             | Family::Quadrotor(_)
             | Family::SwingUp(_)
+            | Family::Systems(_)
             | Family::Tabular(_)
             | Family::TaskConflict(_)
             | Family::TwoLinkArm(_)

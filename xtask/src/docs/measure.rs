@@ -16,7 +16,7 @@ use crate::provide;
 use crate::workspace::Workspace;
 
 /// What can be measured, in order.
-pub(crate) const PARTS: [&str; 11] = [
+pub(crate) const PARTS: [&str; 12] = [
     "sinusoid",
     "navigation",
     "quadrotor",
@@ -26,6 +26,7 @@ pub(crate) const PARTS: [&str; 11] = [
     "speed",
     "firmware",
     "task-conflict",
+    "multi-task-ppo",
     "diagnosis",
     "growth",
 ];
@@ -49,6 +50,10 @@ pub(crate) fn run(workspace: &Workspace, parts: &[String]) -> Result<(), Error> 
         println!("== measuring {part}");
         if part == "task-conflict" {
             task_conflict(workspace)?;
+            continue;
+        }
+        if part == "multi-task-ppo" {
+            multi_task_ppo(workspace)?;
             continue;
         }
         if part == "diagnosis" {
@@ -290,6 +295,7 @@ fn task_conflict(workspace: &Workspace) -> Result<(), Error> {
     for (part, markers) in [
         ("costs", ["<!-- costs -->\n", "<!-- /costs -->"]),
         ("scores", ["<!-- scores -->\n", "<!-- /scores -->"]),
+        ("conditioning", ["<!-- conditioning -->\n", "<!-- /conditioning -->"]),
     ] {
         let table = cargo(workspace)
             .args(["run", "--release", "--quiet", "--package", "pliant-trainer"])
@@ -301,6 +307,27 @@ fn task_conflict(workspace: &Workspace) -> Result<(), Error> {
         std::fs::write(&page, between(&text, markers, &table)?).at(&page)?;
     }
     Ok(())
+}
+
+/// The table of `docs/algorithms/multi-task-ppo.md`, into that page. Trainings are kept in
+/// `target/measure/multi-task-ppo.jsonl` and not repeated while they are there.
+fn multi_task_ppo(workspace: &Workspace) -> Result<(), Error> {
+    let folder = workspace.target().join("measure");
+    std::fs::create_dir_all(&folder).at(&folder)?;
+    let table = cargo(workspace)
+        .args(["run", "--release", "--quiet", "--package", "pliant-trainer"])
+        .args(["--example", "multi_task_ppo", "--"])
+        .arg(folder.join("multi-task-ppo.jsonl"))
+        .output()?;
+    println!("{table}");
+    let page = workspace
+        .root()
+        .join("docs")
+        .join("algorithms")
+        .join("multi-task-ppo.md");
+    let text = std::fs::read_to_string(&page).at(&page)?;
+    let markers = ["<!-- scores -->\n", "<!-- /scores -->"];
+    std::fs::write(&page, between(&text, markers, &table)?).at(&page)
 }
 
 /// The table of `docs/diagnosis.md`, into that page.

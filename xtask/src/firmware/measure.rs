@@ -73,8 +73,10 @@ pub(super) fn figure(report: &str, name: &str) -> Result<f64, Error> {
 /// Prints the bytes of code that a firmware needs, by what it can do.
 pub(crate) fn size(workspace: &Workspace, choice: Choice, install: bool) -> Result<(), Error> {
     let toolchain = toolchain::provide(BOARD.target, choice, install)?;
+    let recurrent = untrained(workspace, POLICIES[1], POLICIES[1], &[])?;
     let variants = [
-        ("inference", untrained(workspace, POLICIES[1], POLICIES[1], &[])?),
+        ("plan", recurrent.clone()),
+        ("inference", recurrent),
         (
             "adaptation",
             untrained(workspace, "16-64-64-4-adapts", POLICIES[0], &["--adapts"])?,
@@ -83,9 +85,9 @@ pub(crate) fn size(workspace: &Workspace, choice: Choice, install: bool) -> Resu
     println!("bytes of code in flash, without the image and without the measuring program:");
     for level in LEVELS {
         let image = &variants[0].1;
-        let without = Sizes::of(&link(workspace, &toolchain, image, "", level)?)?;
+        let without = Sizes::of(&link(workspace, &toolchain, image, "quiet", level)?)?;
         for (features, image) in &variants {
-            let elf = link(workspace, &toolchain, image, features, level)?;
+            let elf = link(workspace, &toolchain, image, &format!("quiet,{features}"), level)?;
             let image = std::fs::metadata(image).at(image)?.len();
             let code = Sizes::of(&elf)?.less(&without, image);
             println!("opt-level {level}, {features}: {code}");

@@ -75,8 +75,9 @@ impl Batch {
                 }
                 let weights = &mut weights[row * elements..][..elements];
                 if head.loss == TargetLoss::CrossEntropy {
-                    let class = targets.iter().position(|target| *target > 0.5);
-                    weights[0] = class.map_or(0.0, |class| counted(class, 1.0));
+                    // One class, or shares of several.
+                    let there = targets.iter().enumerate().filter(|(_, share)| **share > 0.0);
+                    weights[0] = there.map(|(class, share)| share * counted(class, 1.0)).sum();
                 } else {
                     for (output, (weight, target)) in weights.iter_mut().zip(targets).enumerate() {
                         *weight = if known(target) { counted(output, *target) } else { 0.0 };

@@ -46,7 +46,7 @@ fn losses(graph: &mut Graph, settings: &MultiTaskSettings) -> Result<(Vec<ValueI
             }
         }
         let features = network.trunk(graph, shared, own, x, &masks)?;
-        let outputs = network.head(graph, own, features)?;
+        let outputs = network.head(graph, shared, own, features)?;
         let elements = head.loss.of(graph, outputs, y)?;
         let weighted = graph.mul(elements, weights)?;
         losses.push(graph.sum_all(weighted)?);
@@ -194,7 +194,7 @@ pub(super) fn prediction_graph(settings: &MultiTaskSettings, task: usize, rows: 
     let own = inputs(&mut graph, "", &network.private(task))?;
     let x = graph.input("inputs", DType::F32, &[rows, network.tasks[task].inputs])?;
     let features = network.trunk(&mut graph, &shared, &own, x, &[])?;
-    let outputs = network.head(&mut graph, &own, features)?;
+    let outputs = network.head(&mut graph, &shared, &own, features)?;
     graph.output("features", features)?;
     graph.output("outputs", outputs)?;
     Ok(graph)

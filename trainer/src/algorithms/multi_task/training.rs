@@ -2,8 +2,9 @@
 
 use pliant_compiler::policy::{Activation, MultiTask, TargetLoss};
 
+use super::mixup::mix;
 use super::sampling::{chances, draw};
-use super::{MultiTaskLearner, MultiTaskSettings, predict};
+use super::{Lookahead, MultiTaskLearner, MultiTaskSettings, predict};
 use crate::algorithms::{Algorithm, Iteration, Learned, NamedTensor, TaskBatch, TrainingState};
 use crate::engine::Engine;
 use crate::error::TrainError;
@@ -23,6 +24,8 @@ pub(crate) fn network(settings: &recipe::MultiTask, policy: &recipe::Policy, tab
             recipe::Activation::Relu => Activation::Relu,
             recipe::Activation::Tanh => Activation::Tanh,
         },
+        conditioning: settings.told(),
+        shared_head: settings.shared_head,
         tasks: tables.iter().map(TaskTable::head).collect(),
     }
 }
@@ -127,7 +130,7 @@ impl MultiTaskTraining {
     fn rows(&self, task: usize, iteration: u64) -> Option<TaskRows> {
         let table = &self.tables[task];
         let (count, most) = (table.count(Split::Train), self.learner.settings().rows[task]);
-        if most >= count && self.recipe.input_noise == 0.0 {
+        if most >= count && self.recipe.input_noise == 0.0 && self.recipe.mixup == 0.0 {
             return None;
         }
         let (inputs, outputs) = (table.inputs(), table.outputs);
@@ -137,6 +140,10 @@ impl MultiTaskTraining {
         for row in chosen {
             rows.inputs.extend(&table.train.inputs[row * inputs..][..inputs]);
             rows.targets.extend(&table.train.targets[row * outputs..][..outputs]);
+        }
+        if self.recipe.mixup > 0.0 {
+            let mut random = stream(self.seed, "mixup", &[iteration, task as u64]);
+            mix(&mut rows, (inputs, outputs), self.recipe.mixup, &mut random);
         }
         if self.recipe.input_noise > 0.0 {
             let mut noise = vec![0.0; rows.inputs.len()];
@@ -151,6 +158,16 @@ impl MultiTaskTraining {
         Some(rows)
     }
 
+    /// The affinities of the tasks as they stand, on rows of all of them as the next step would draw.
+    ///
+    /// # Errors
+    /// As [`Lookahead::affinities`].
+    pub fn affinities(&mut self, lookahead: &mut Lookahead, reach: f32) -> Result<Vec<f64>, TrainError> {
+        let iteration = self.learner.completed();
+        let rows: Vec<Option<TaskRows>> = (0..self.tables.len()).map(|task| self.rows(task, iteration)).collect();
+        lookahead.affinities(&self.learner.parameters()?, &batches(&rows, &self.tables), reach)
+    }
+
     /// The mean over tasks of the loss on the validation rows; of numbers relative to their variance.
     fn validate(&mut self) -> Result<f32, TrainError> {
         let parameters = self.learner.parameters()?;
@@ -161,6 +178,18 @@ impl MultiTaskTraining {
         }
         Ok((sum / self.tables.len() as f64) as f32)
     }
+}
+
+/// These rows of each task; its training rows where there are none.
+fn batches<'a>(rows: &'a [Option<TaskRows>], tables: &'a [TaskTable]) -> Vec<TaskBatch<'a>> {
+    let batch = |(rows, table): (&'a Option<TaskRows>, &'a TaskTable)| {
+        let rows = rows.as_ref().unwrap_or(table.rows(Split::Train));
+        TaskBatch {
+            inputs: &rows.inputs,
+            targets: &rows.targets,
+        }
+    };
+    rows.iter().zip(tables).map(batch).collect()
 }
 
 /// The mean loss of outputs on a task's validation rows, computed in double precision: squared errors relative to the
@@ -288,15 +317,7 @@ impl Algorithm for MultiTaskTraining {
                 }
             })
             .collect();
-        let batch = |(rows, table)| {
-            let rows: &TaskRows = Option::as_ref(rows).unwrap_or(TaskTable::rows(table, Split::Train));
-            TaskBatch {
-                inputs: &rows.inputs,
-                targets: &rows.targets,
-            }
-        };
-        let batches: Vec<TaskBatch<'_>> = rows.iter().zip(&self.tables).map(batch).collect();
-        let losses = self.learner.train_on_batch(&batches)?;
+        let losses = self.learner.train_on_batch(&batches(&rows, &self.tables))?;
         for (task, loss) in losses.iter().enumerate().filter(|(_, loss)| !loss.is_nan()) {
             self.last[task] = *loss;
             if self.first[task] == 0.0 {
