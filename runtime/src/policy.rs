@@ -215,15 +215,12 @@ impl<'m> Policy<'m> {
             choices: image.choices().filter(|_| learning),
         };
         Self::assemble(source, memory, |spec| {
-            let plan = |kind: PlanKind, input: u32| {
-                let plan = image.plan(kind).filter(|plan| plan.sizes().get(Space::Input) == input);
-                plan.map(Stage::Plan).ok_or(PolicyError::Plan(kind))
-            };
+            let rows = spec.chunk_len();
             Ok(Stages {
-                begin: plan(PlanKind::Begin, 0)?,
-                accumulate: plan(PlanKind::Accumulate, spec.chunk_len())?,
-                apply: plan(PlanKind::Apply, 1)?,
-                score: plan(PlanKind::Score, spec.chunk_len())?,
+                begin: stage(image, PlanKind::Begin, 0)?,
+                accumulate: stage(image, PlanKind::Accumulate, rows)?,
+                apply: stage(image, PlanKind::Apply, 1)?,
+                score: stage(image, PlanKind::Score, rows)?,
             })
         })
     }
@@ -338,6 +335,15 @@ impl<'m> Policy<'m> {
             actor,
             learner,
         })
+    }
+}
+
+/// The step of the learner that this plan is, if it takes as much input as the spec says.
+#[cfg_attr(not(target_pointer_width = "64"), inline(never))]
+fn stage<'m>(image: &Image<'m>, kind: PlanKind, input: u32) -> Result<Stage<'m>, PolicyError> {
+    match image.plan(kind) {
+        Some(plan) if plan.sizes().get(Space::Input) == input => Ok(Stage::Plan(plan)),
+        _ => Err(PolicyError::Plan(kind)),
     }
 }
 

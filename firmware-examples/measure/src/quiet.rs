@@ -18,7 +18,9 @@ pub fn measure(memory: &mut [f32], _: &mut Console, _: &Counter) -> Option<()> {
     use pliant_runtime::image::Image;
     use pliant_runtime::plan::Exact;
 
-    let image = Image::new_to_act(black_box(crate::IMAGE)).ok()?;
+    let Ok(image) = Image::new_to_act(black_box(crate::IMAGE)) else {
+        return None;
+    };
     let (plan, mut spaces) = crate::plan::plan_in(&image, memory)?;
     plan.run::<Exact>(&mut spaces).ok()?;
     black_box(&*spaces.output);
@@ -31,8 +33,12 @@ pub fn measure(memory: &mut [f32], _: &mut Console, _: &Counter) -> Option<()> {
     use pliant_runtime::image::Image;
     use pliant_runtime::policy::Policy;
 
-    let image = Image::new_to_act(black_box(crate::IMAGE)).ok()?;
-    let mut policy = Policy::act_only(&image, None, memory).ok()?;
+    let Ok(image) = Image::new_to_act(black_box(crate::IMAGE)) else {
+        return None;
+    };
+    let Ok(mut policy) = Policy::act_only(&image, None, memory) else {
+        return None;
+    };
     let (mut actor, _) = policy.split();
     let mut action = [0.0; 4];
     let status = actor.act(black_box(&[0.1; 22]), &mut action);
@@ -47,8 +53,12 @@ pub fn measure(memory: &mut [f32], _: &mut Console, _: &Counter) -> Option<()> {
     use pliant_runtime::image::Image;
     use pliant_runtime::policy::Policy;
 
-    let image = Image::new_checked(black_box(crate::IMAGE)).ok()?;
-    let mut policy = Policy::new(&image, None, memory).ok()?;
+    let Ok(image) = Image::new_checked(black_box(crate::IMAGE)) else {
+        return None;
+    };
+    let Ok(mut policy) = Policy::new(&image, None, memory) else {
+        return None;
+    };
     let (mut actor, mut learner) = policy.split();
     let (observation, mut action) = (black_box([0.1; 16]), [0.0; 4]);
     for _ in 0..32 {

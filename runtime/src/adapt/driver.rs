@@ -58,13 +58,29 @@ struct Job {
 enum Phase {
     Claim,
     Estimate(Estimate),
-    ScoreBefore(Fold),
-    Copy { at: usize },
-    Begin { record: usize },
-    Accumulate(Fold),
-    Apply { record: usize },
-    Guard { at: usize, squares: [f32; LANES] },
-    ScoreAfter(Fold),
+    Copy {
+        at: usize,
+    },
+    Begin {
+        record: usize,
+    },
+    /// Over the rows.
+    Fold(Pass, Fold),
+    Apply {
+        record: usize,
+    },
+    Guard {
+        at: usize,
+        squares: [f32; LANES],
+    },
+}
+
+/// What a pass over the rows is for.
+#[derive(Clone, Copy, Debug)]
+enum Pass {
+    ScoreBefore,
+    Accumulate,
+    ScoreAfter,
 }
 
 /// What became of scoring a task.
@@ -332,23 +348,6 @@ impl<'m> Driver<'m> {
                     0
                 }
             },
-            Phase::ScoreBefore(fold) => {
-                match fold.unit(
-                    &mut parts.score,
-                    spec,
-                    &parts.support,
-                    &mut parts.workshop,
-                    current,
-                    budget,
-                )? {
-                    Some(cost) => cost,
-                    None => {
-                        job.figures.score_before = Some(parts.workshop.score());
-                        job.phase = Phase::Copy { at: 0 };
-                        0
-                    }
-                }
-            }
             Phase::Copy { at } => {
                 let source = if parts.objective() == Objective::Supervised {
                     base
@@ -372,24 +371,35 @@ impl<'m> Driver<'m> {
                 {
                     Some(cost) => cost,
                     None => {
-                        job.phase = Phase::Accumulate(Fold::new(training, job.rows));
+                        job.phase = Phase::Fold(Pass::Accumulate, Fold::new(training, job.rows));
                         0
                     }
                 }
             }
-            Phase::Accumulate(fold) => {
-                match fold.unit(
-                    &mut parts.accumulate,
-                    spec,
-                    &parts.support,
-                    &mut parts.workshop,
-                    shadow,
-                    budget,
-                )? {
-                    Some(cost) => cost,
-                    None => {
+            Phase::Fold(pass, fold) => {
+                let (stage, parameters) = match pass {
+                    Pass::ScoreBefore => (&mut parts.score, current),
+                    Pass::Accumulate => (&mut parts.accumulate, &*shadow),
+                    Pass::ScoreAfter => (&mut parts.score, &*shadow),
+                };
+                let workshop = &mut parts.workshop;
+                match (
+                    fold.unit(stage, spec, &parts.support, workshop, parameters, budget)?,
+                    pass,
+                ) {
+                    (Some(cost), _) => cost,
+                    (None, Pass::ScoreBefore) => {
+                        job.figures.score_before = Some(workshop.score());
+                        job.phase = Phase::Copy { at: 0 };
+                        0
+                    }
+                    (None, Pass::Accumulate) => {
                         job.phase = Phase::Apply { record: 0 };
                         0
+                    }
+                    (None, Pass::ScoreAfter) => {
+                        job.figures.score_after = Some(workshop.score());
+                        return Ok(parts.judge(&job.figures));
                     }
                 }
             }
@@ -442,25 +452,9 @@ impl<'m> Driver<'m> {
                     let Some(selection) = parts.scored(&job.figures) else {
                         return Ok(Unit::Accept);
                     };
-                    job.phase = parts.start_score(selection, job.rows, Phase::ScoreAfter);
+                    job.phase = parts.start_score(selection, job.rows, Pass::ScoreAfter);
                 }
                 values as u64
-            }
-            Phase::ScoreAfter(fold) => {
-                match fold.unit(
-                    &mut parts.score,
-                    spec,
-                    &parts.support,
-                    &mut parts.workshop,
-                    shadow,
-                    budget,
-                )? {
-                    Some(cost) => cost,
-                    None => {
-                        job.figures.score_after = Some(parts.workshop.score());
-                        return Ok(parts.judge(&job.figures));
-                    }
-                }
             }
         };
         Ok(Unit::Spent(cost))
@@ -470,7 +464,7 @@ impl<'m> Driver<'m> {
         let parts = &mut self.parts;
         match (parts.objective(), parts.scored(&job.figures)) {
             (Objective::PolicyGradient, _) => Phase::Estimate(Estimate::new(parts.spec, job.rows)),
-            (_, Some(selection)) => parts.start_score(selection, job.rows, Phase::ScoreBefore),
+            (_, Some(selection)) => parts.start_score(selection, job.rows, Pass::ScoreBefore),
             (_, None) => Phase::Copy { at: 0 },
         }
     }
@@ -525,9 +519,9 @@ impl Parts<'_> {
         }
     }
 
-    fn start_score(&mut self, selection: Selection, rows: usize, phase: fn(Fold) -> Phase) -> Phase {
+    fn start_score(&mut self, selection: Selection, rows: usize, pass: Pass) -> Phase {
         self.workshop.accumulator.fill(0.0);
-        phase(Fold::new(selection, rows))
+        Phase::Fold(pass, Fold::new(selection, rows))
     }
 
     fn judge(&self, figures: &Figures) -> Unit {

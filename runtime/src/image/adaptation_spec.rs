@@ -282,28 +282,21 @@ impl AdaptationSpec {
             E::Rows,
         )?;
         ensure((1..=Self::MAX_STEPS as u32).contains(&self.steps), E::Steps)?;
-        ensure(self.step_scales.iter().all(|scale| scale.is_finite()), E::StepScales)?;
-        ensure(
-            self.step_scales
-                .iter()
-                .skip(self.steps as usize)
-                .all(|scale| scale.to_bits() == 0),
-            E::StepScales,
-        )?;
+        // What is past the steps, and past the fields, is zero.
+        for (index, scale) in (0..).zip(&self.step_scales) {
+            ensure(
+                scale.is_finite() && (index < self.steps || scale.to_bits() == 0),
+                E::StepScales,
+            )?;
+        }
         ensure((1..=Self::MAX_FIELDS as u32).contains(&self.field_count), E::Fields)?;
-        ensure(
-            self.fields()
-                .iter()
-                .all(|field| field.width >= 1 && field.field_kind().is_some()),
-            E::Fields,
-        )?;
-        ensure(
-            self.fields
-                .iter()
-                .skip(self.field_count as usize)
-                .all(|f| *f == Field::default()),
-            E::Fields,
-        )?;
+        for (index, field) in (0..).zip(&self.fields) {
+            let fine = match index < self.field_count {
+                true => field.width >= 1 && field.field_kind().is_some(),
+                false => (field.kind, field.width) == (0, 0),
+            };
+            ensure(fine, E::Fields)?;
+        }
         ensure(self.trust_region > 0.0 && self.kl_limit > 0.0, E::Guards)?;
         // No negative zero: an image without a clip holds the bits that were reserved before there was one.
         let clip = self.gradient_clip;
