@@ -102,6 +102,9 @@ pub enum TrainError {
     /// RL2 without memory.
     #[error("learning in context needs a policy with memory: set `memory` under [policy]")]
     NoMemory,
+    /// Gradient steps on a policy that remembers.
+    #[error("this adapts a feed-forward policy by gradient steps: leave out `memory` under [policy]")]
+    NeedsNoMemory,
     /// The algorithm samples actions and the policy has none to sample.
     #[error("the policy has no standard deviation to sample actions with, which this algorithm needs")]
     Deterministic,

@@ -55,10 +55,10 @@ fn without_a_shift_the_protocol_is_the_evaluators() {
 }
 
 #[test]
-fn adaptation_halves_the_error_of_a_worn_motor_and_of_gusts() {
+fn adaptation_halves_the_error_of_a_payload_a_worn_motor_and_gusts() {
     let bundle = bundle("quadrotor");
     let image = Image::new_checked(&bundle.image).unwrap();
-    for shift in [Shift::Motor, Shift::Gusts] {
+    for shift in [Shift::Payload, Shift::Motor, Shift::Gusts] {
         // So many, since the worn motor terminates fewer when adapting: who then survives far from the origin weighs on a mean.
         let [alone, adapting] =
             [false, true].map(|adapts| scores(&fly_shift(&image, shift, adapts, &options(200)).unwrap(), 0));
@@ -149,7 +149,7 @@ fn a_board_flies_the_same_bits_and_one_bit_is_seen() {
         let (host, device) = UnixStream::pair().unwrap();
         let there = std::thread::scope(|scope| {
             scope.spawn(|| board(device, bytes, spoil));
-            let mut board = Board::open(host, crc32(bytes), true).unwrap();
+            let mut board = Board::open(host, crc32(bytes), Quadrotor::OBSERVATION, true).unwrap();
             let recording = record(drawn(), &mut board).unwrap();
             board.close().unwrap();
             recording
@@ -160,7 +160,7 @@ fn a_board_flies_the_same_bits_and_one_bit_is_seen() {
     let (host, device) = UnixStream::pair().unwrap();
     std::thread::scope(|scope| {
         scope.spawn(|| board(device, bytes, false));
-        let error = Board::open(host, 7, true).err().unwrap();
+        let error = Board::open(host, 7, Quadrotor::OBSERVATION, true).err().unwrap();
         assert!(matches!(error, BoardError::OtherImage { bundle: 7, .. }), "{error}");
     });
 }

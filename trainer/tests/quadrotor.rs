@@ -2,7 +2,7 @@
 //! what holds for every system.
 
 use pliant_trainer::envs::quadrotor::{Variation, Vehicle};
-use pliant_trainer::envs::{Plant, Quadrotor, Reference, System};
+use pliant_trainer::envs::{Plant, Quadrotor, Reference, Simulator, System};
 use pliant_trainer::random::stream;
 use serde_json::Value;
 
@@ -18,6 +18,9 @@ const VARIED: Variation = Variation {
     sag: [0.0, 0.1],
     payload: [0.0, 0.3],
     sluggish: 0.0,
+    flyable: true,
+    latest: 0.2,
+    actions_seen: 3,
 };
 
 fn number(value: &Value) -> f64 {
@@ -146,4 +149,30 @@ fn an_episode_starts_from_the_vehicle_as_drawn() {
         assert!((parameters[0] - drawn[0]).abs() < 1e-4 * drawn[0]);
         assert!(loaded[0] <= parameters[0]);
     }
+}
+
+/// With three actions seen, the ones still on their way to late motors stand in the observation, the newest first.
+#[test]
+fn actions_under_way_are_seen() {
+    let quadrotor = Quadrotor::new(Variation {
+        actions_seen: 3,
+        ..Variation::NONE
+    });
+    let widths = quadrotor.widths();
+    let (mut parameters, mut state) = (vec![0.0; widths.parameters], vec![0.0; widths.state]);
+    quadrotor.draw(&mut stream(6, "test", &[]), &mut parameters);
+    quadrotor.start(&mut stream(7, "test", &[]), &mut parameters, &mut state);
+    for action in [0.1, 0.2, 0.3] {
+        quadrotor.step_one(&mut state, &parameters, &[action; 4]);
+    }
+    let mut observation = vec![0.0; widths.observation];
+    quadrotor.observe_one(&state, &parameters, &vec![0.0; widths.noise], &mut observation);
+    assert_eq!(observation[18..22], [0.3; 4]);
+    assert_eq!(observation[22..26], [0.2; 4]);
+    assert_eq!(observation[26..], [0.1; 4]);
+    let channels = quadrotor.channels().observations;
+    assert_eq!(channels.len(), widths.observation);
+    assert_eq!(channels[29].name, "front left, 3 ago");
+    assert_eq!(Quadrotor::actions_seen(widths.observation), Some(3));
+    assert_eq!(Quadrotor::actions_seen(23), None);
 }

@@ -27,6 +27,9 @@ const VARIED: Variation = Variation {
     sag: [0.0, 0.1],
     payload: [0.0, 0.3],
     sluggish: 0.0,
+    flyable: true,
+    latest: 0.2,
+    actions_seen: 3,
 };
 
 /// Calls `check` with every system.

@@ -15,6 +15,7 @@
 //! `docs/algorithms/analytic-policy-gradient.md` has the equations, the bias and where the method fails.
 
 mod graph;
+mod rollout;
 mod shard;
 mod worlds;
 
@@ -24,6 +25,7 @@ use pliant_compiler::policy::Parameter;
 pub use graph::{
     Problem, backward_graph, backward_options, optimiser_graph, optimiser_options, step_graph, step_options,
 };
+pub use rollout::{RolloutFamily, rollout_rule};
 
 use super::maml_policy_gradient::share_out;
 use super::{Algorithm, Iteration, Learned, NamedTensor, TrainingState};

@@ -15,7 +15,7 @@ use crate::bundle::Bundle;
 use crate::envs::Quadrotor;
 use crate::envs::quadrotor::Shift;
 use crate::eval::EvalError;
-use crate::flight::{Board, HostPilot, Moment, Recording, record, start};
+use crate::flight::{Board, HostPilot, Moment, Recording, observations, record, start};
 use crate::player::{page, quadrotor_clip};
 use crate::tasks::Split;
 
@@ -106,18 +106,24 @@ pub(super) fn run(args: &FlyArgs) -> Result<(), CliError> {
         eprintln!("animation: {}", path.display());
     }
     match &args.board {
-        Some(path) => fly_on_board(args, path, crc32(&bundle.image), &flights),
+        Some(path) => fly_on_board(args, path, crc32(&bundle.image), observations(&image)?, &flights),
         None => Ok(()),
     }
 }
 
 /// Flies the same with the board; its trajectories must be the same to the last bit.
-fn fly_on_board(args: &FlyArgs, path: &Path, image: u32, flights: &[Flight]) -> Result<(), CliError> {
+fn fly_on_board(
+    args: &FlyArgs,
+    path: &Path,
+    image: u32,
+    observations: usize,
+    flights: &[Flight],
+) -> Result<(), CliError> {
     let stream = port::open_both(path, args.baud).map_err(|source| CliError::Source {
         path: path.to_path_buf(),
         source,
     })?;
-    let mut board = Board::open(stream, image, false)?;
+    let mut board = Board::open(stream, image, observations, false)?;
     let started = Instant::now();
     let mut steps = 0;
     for flight in flights {
@@ -198,8 +204,10 @@ fn animation(args: &FlyArgs, policy: &str, flights: &[Flight]) -> String {
 
 /// Characters of one quadrotor's view.
 const VIEW: [usize; 2] = [27, 11];
-/// Half the width of the view, m.
-const EXTENT: f32 = 0.7;
+/// Half the width of the view, m: the smallest that holds the last second of all that fly.
+const EXTENTS: [f32; 5] = [0.05, 0.1, 0.2, 0.4, 0.8];
+/// Steps of the path that is shown behind a quadrotor.
+const TRAIL: usize = 100;
 
 /// Plays the flights in the terminal: each seen from behind its right side, x to the right and z up.
 fn show(flights: &[Flight], quadrotors: u64, speed: f64) -> Result<(), CliError> {
@@ -209,20 +217,22 @@ fn show(flights: &[Flight], quadrotors: u64, speed: f64) -> Result<(), CliError>
     loop {
         let seconds = started.elapsed().as_secs_f64() * speed;
         let step = ((seconds * f64::from(Quadrotor::RATE_HZ)) as usize).min(Quadrotor::HORIZON);
+        let extent = extent(flights, step);
         let mut text = String::new();
         if lines > 0 {
             let _ = write!(text, "\x1b[{lines}A");
         }
         let _ = writeln!(
             text,
-            "\x1b[K{:5.2} s   + setpoint, o vehicle, . last second; x to the right, z up",
-            step as f32 / 100.0
+            "\x1b[K{:5.2} s   + setpoint, o vehicle, . last second; x to the right, z up, {:.0} cm to each side",
+            step as f32 / 100.0,
+            100.0 * extent
         );
         let mut rows = 1;
         for row in flights.chunks(quadrotors as usize) {
             // As many as fit into a line of a usual terminal.
             for shown in row.chunks(4) {
-                rows += panels(&mut text, shown, step);
+                rows += panels(&mut text, shown, step, extent);
             }
         }
         lines = rows;
@@ -237,9 +247,20 @@ fn show(flights: &[Flight], quadrotors: u64, speed: f64) -> Result<(), CliError>
     }
 }
 
+/// Half the width of all views at a step, m.
+fn extent(flights: &[Flight], step: usize) -> f32 {
+    let flying = flights.iter().filter(|flight| step < flight.recording.moments.len());
+    let farthest = flying
+        .flat_map(|flight| &flight.recording.moments[step.saturating_sub(TRAIL)..=step])
+        .map(|moment| moment.position[0].abs().max(moment.position[2].abs()))
+        .fold(0.0, f32::max);
+    let holds = EXTENTS.into_iter().find(|extent| farthest <= *extent);
+    holds.unwrap_or(EXTENTS[EXTENTS.len() - 1])
+}
+
 /// Adds a row of views and gives how many lines it took.
-fn panels(text: &mut String, flights: &[Flight], step: usize) -> usize {
-    let views: Vec<Vec<String>> = flights.iter().map(|flight| view(flight, step)).collect();
+fn panels(text: &mut String, flights: &[Flight], step: usize, extent: f32) -> usize {
+    let views: Vec<Vec<String>> = flights.iter().map(|flight| view(flight, step, extent)).collect();
     let height = views.iter().map(Vec::len).max().unwrap_or(0);
     for line in 0..height {
         text.push_str("\x1b[K");
@@ -252,19 +273,19 @@ fn panels(text: &mut String, flights: &[Flight], step: usize) -> usize {
 }
 
 /// The lines of one quadrotor's view.
-fn view(flight: &Flight, step: usize) -> Vec<String> {
+fn view(flight: &Flight, step: usize, extent: f32) -> Vec<String> {
     let moments = &flight.recording.moments;
     let at = step.min(moments.len() - 1);
     let mut cells = vec![vec![' '; VIEW[0]]; VIEW[1]];
     let mut put = |moment: [f32; 3], mark: char| {
-        let column = (0.5 + 0.5 * moment[0] / EXTENT) * (VIEW[0] - 1) as f32;
-        let row = (0.5 - 0.5 * moment[2] / EXTENT) * (VIEW[1] - 1) as f32;
+        let column = (0.5 + 0.5 * moment[0] / extent) * (VIEW[0] - 1) as f32;
+        let row = (0.5 - 0.5 * moment[2] / extent) * (VIEW[1] - 1) as f32;
         if (0.0..VIEW[0] as f32).contains(&column) && (0.0..VIEW[1] as f32).contains(&row) {
             cells[row.round().min((VIEW[1] - 1) as f32) as usize][column.round().min((VIEW[0] - 1) as f32) as usize] =
                 mark;
         }
     };
-    moments[at.saturating_sub(100)..at]
+    moments[at.saturating_sub(TRAIL)..at]
         .iter()
         .step_by(4)
         .for_each(|moment| put(moment.position, '.'));

@@ -1,5 +1,6 @@
 //! Quadrotors: scored by terminations and by position error, also where vehicles are sluggish, late or noisy.
 
+use pliant_runtime::contract::ContractView;
 use pliant_runtime::image::Image;
 
 use super::simulated::{Rollout, errors, roll_out, steps, task_parameters, terminated};
@@ -28,7 +29,17 @@ pub(super) fn evaluate(
     split: Split,
 ) -> Result<Evaluation, EvalError> {
     let range = options.range(split);
-    let fly = |variation| roll_out(image, &Quadrotor::new(variation), range, episodes, options.threads);
+    let seen = ContractView::new_checked(image.contract_bytes())
+        .ok()
+        .and_then(|contract| Quadrotor::actions_seen(contract.observations().len()));
+    let fly = |variation: Variation| {
+        let seen = Variation {
+            // An image of another width is refused when it acts.
+            actions_seen: seen.unwrap_or(1),
+            ..variation
+        };
+        roll_out(image, &Quadrotor::new(seen), range, episodes, options.threads)
+    };
     let (plain, shifted) = (fly(Variation::NONE)?, fly(LATE_AND_NOISY)?);
     let sluggish: Vec<Vec<Rollout>> = (0..range.tasks)
         .zip(&plain)

@@ -42,19 +42,21 @@ pub enum BoardError {
 pub struct Board<S> {
     stream: S,
     receiver: Receiver,
+    observations: usize,
     adapts: bool,
     used: [f32; PARAMETERS],
 }
 
 impl<S: Read + Write> Board<S> {
-    /// Greets the board and makes sure that it holds the image with this CRC-32.
+    /// Greets the board and makes sure that it holds the image with this CRC-32, which observes so many numbers.
     ///
     /// # Errors
     /// No answer, or another image.
-    pub fn open(stream: S, image: u32, adapts: bool) -> Result<Self, BoardError> {
+    pub fn open(stream: S, image: u32, observations: usize, adapts: bool) -> Result<Self, BoardError> {
         let mut board = Self {
             stream,
             receiver: Receiver::new(),
+            observations,
             adapts,
             used: [0.0; PARAMETERS],
         };
@@ -113,6 +115,10 @@ impl<S: Read + Write> Board<S> {
 }
 
 impl<S: Read + Write> Pilot for Board<S> {
+    fn observations(&self) -> usize {
+        self.observations
+    }
+
     fn reset(&mut self) -> Result<(), PilotError> {
         match self.ask(&Request::Reset { adapt: self.adapts })? {
             Reply::Ready { .. } => Ok(()),

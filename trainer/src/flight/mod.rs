@@ -7,12 +7,11 @@ mod record;
 mod shifts;
 
 pub use board::{Board, BoardError};
-pub use pilot::{HostPilot, Pilot, PilotError};
+pub use pilot::{HostPilot, Pilot, PilotError, observations};
 pub use record::{Moment, Recorder, Recording, record};
 pub use shifts::{Flown, Outcome, ShiftOptions, ShiftScores, fly_shift, scores};
 
 use crate::envs::Plant;
-use crate::envs::Quadrotor;
 use crate::envs::quadrotor::{Shift, ShiftedFlight};
 use crate::random::stream;
 use crate::tasks::{Split, task_streams};
@@ -43,7 +42,7 @@ pub fn fly(
     pilot: &mut dyn Pilot,
     mut watch: impl FnMut(&ShiftedFlight),
 ) -> Result<(), PilotError> {
-    let (mut observation, mut action) = ([0.0; Quadrotor::OBSERVATION], [0.0; 4]);
+    let (mut observation, mut action) = (vec![0.0; pilot.observations()], [0.0; 4]);
     pilot.reset()?;
     while !flight.is_over() {
         watch(flight);

@@ -35,6 +35,9 @@ pub enum PilotError {
 
 /// Flies quadrotors.
 pub trait Pilot {
+    /// Numbers of an observation.
+    fn observations(&self) -> usize;
+
     /// A new episode begins.
     ///
     /// # Errors
@@ -51,14 +54,23 @@ pub trait Pilot {
     fn correction(&self) -> [f32; PARAMETERS];
 }
 
-/// Checks that an image flies quadrotors, and finds what its body is.
-pub(super) fn body(image: &Image<'_>) -> Result<Body, PilotError> {
+/// Checks that an image flies quadrotors, and finds what its body is and how many numbers it observes.
+fn body(image: &Image<'_>) -> Result<(Body, usize), PilotError> {
     let contract = ContractView::new_checked(image.contract_bytes()).map_err(PilotError::Contract)?;
     let body = Body::of(&contract).map_err(PilotError::NotAQuadrotor)?;
-    match contract.observations().len() == Quadrotor::OBSERVATION && contract.actions().len() == 4 {
-        true => Ok(body),
+    let observations = contract.observations().len();
+    match Quadrotor::actions_seen(observations).is_some() && contract.actions().len() == 4 {
+        true => Ok((body, observations)),
         false => Err(PilotError::NotAQuadrotor("front left, the fourth of four rotors")),
     }
+}
+
+/// How many numbers an image that flies quadrotors observes.
+///
+/// # Errors
+/// One that flies none.
+pub fn observations(image: &Image<'_>) -> Result<usize, PilotError> {
+    body(image).map(|(_, observations)| observations)
 }
 
 /// The device image through the device runtime.
@@ -67,6 +79,7 @@ pub struct HostPilot<'p, 'm, 'c, 'n> {
     correction: Correction<'c, 'n>,
     estimator: Estimator<'c, 'n>,
     adapts: bool,
+    shown: Vec<f32>,
     used: [f32; PARAMETERS],
 }
 
@@ -81,7 +94,7 @@ impl HostPilot<'_, '_, '_, '_> {
         settings: Settings,
         then: impl FnOnce(&mut dyn Pilot) -> Result<T, E>,
     ) -> Result<T, E> {
-        let body = body(image)?;
+        let (body, observations) = body(image)?;
         let mut memory = vec![0.0; act_workspace_len(image.bytes())];
         let mut policy = Policy::act_only(image, None, &mut memory).map_err(PilotError::Policy)?;
         let (actor, _) = policy.split();
@@ -93,12 +106,17 @@ impl HostPilot<'_, '_, '_, '_> {
             correction,
             estimator,
             adapts,
+            shown: vec![0.0; observations],
             used: [0.0; PARAMETERS],
         })
     }
 }
 
 impl Pilot for HostPilot<'_, '_, '_, '_> {
+    fn observations(&self) -> usize {
+        self.shown.len()
+    }
+
     fn reset(&mut self) -> Result<(), PilotError> {
         self.actor.reset(ResetKind::Episode);
         self.correction.reset();
@@ -113,9 +131,8 @@ impl Pilot for HostPilot<'_, '_, '_, '_> {
             // What is refused leaves the correction as it was, or takes it away.
             let _report = self.estimator.adapt();
         }
-        let mut shown = [0.0; Quadrotor::OBSERVATION];
-        self.correction.show(observation, &mut shown);
-        let status = self.actor.act(&shown, action);
+        self.correction.show(observation, &mut self.shown);
+        let status = self.actor.act(&self.shown, action);
         if status.is_safe_action() {
             return Err(PilotError::Refused(status));
         }

@@ -78,7 +78,7 @@ impl Recorder {
         if self.flight.is_over() {
             return Ok(());
         }
-        let (mut observation, mut action) = ([0.0; Quadrotor::OBSERVATION], [0.0; 4]);
+        let (mut observation, mut action) = (vec![0.0; pilot.observations()], [0.0; 4]);
         self.flight.observe(&mut observation);
         pilot.act(&observation, &mut action)?;
         self.flight.step(&action);

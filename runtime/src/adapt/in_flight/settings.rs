@@ -9,15 +9,15 @@ pub struct Settings {
     pub rate_hz: f32,
     /// Weight of a sample of the push against the next one, 0 to 1. Default 0.7.
     pub memory: f32,
-    /// How far ahead the push is read, s. Default 0.1.
+    /// How far ahead the push is read, s. Default 0.05.
     pub lead: f32,
     /// Greatest push, m/s^2 along each axis. Default 5.
     pub push_limit: f32,
-    /// Size of the offset's gradient step, 1/s. Default 2.
+    /// Size of the offset's gradient step, 1/s. What it learned on the way to the setpoint fades as fast. Default 1.5.
     pub offset_rate: f32,
     /// Greatest offset along each axis, m. Default 0.3.
     pub offset_limit: f32,
-    /// Distance from the setpoint within which the offset learns, m. Default 0.05.
+    /// Distance from the setpoint within which the offset learns, m. Default 0.2.
     pub reach: f32,
     /// Size of the trim's gradient step, 1/s. Default 0.5.
     pub trim_rate: f32,
@@ -35,11 +35,11 @@ impl Default for Settings {
         Self {
             rate_hz: 100.0,
             memory: 0.7,
-            lead: 0.1,
+            lead: 0.05,
             push_limit: 5.0,
-            offset_rate: 2.0,
+            offset_rate: 1.5,
             offset_limit: 0.3,
-            reach: 0.05,
+            reach: 0.2,
             trim_rate: 0.5,
             steady: 0.7,
             trim_limit: 0.3,

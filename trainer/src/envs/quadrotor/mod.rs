@@ -5,19 +5,18 @@
 //! angular velocity is in the body frame. Rotors: front right, back right, back left, front left.
 
 mod shift;
+mod variation;
 mod vehicle;
 
 pub use shift::{Shift, ShiftedFlight};
+pub use variation::Variation;
 pub use vehicle::Vehicle;
 
 use pliant_runtime::contract::{Channel, Source};
-use serde::{Deserialize, Serialize};
 
-use super::simulation::{
-    Channels, MOST_PERIODS, Number, Outcome, Plant, System, Widths, delay_weights, delayed, replaced,
-};
+use super::simulation::{Channels, Number, Outcome, Plant, System, Widths, delayed, replaced};
 use crate::random::{Stream, fill_standard_normal, uniform};
-use crate::recipe::Checker;
+use variation::{load, undo};
 use vehicle::{GRAVITY, LEAST_AGILE};
 
 /// Control period, s.
@@ -40,6 +39,9 @@ mod state {
     pub(super) const PHYSICAL: usize = 17;
     pub(super) const PREVIOUS: usize = 17;
     pub(super) const WIDTH: usize = 21;
+    /// The actions before the previous one, with latency only.
+    pub(super) const SECOND: usize = 21;
+    pub(super) const THIRD: usize = 25;
     pub(super) const WIDTH_WITH_LATENCY: usize = 29;
 }
 
@@ -82,66 +84,6 @@ mod row {
     pub(super) const WIDTH_VARIED: usize = 31;
 }
 
-/// `[family.quadrotor]`: quadrotors from 20 g to 5 kg that hover at a setpoint (the distribution of RAPTOR, arXiv
-/// 2509.11481), and what is varied beyond it. Each range is `[least, greatest]`, drawn uniformly for every episode; the
-/// defaults vary nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Variation {
-    /// Delay from an action to the motors, s. From 0 to 0.03. An action between two control periods is blended.
-    pub latency: [f32; 2],
-    /// Standard deviation of the noise on the observed position, m. From 0 to 0.1.
-    pub position_noise: [f32; 2],
-    /// Standard deviation of the noise on the observed velocity, m/s. From 0 to 1.
-    pub velocity_noise: [f32; 2],
-    /// Standard deviation of the noise on the observed angular velocity, rad/s. From 0 to 1.
-    pub spin_noise: [f32; 2],
-    /// Thrust of one motor, the same throughout an episode, relative to a new one. From 0.3 to 1.
-    pub wear: [f32; 2],
-    /// Share of the thrust that is lost by the end of an episode as the battery empties. From 0 to 0.5.
-    pub sag: [f32; 2],
-    /// Payload carried from the start relative to the vehicle's mass; it drops at a random step. From 0 to 1.
-    pub payload: [f32; 2],
-    /// Share of the quadrotors in training and validation whose torque-to-inertia ratio is drawn from the lowest tenth of
-    /// its range, in addition to those drawn so anyway: they are the hard ones. From 0 to 1.
-    pub sluggish: f32,
-}
-
-impl Default for Variation {
-    fn default() -> Self {
-        Self::NONE
-    }
-}
-
-impl Variation {
-    /// The plain distribution.
-    pub const NONE: Self = Self {
-        latency: [0.0; 2],
-        position_noise: [0.0; 2],
-        velocity_noise: [0.0; 2],
-        spin_noise: [0.0; 2],
-        wear: [1.0; 2],
-        sag: [0.0; 2],
-        payload: [0.0; 2],
-        sluggish: 0.0,
-    };
-
-    /// Greatest delay that can be simulated, s.
-    pub const MOST_LATENCY: f32 = MOST_PERIODS * PERIOD;
-
-    /// Checks every range of the section.
-    pub fn check(&self, checker: &mut Checker) {
-        checker.range("latency", self.latency, 0.0, Self::MOST_LATENCY);
-        checker.range("position_noise", self.position_noise, 0.0, 0.1);
-        checker.range("velocity_noise", self.velocity_noise, 0.0, 1.0);
-        checker.range("spin_noise", self.spin_noise, 0.0, 1.0);
-        checker.range("wear", self.wear, 0.3, 1.0);
-        checker.range("sag", self.sag, 0.0, 0.5);
-        checker.range("payload", self.payload, 0.0, 1.0);
-        checker.between("sluggish", self.sluggish, 0.0, 1.0);
-    }
-}
-
 /// A family of quadrotors that hover; see the [module](self).
 ///
 /// The observation is position (3), rotation matrix by rows (9), velocity (3), angular velocity (3), previous action (4).
@@ -160,8 +102,10 @@ pub struct Quadrotor {
 impl Quadrotor {
     /// Steps of an episode that is not terminated: 5 seconds.
     pub const HORIZON: usize = 500;
-    /// Numbers of an observation.
+    /// Numbers of an observation with one action of the past.
     pub const OBSERVATION: usize = 22;
+    /// Numbers of the widest observation, with [`Variation::MOST_ACTIONS_SEEN`] of them.
+    pub const WIDEST_OBSERVATION: usize = Self::OBSERVATION + 4 * (Variation::MOST_ACTIONS_SEEN - 1);
     /// Control periods a second.
     pub const RATE_HZ: f32 = 100.0;
 
@@ -175,6 +119,11 @@ impl Quadrotor {
             variation,
             varied: variation != plain,
         }
+    }
+
+    /// How many actions of the past a policy sees whose observations are so wide; none for a width that no quadrotor has.
+    pub fn actions_seen(observation: usize) -> Option<usize> {
+        (1..=Variation::MOST_ACTIONS_SEEN).find(|seen| Self::OBSERVATION + 4 * (seen - 1) == observation)
     }
 
     /// Writes the rows of a vehicle's parameters that stay the same through its episodes.
@@ -211,46 +160,6 @@ impl Quadrotor {
     pub fn position(state: &[f32]) -> [f32; 3] {
         [state[0], state[1], state[2]]
     }
-
-    fn vary(&self, random: &mut Stream, parameters: &mut [f32]) {
-        let Variation {
-            latency,
-            position_noise,
-            velocity_noise,
-            spin_noise,
-            wear,
-            sag,
-            payload,
-            sluggish: _,
-        } = self.variation;
-        let mut between = |[least, greatest]: [f32; 2]| uniform(random, least, greatest);
-        parameters[row::WEAR..row::WEAR + 4].fill(1.0);
-        let worn = between([0.0, 4.0]) as usize;
-        parameters[row::WEAR + worn] = between(wear);
-        let weights = delay_weights(between(latency) / PERIOD);
-        parameters[row::LATENCY..row::LATENCY + 4].copy_from_slice(&weights);
-        for (row, range) in [position_noise, velocity_noise, spin_noise].into_iter().enumerate() {
-            parameters[row::NOISE + row] = between(range);
-        }
-        parameters[row::SAG] = between(sag) / Self::HORIZON as f32;
-        parameters[row::DROP_STEP] = between([0.0, Self::HORIZON as f32]).floor();
-        let ratio = 1.0 + between(payload);
-        parameters[row::DROP_RATIO] = ratio;
-        load(parameters, ratio);
-    }
-}
-
-/// Multiplies the mass by `ratio`; inertia stays, for the payload hangs at the centre.
-fn load(parameters: &mut [f32], ratio: f32) {
-    for row in [row::THRUST, row::DISTURBANCE]
-        .into_iter()
-        .flat_map(|first| first..first + 3)
-    {
-        parameters[row] /= ratio;
-    }
-    for row in row::LEVER..row::LEVER + 3 {
-        parameters[row] *= ratio;
-    }
 }
 
 impl Plant for Quadrotor {
@@ -265,7 +174,7 @@ impl Plant for Quadrotor {
             physical: state::PHYSICAL,
             parameters,
             action: 4,
-            observation: Self::OBSERVATION,
+            observation: Self::OBSERVATION + 4 * (self.variation.actions_seen - 1),
             noise,
         }
     }
@@ -279,7 +188,7 @@ impl Plant for Quadrotor {
     }
 
     fn channels(&self) -> Channels {
-        channels()
+        channels(self.variation.actions_seen)
     }
 
     fn draw(&self, random: &mut Stream, parameters: &mut [f32]) {
@@ -325,7 +234,7 @@ impl Plant for Quadrotor {
             state[state::ROTORS + rotor] = uniform(random, 0.0, 0.5);
         }
         if self.varied {
-            self.vary(random, parameters);
+            self.variation.draw(random, parameters);
         }
     }
 
@@ -386,7 +295,12 @@ impl System for Quadrotor {
         observation[3..12].copy_from_slice(&rotation);
         observation[12..15].copy_from_slice(&state[state::VELOCITY..state::VELOCITY + 3]);
         observation[15..18].copy_from_slice(&state[state::SPIN..state::SPIN + 3]);
-        observation[18..22].copy_from_slice(&state[state::PREVIOUS..state::PREVIOUS + 4]);
+        for (seen, first) in observation[18..]
+            .chunks_exact_mut(4)
+            .zip([state::PREVIOUS, state::SECOND, state::THIRD])
+        {
+            seen.copy_from_slice(four(state, first));
+        }
         if !noise.is_empty() {
             for (group, first) in [0, 12, 15].into_iter().enumerate() {
                 for axis in 0..3 {
@@ -416,13 +330,18 @@ impl System for Quadrotor {
         let previous = *four(state, state::PREVIOUS);
         let mut setpoint = command;
         if self.varied {
-            let history = [command, previous, *four(state, 21), *four(state, 25)];
+            let history = [
+                command,
+                previous,
+                *four(state, state::SECOND),
+                *four(state, state::THIRD),
+            ];
             let weights = four(parameters, row::LATENCY);
             for rotor in 0..4 {
                 setpoint[rotor] = delayed(replaced([command[rotor]; 4], |age| history[age][rotor]), weights);
             }
-            state[25..29].copy_from_slice(&history[2]);
-            state[21..25].copy_from_slice(&history[1]);
+            state[state::THIRD..state::THIRD + 4].copy_from_slice(&history[2]);
+            state[state::SECOND..state::SECOND + 4].copy_from_slice(&history[1]);
         }
         let wear = self.varied.then(|| *four(parameters, row::WEAR));
         fly(state, parameters, setpoint, wear);
@@ -436,7 +355,7 @@ impl System for Quadrotor {
 
 /// Frame: forward, left, up, with the setpoint as the origin; rotations turn body into world; angular velocity in the
 /// body frame; rotors front right, back right, back left, front left. The network sees raw values.
-fn channels() -> Channels {
+fn channels(actions_seen: usize) -> Channels {
     let mut channels = Channels::default();
     let mut see = |channel| channels.observations.push(channel);
     let axes = ["x", "y", "z"];
@@ -460,16 +379,16 @@ fn channels() -> Channels {
         let action = Channel::action(rotor, "").with_range(-1.0, 1.0).with_safe(-1.0);
         channels.actions.push(action);
     }
-    channels
-}
-
-/// Removes from the parameters what [`Plant::evolve`] and a payload did.
-fn undo(parameters: &mut [f32]) {
-    let ratio = parameters[row::DROP_RATIO];
-    if ratio > 1.0 {
-        load(parameters, 1.0 / ratio);
+    for periods in 2..=actions_seen {
+        for rotor in rotors {
+            let channel = Channel::observation(&format!("{rotor}, {periods} ago"), "").with_range(-1.0, 1.0);
+            channels.observations.push(Channel {
+                source: Source::PreviousAction,
+                ..channel
+            });
+        }
     }
-    parameters[row::DROP_RATIO] = 1.0;
+    channels
 }
 
 #[inline(always)]

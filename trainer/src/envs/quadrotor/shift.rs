@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{PERIOD, Quadrotor, Variation, load, row, state};
+use super::variation::load;
+use super::{PERIOD, Quadrotor, Variation, row, state};
 use crate::envs::simulation::{Plant, Simulator};
 use crate::random::{Stream, uniform};
 
@@ -155,7 +156,7 @@ impl ShiftedFlight {
         !self.alive || self.age >= Quadrotor::HORIZON
     }
 
-    /// What a policy sees, [`Quadrotor::OBSERVATION`] numbers.
+    /// What a policy sees: [`Quadrotor::OBSERVATION`] numbers, or more with more actions of the past.
     pub fn observe(&self, observation: &mut [f32]) {
         self.plant
             .observe_one(&self.state, &self.parameters, &self.noise, observation);
