@@ -42,7 +42,7 @@ pub(super) struct AffinityArgs {
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     measurements: u32,
     /// How far to look: the length of the step over that of the shared parameters
-    #[arg(long, value_name = "SHARE", default_value_t = 0.01, value_parser = reach)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.001, value_parser = reach)]
     reach: f32,
     /// Groups at most
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..))]

@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn blocks_are_found_by_both_ways() {
         assert_eq!(group_tasks(&blocks(6, 2), 3), [vec![0, 2, 4], vec![1, 3, 5]]);
-        let groups = group_tasks(&blocks(12, 3), 4);
+        let groups = group_tasks(&blocks(12, 3), 3);
         assert_eq!(groups, [vec![0, 3, 6, 9], vec![1, 4, 7, 10], vec![2, 5, 8, 11]]);
         // One group, whatever it costs.
         assert_eq!(group_tasks(&blocks(4, 2), 1), [vec![0, 1, 2, 3]]);
