@@ -175,7 +175,6 @@ fn threads_and_resuming_change_nothing() {
 
 /// A task of the three learns from a few windows, and the others are there all the while.
 #[test]
-#[ignore = "slow: trains for a minute"]
 fn tasks_learn_together() {
     let recipe = small(&[
         "policy.hidden=[32]",
