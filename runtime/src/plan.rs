@@ -27,11 +27,15 @@
 
 mod check;
 mod error;
+#[cfg(feature = "std")]
+mod prepared;
 mod spaces;
 
 use core::ops::Range;
 
 pub use error::{PlanError, RecordProblem};
+#[cfg(feature = "std")]
+pub use prepared::PreparedPlan;
 pub(crate) use spaces::Table;
 pub use spaces::{AdaptedRef, SpaceSizes, Spaces};
 
@@ -115,18 +119,6 @@ impl<'a> Plan<'a> {
         })
     }
 
-    /// Records that an earlier [`new_checked`](Self::new_checked) accepted for these sizes, for who keeps them and cannot
-    /// keep the plan. Of records that were not checked, a run leaves out or garbles some; nothing worse.
-    #[doc(hidden)]
-    pub fn checked_before(records: &'a [Record], sizes: SpaceSizes, macs: u64, writes_adapted: bool) -> Self {
-        Self {
-            records,
-            sizes,
-            macs,
-            writes_adapted,
-        }
-    }
-
     /// The records.
     pub fn records(&self) -> &'a [Record] {
         self.records
@@ -187,18 +179,24 @@ impl<'a> Plan<'a> {
     /// The spaces, once they are known to be long enough.
     #[inline]
     fn table<'v>(&self, spaces: &'v mut Spaces<'_>) -> Result<Table<'v>, PlanError> {
-        let shared = matches!(spaces.adapted, AdaptedRef::Shared(_));
-        let table = Table::new(spaces);
-        for (number, &needed) in self.sizes.0.iter().enumerate() {
-            let given = table.len(number);
-            if given < needed as usize {
-                let space = Space::from_bits(number as u32).unwrap_or(Space::Const);
-                return Err(PlanError::Space { space, needed, given });
-            }
-        }
-        if self.writes_adapted && shared {
-            return Err(PlanError::AdaptedShared);
-        }
-        Ok(table)
+        table(&self.sizes, self.writes_adapted, spaces)
     }
+}
+
+/// The spaces of a plan, once they are known to be long enough.
+#[inline]
+fn table<'v>(sizes: &SpaceSizes, writes_adapted: bool, spaces: &'v mut Spaces<'_>) -> Result<Table<'v>, PlanError> {
+    let shared = matches!(spaces.adapted, AdaptedRef::Shared(_));
+    let table = Table::new(spaces);
+    for (number, &needed) in sizes.0.iter().enumerate() {
+        let given = table.len(number);
+        if given < needed as usize {
+            let space = Space::from_bits(number as u32).unwrap_or(Space::Const);
+            return Err(PlanError::Space { space, needed, given });
+        }
+    }
+    if writes_adapted && shared {
+        return Err(PlanError::AdaptedShared);
+    }
+    Ok(table)
 }

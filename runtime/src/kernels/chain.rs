@@ -4,11 +4,86 @@
 //! the function. Here operands are contiguous and apart from the output, so a step is found, borrowed and computed in a few
 //! instructions. Functions that take long anyway are those of the other kernels, so that their code is there once.
 
-use super::elementwise::{Source, Strided, UnaryFunction, map};
+#[cfg(feature = "std")]
+pub(crate) mod prepared;
+
+use super::elementwise::{Source, Strided, UnaryFunction};
 use super::execute::Operands;
-use super::{KernelSet, functions as f};
+use super::{COMPACT, KernelSet, functions as f};
 use crate::image::record::{Binary, ChainFunction, Instruction, Operand, Record, Scaled, Ternary, Unary};
 use crate::plan::Table;
+
+/// Elements computed without a branch in between: four of the widest vectors.
+const BLOCK: usize = 64;
+
+/// `map!(out; a, b => value)` is `out[i] = value` for each element of `a` and `b`, whole blocks first: with the few elements
+/// of an instruction, finding out how many there are takes as long as the work.
+macro_rules! map {
+    ($out:ident; $($a:ident),+ => $value:expr) => {{
+        if COMPACT {
+            each!($out; $($a),+ => $value);
+        } else {
+            let (blocks, rest) = $out.as_chunks_mut::<BLOCK>();
+            blocks!(blocks; $($a),+ => $value);
+            if !rest.is_empty() {
+                $(let $a = $a.get($a.len().wrapping_sub(rest.len())..).unwrap_or(&[]);)+
+                each!(rest; $($a),+ => $value);
+            }
+        }
+    }};
+}
+
+/// As `map!`, element by element.
+macro_rules! each {
+    ($out:ident; $a:ident => $value:expr) => {
+        for (out, &$a) in $out.iter_mut().zip($a) {
+            *out = $value;
+        }
+    };
+    ($out:ident; $a:ident, $b:ident => $value:expr) => {
+        for ((out, &$a), &$b) in $out.iter_mut().zip($a).zip($b) {
+            *out = $value;
+        }
+    };
+    ($out:ident; $a:ident, $b:ident, $c:ident => $value:expr) => {
+        for (((out, &$a), &$b), &$c) in $out.iter_mut().zip($a).zip($b).zip($c) {
+            *out = $value;
+        }
+    };
+}
+
+/// As `map!`, of whole blocks.
+macro_rules! blocks {
+    ($out:ident; $a:ident => $value:expr) => {
+        for (out, a) in $out.iter_mut().zip($a.as_chunks::<BLOCK>().0) {
+            each!(out; a => {
+                let $a = a;
+                $value
+            });
+        }
+    };
+    ($out:ident; $a:ident, $b:ident => $value:expr) => {
+        for ((out, a), b) in $out.iter_mut().zip($a.as_chunks::<BLOCK>().0).zip($b.as_chunks::<BLOCK>().0) {
+            each!(out; a, b => {
+                let ($a, $b) = (a, b);
+                $value
+            });
+        }
+    };
+    ($out:ident; $a:ident, $b:ident, $c:ident => $value:expr) => {
+        for (((out, a), b), c) in $out
+            .iter_mut()
+            .zip($a.as_chunks::<BLOCK>().0)
+            .zip($b.as_chunks::<BLOCK>().0)
+            .zip($c.as_chunks::<BLOCK>().0)
+        {
+            each!(out; a, b, c => {
+                let ($a, $b, $c) = (a, b, c);
+                $value
+            });
+        }
+    };
+}
 
 /// Runs the instructions of records, all of them chains.
 #[inline(always)]
@@ -19,24 +94,64 @@ pub(super) fn run<K: KernelSet>(records: &[Record], table: &mut Table<'_>) {
     }
 }
 
-/// Defines the number of each function named, to match against.
-macro_rules! numbers {
-    ($($name:ident = $kind:ident::$function:ident),+ $(,)?) => {
-        $(const $name: u8 = ChainFunction::$kind($kind::$function).bits();)+
-    };
+/// Runs a chain that has been prepared.
+#[cfg(feature = "std")]
+#[inline(always)]
+pub(super) fn run_prepared<K: KernelSet>(chain: &prepared::Chain, table: &mut Table<'_>) {
+    for step in chain.steps() {
+        let whole = table.take(step.out);
+        // `None` would mean an access out of bounds, which the preparation rules out.
+        let _ = compute_prepared::<K>(step, table, whole);
+        table.put_back(step.out, whole);
+    }
 }
 
-numbers! {
-    IDENTITY = Unary::Identity, NEG = Unary::Neg, ABS = Unary::Abs, SQRT = Unary::Sqrt, RELU = Unary::Relu,
-    NOT = Unary::Not, CLIP = Unary::Clip, RECIPROCAL = Unary::Reciprocal, SQUARE = Unary::Square,
-    AFFINE = Unary::Affine, SIGN = Unary::Sign,
-    ADD = Binary::Add, SUB = Binary::Sub, MUL = Binary::Mul, DIV = Binary::Div, MIN = Binary::Min, MAX = Binary::Max,
-    GREATER = Binary::Greater, LESS = Binary::Less, EQUAL = Binary::Equal, AND = Binary::And, OR = Binary::Or,
-    TANH_GRADIENT = Binary::TanhGradient, RELU_GRADIENT = Binary::ReluGradient,
-    SIGMOID_GRADIENT = Binary::SigmoidGradient,
-    WHERE = Ternary::Where, ADD_PRODUCT = Ternary::AddProduct, SUB_PRODUCT = Ternary::SubProduct,
-    ADD_SCALED = Scaled::AddScaled,
+#[cfg(feature = "std")]
+#[inline(always)]
+fn compute_prepared<K: KernelSet>(step: &prepared::Step, table: &Table<'_>, whole: &mut [f32]) -> Option<()> {
+    let count = step.count as usize;
+    let (operands, out) = Operands::around(table, step.out, count, whole)?;
+    let [a, b, c] = step.operands;
+    let operands = [
+        operands.slice(a, count)?,
+        operands.slice(b, count)?,
+        operands.slice(c, count)?,
+    ];
+    apply::<K>(step.function, operands, step.parameters, out)
 }
+
+/// Hands the functions that are computed here to a macro, by name.
+macro_rules! functions {
+    ($with:ident!) => {
+        $with! {
+            IDENTITY = Unary::Identity, NEG = Unary::Neg, ABS = Unary::Abs, SQRT = Unary::Sqrt, RELU = Unary::Relu,
+            NOT = Unary::Not, CLIP = Unary::Clip, RECIPROCAL = Unary::Reciprocal, SQUARE = Unary::Square,
+            AFFINE = Unary::Affine, SIGN = Unary::Sign,
+            ADD = Binary::Add, SUB = Binary::Sub, MUL = Binary::Mul, DIV = Binary::Div, MIN = Binary::Min,
+            MAX = Binary::Max, GREATER = Binary::Greater, LESS = Binary::Less, EQUAL = Binary::Equal, AND = Binary::And,
+            OR = Binary::Or, TANH_GRADIENT = Binary::TanhGradient, RELU_GRADIENT = Binary::ReluGradient,
+            SIGMOID_GRADIENT = Binary::SigmoidGradient,
+            WHERE = Ternary::Where, ADD_PRODUCT = Ternary::AddProduct, SUB_PRODUCT = Ternary::SubProduct,
+            ADD_SCALED = Scaled::AddScaled,
+        }
+    };
+}
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
+pub(super) use functions;
+
+/// Defines the number of each function, to match against.
+macro_rules! numbers {
+    ($($name:ident = $kind:ident::$function:ident),+ $(,)?) => {
+        /// The numbers of the functions that [`apply`] knows.
+        pub(super) mod number {
+            use super::{Binary, ChainFunction, Scaled, Ternary, Unary};
+
+            $(pub(in crate::kernels) const $name: u8 = ChainFunction::$kind($kind::$function).bits();)+
+        }
+    };
+}
+functions!(numbers!);
+use number::*;
 
 #[inline(always)]
 fn step<K: KernelSet>(instruction: &Instruction, table: &mut Table<'_>) -> Option<()> {
@@ -112,7 +227,7 @@ pub(super) fn apply<K: KernelSet>(
 
 /// Functions that take long.
 #[inline(always)]
-fn slow<K: KernelSet>(function: u8, a: &[f32], b: &[f32], out: &mut [f32]) -> Option<()> {
+pub(super) fn slow<K: KernelSet>(function: u8, a: &[f32], b: &[f32], out: &mut [f32]) -> Option<()> {
     match ChainFunction::from_bits(function)? {
         ChainFunction::Unary(function) => {
             let parameters = [0.0; 2];

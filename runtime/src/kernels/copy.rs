@@ -14,6 +14,8 @@ const ONE: Axis = Axis { len: 1, out: 0, a: 0 };
 
 /// Side of the square blocks of a transpose.
 pub(super) const BLOCK: usize = 8;
+/// Columns of what is left beside the blocks.
+const HALF: usize = BLOCK / 2;
 
 /// How one instruction set turns a block over: the compiler does it an element at a time.
 pub(super) trait Blocks {
@@ -141,7 +143,7 @@ fn tidy(axes: &mut [Axis; 4]) {
 /// Copies two dimensions.
 #[inline(always)]
 fn plane<T: Blocks>(x: Axis, y: Axis, a: &[f32], out: &mut [f32]) {
-    if y.out == 1 && y.a != 1 && x.a == 1 && x.len >= BLOCK && y.len >= BLOCK {
+    if y.out == 1 && y.a != 1 && x.a == 1 && x.len >= BLOCK && y.len >= HALF {
         transpose::<T>(x, y, a, out);
         return;
     }
@@ -182,10 +184,16 @@ fn transpose<T: Blocks>(x: Axis, y: Axis, a: &[f32], out: &mut [f32]) {
     let (x_blocks, y_blocks) = (x.len / BLOCK, y.len / BLOCK);
     for i in 0..x_blocks {
         for j in 0..y_blocks {
-            let _ = transpose_block::<T>(x, y, i * BLOCK, j * BLOCK, a, out);
+            let _ = transpose_block::<T, BLOCK>(x, y, i * BLOCK, j * BLOCK, a, out);
         }
     }
-    let (x_done, y_done) = (x_blocks * BLOCK, y_blocks * BLOCK);
+    let (x_done, mut y_done) = (x_blocks * BLOCK, y_blocks * BLOCK);
+    if y.len - y_done >= HALF {
+        for i in 0..x_blocks {
+            let _ = transpose_block::<T, HALF>(x, y, i * BLOCK, y_done, a, out);
+        }
+        y_done += HALF;
+    }
     // Right edge of every row, then the rows left.
     for i in 0..x.len {
         let start = if i < x_done { y_done } else { 0 };
@@ -207,17 +215,25 @@ fn transpose<T: Blocks>(x: Axis, y: Axis, a: &[f32], out: &mut [f32]) {
     }
 }
 
+/// Copies a block of `WIDTH` columns of the output, of as many rows of the operand.
 #[inline(always)]
-fn transpose_block<T: Blocks>(x: Axis, y: Axis, i: usize, j: usize, a: &[f32], out: &mut [f32]) -> Option<()> {
+fn transpose_block<T: Blocks, const WIDTH: usize>(
+    x: Axis,
+    y: Axis,
+    i: usize,
+    j: usize,
+    a: &[f32],
+    out: &mut [f32],
+) -> Option<()> {
     let mut block = [[0.0f32; BLOCK]; BLOCK];
     let mut a_at = i.wrapping_add(j.wrapping_mul(y.a));
-    for row in &mut block {
+    for row in block.iter_mut().take(WIDTH) {
         *row = *a.get(a_at..)?.first_chunk::<BLOCK>()?;
         a_at = a_at.wrapping_add(y.a);
     }
     let mut out_at = i.wrapping_mul(x.out).wrapping_add(j);
     for column in T::transposed(block) {
-        *out.get_mut(out_at..)?.first_chunk_mut::<BLOCK>()? = column;
+        *out.get_mut(out_at..)?.first_chunk_mut::<WIDTH>()? = *column.first_chunk::<WIDTH>()?;
         out_at = out_at.wrapping_add(x.out);
     }
     Some(())

@@ -29,6 +29,27 @@ pub(super) fn records<K: KernelSet>(mut records: &[Record], table: &mut Table<'_
     }
 }
 
+/// A part of a prepared plan.
+#[cfg(feature = "std")]
+#[derive(Clone, Debug)]
+pub(crate) enum Part {
+    /// Checked records, no two of them chains.
+    Records(std::boxed::Box<[Record]>),
+    /// What chains one after the other do.
+    Chain(super::Chain),
+}
+
+/// Runs the parts of a prepared plan one after the other.
+#[cfg(feature = "std")]
+pub(super) fn parts<K: KernelSet>(parts: &[Part], table: &mut Table<'_>) {
+    for part in parts {
+        match part {
+            Part::Records(all) => records::<K>(all, table),
+            Part::Chain(chain) => K::prepared_chain(chain, table),
+        }
+    }
+}
+
 /// The spaces while one record runs: the output's is split around the output.
 pub(super) struct Operands<'v> {
     table: &'v Table<'v>,

@@ -20,6 +20,8 @@ mod reduce;
 
 #[doc(hidden)]
 pub use arch::Level;
+#[cfg(feature = "std")]
+pub(crate) use {chain::prepared::Chain, execute::Part};
 
 use crate::image::record::{Binary, Record, Ternary, Unary};
 use crate::plan::Table;
@@ -72,6 +74,8 @@ trait KernelSet {
     fn gru(p: &gru::Gru<'_>, out: &mut [f32]);
     /// Records that are all chains.
     fn chain(records: &[Record], table: &mut Table<'_>);
+    #[cfg(feature = "std")]
+    fn prepared_chain(chain: &Chain, table: &mut Table<'_>);
 }
 
 /// The cargo feature that this build lacks for the function.
@@ -113,6 +117,12 @@ impl Lacking {
 /// Runs checked records on the best instruction set this machine has.
 pub(crate) fn run(mode: Mode, records: &[Record], table: &mut Table<'_>) {
     arch::run(Level::best(), mode, records, table);
+}
+
+/// Runs prepared records on an instruction set.
+#[cfg(feature = "std")]
+pub(crate) fn run_prepared(level: Level, mode: Mode, parts: &[Part], table: &mut Table<'_>) {
+    arch::run_prepared(level, mode, parts, table);
 }
 
 /// Runs checked records on a given instruction set.

@@ -19,8 +19,10 @@ pub(super) struct Reduce<'a> {
 const WIDE: usize = 64;
 /// Columns in registers for what is left.
 const NARROW: usize = 8;
-/// Rows from this length on are worth many running sums each, where their order is free.
+/// Rows from this length on are worth as many running sums each as the registers hold, where their order is free.
 const LONG: usize = 8 * WIDE;
+/// Running sums of shorter rows: one vector.
+const VECTOR: usize = 16;
 /// Rows summed side by side where there is one column.
 const ROWS: usize = 8;
 
@@ -30,7 +32,8 @@ pub(super) fn run<O: Ops>(p: &Reduce<'_>, out: &mut [f32]) {
         return one_by_one(p, out);
     }
     match p.function {
-        Function::Sum if p.inner == 1 && O::REASSOCIATE && p.reduced >= LONG => sum_rows_any_order(p, out),
+        Function::Sum if p.inner == 1 && O::REASSOCIATE && p.reduced >= LONG => sum_rows_any_order::<WIDE>(p, out),
+        Function::Sum if p.inner == 1 && O::REASSOCIATE && p.reduced >= VECTOR => sum_rows_any_order::<VECTOR>(p, out),
         Function::Sum => run_with::<false>(p, out),
         Function::Max => run_with::<true>(p, out),
     }
@@ -143,18 +146,18 @@ fn rows<const MAX: bool>(a: &[f32], reduced: usize, out: &mut [f32]) {
     }
 }
 
-/// Sums rows with as many running sums as the registers hold.
+/// Sums rows with `SUMS` running sums each.
 #[inline(always)]
-fn sum_rows_any_order(p: &Reduce<'_>, out: &mut [f32]) {
+fn sum_rows_any_order<const SUMS: usize>(p: &Reduce<'_>, out: &mut [f32]) {
     for (row, out) in p.a.chunks_exact(p.reduced.max(1)).zip(out) {
-        let mut sums = [0.0f32; WIDE];
-        let (blocks, rest) = row.as_chunks::<WIDE>();
+        let mut sums = [0.0f32; SUMS];
+        let (blocks, rest) = row.as_chunks::<SUMS>();
         for block in blocks {
-            for j in 0..WIDE {
+            for j in 0..SUMS {
                 sums[j] += block[j];
             }
         }
-        let mut width = WIDE;
+        let mut width = SUMS;
         while width > 1 {
             width /= 2;
             for j in 0..width {

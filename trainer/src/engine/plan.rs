@@ -5,11 +5,11 @@ use std::time::Instant;
 use bytemuck::{Pod, Zeroable};
 use pliant_compiler::{
     graph::Graph,
-    image::{Bindings, LowerOptions, LoweredPlan, Place, lower},
+    image::{Bindings, LowerOptions, LoweredPlan, Place, Slot, lower},
 };
 use pliant_runtime::{
     image::record::Space,
-    plan::{AdaptedRef, Exact, Fast, Plan, Spaces},
+    plan::{AdaptedRef, Exact, Fast, PreparedPlan, Spaces},
 };
 
 use super::{
@@ -88,8 +88,7 @@ impl Engine for PlanEngine {
                 ..LowerOptions::default()
             },
         )?;
-        // Checked once here; what runs is the same records.
-        Plan::new_checked(&lowered.records, lowered.sizes).map_err(EngineError::Plan)?;
+        let plan = PreparedPlan::new(&lowered.records, lowered.sizes).map_err(EngineError::Plan)?;
         let graph_nodes = operators(&graph);
         let mut program = PlanProgram {
             arithmetic: self.arithmetic,
@@ -99,7 +98,9 @@ impl Engine for PlanEngine {
                 kernels: lowered.records.len(),
                 creation: start.elapsed(),
             },
-            lowered,
+            plan,
+            inputs: lowered.inputs,
+            outputs: lowered.outputs,
             ports,
         };
         program.statistics.creation = start.elapsed();
@@ -170,7 +171,9 @@ impl Memory {
 /// A lowered graph with its memory.
 struct PlanProgram {
     arithmetic: PlanArithmetic,
-    lowered: LoweredPlan,
+    plan: PreparedPlan,
+    inputs: Vec<Slot>,
+    outputs: Vec<Slot>,
     memory: Memory,
     ports: Ports,
     statistics: Statistics,
@@ -187,30 +190,23 @@ impl Program for PlanProgram {
 
     fn set(&mut self, input: usize, values: &[f32]) -> Result<(), EngineError> {
         self.ports.check_input(input, values.len())?;
-        let slot = &self.lowered.inputs[input];
+        let slot = &self.inputs[input];
         self.memory.at(slot.place.space)[slot.range()].copy_from_slice(values);
         Ok(())
     }
 
     fn run(&mut self) -> Result<(), EngineError> {
-        // Checked when it was compiled; with a thousand records that takes as long as to run them.
-        let plan = Plan::checked_before(
-            &self.lowered.records,
-            self.lowered.sizes,
-            self.lowered.statistics.macs,
-            false,
-        );
         let mut spaces = self.memory.spaces();
         let result = match self.arithmetic {
-            PlanArithmetic::Exact => plan.run::<Exact>(&mut spaces),
-            PlanArithmetic::Fast => plan.run::<Fast>(&mut spaces),
+            PlanArithmetic::Exact => self.plan.run::<Exact>(&mut spaces),
+            PlanArithmetic::Fast => self.plan.run::<Fast>(&mut spaces),
         };
         result.map_err(EngineError::Plan)
     }
 
     fn get(&mut self, output: usize, into: &mut [f32]) -> Result<(), EngineError> {
         self.ports.check_output(output, into.len())?;
-        let slot = &self.lowered.outputs[output];
+        let slot = &self.outputs[output];
         into.copy_from_slice(&self.memory.at(slot.place.space)[slot.range()]);
         Ok(())
     }

@@ -9,6 +9,8 @@ mod arm;
 mod x86_64;
 
 use super::arithmetic::Rounded;
+#[cfg(feature = "std")]
+use super::execute::Part;
 #[cfg(not(all(target_arch = "arm", target_abi = "eabihf")))]
 use super::matmul::Portable as BaselineTiles;
 use super::{Mode, Vectorised, execute};
@@ -68,7 +70,8 @@ impl Level {
     }
 }
 
-/// Defines a kernel set: each kernel becomes one function with the given attributes, called through `$call`.
+/// Defines a kernel set: each kernel becomes one function with the given attributes, called through `$call`. `$chain` runs
+/// prepared chains.
 macro_rules! kernel_set {
     ($(#[$doc:meta])* $set:ident<$ops:ty, $tiles:ty, $chain:path>, [$(#[$attribute:meta])*], $call:ident) => {
         $(#[$doc])*
@@ -130,8 +133,13 @@ macro_rules! kernel_set {
             }
             $(#[$attribute])*
             fn chain(records: &[Record], table: &mut Table<'_>) {
+                crate::kernels::chain::run::<$set>(records, table);
+            }
+            #[cfg(feature = "std")]
+            $(#[$attribute])*
+            fn prepared_chain(chain: &crate::kernels::Chain, table: &mut Table<'_>) {
                 use $chain as run;
-                run::<$set>(records, table);
+                run::<$set>(chain, table);
             }
 
             impl crate::kernels::KernelSet for $set {
@@ -193,6 +201,11 @@ macro_rules! kernel_set {
                 fn chain(records: &[Record], table: &mut Table<'_>) {
                     $call!(chain(records, table))
                 }
+                #[cfg(feature = "std")]
+                #[inline]
+                fn prepared_chain(chain: &crate::kernels::Chain, table: &mut Table<'_>) {
+                    $call!(prepared_chain(chain, table))
+                }
             }
         };
     };
@@ -210,31 +223,45 @@ macro_rules! plain_call {
 
 kernel_set!(
     /// What the target always has, every rounding in place.
-    Baseline<Rounded, BaselineTiles, crate::kernels::chain::run>, [], plain_call
+    Baseline<Rounded, BaselineTiles, crate::kernels::chain::run_prepared>, [], plain_call
 );
 
 #[cfg(all(feature = "std", target_arch = "aarch64"))]
 kernel_set!(
     /// Every aarch64 core fuses.
-    BaselineFused<crate::kernels::arithmetic::Fused, BaselineTiles, crate::kernels::chain::run>, [], plain_call
+    BaselineFused<crate::kernels::arithmetic::Fused, BaselineTiles, crate::kernels::chain::run_prepared>, [], plain_call
 );
+
+/// Calls a function with the kernel set for a level and a mode.
+macro_rules! with_set {
+    ($level:expr, $mode:expr, $function:ident($($argument:expr),*)) => {
+        match ($level.0, $mode) {
+            #[cfg(all(feature = "std", target_arch = "aarch64"))]
+            (Set::Baseline, Mode::Fast) => execute::$function::<BaselineFused>($($argument),*),
+            (Set::Baseline, _) => execute::$function::<Baseline>($($argument),*),
+            #[cfg(all(feature = "std", target_arch = "x86_64"))]
+            (Set::Avx2, Mode::Exact) => execute::$function::<x86_64::Avx2>($($argument),*),
+            #[cfg(all(feature = "std", target_arch = "x86_64"))]
+            (Set::Avx2, Mode::Fast) => execute::$function::<x86_64::Avx2Fused>($($argument),*),
+            #[cfg(all(feature = "std", target_arch = "x86_64"))]
+            (Set::Avx512, Mode::Exact) => execute::$function::<x86_64::Avx512>($($argument),*),
+            #[cfg(all(feature = "std", target_arch = "x86_64"))]
+            (Set::Avx512, Mode::Fast) => execute::$function::<x86_64::Avx512Fused>($($argument),*),
+        }
+    };
+}
 
 /// Runs checked records on an instruction set.
 #[inline]
 pub(super) fn run(level: Level, mode: Mode, records: &[Record], table: &mut Table<'_>) {
-    match (level.0, mode) {
-        #[cfg(all(feature = "std", target_arch = "aarch64"))]
-        (Set::Baseline, Mode::Fast) => execute::records::<BaselineFused>(records, table),
-        (Set::Baseline, _) => execute::records::<Baseline>(records, table),
-        #[cfg(all(feature = "std", target_arch = "x86_64"))]
-        (Set::Avx2, Mode::Exact) => execute::records::<x86_64::Avx2>(records, table),
-        #[cfg(all(feature = "std", target_arch = "x86_64"))]
-        (Set::Avx2, Mode::Fast) => execute::records::<x86_64::Avx2Fused>(records, table),
-        #[cfg(all(feature = "std", target_arch = "x86_64"))]
-        (Set::Avx512, Mode::Exact) => execute::records::<x86_64::Avx512>(records, table),
-        #[cfg(all(feature = "std", target_arch = "x86_64"))]
-        (Set::Avx512, Mode::Fast) => execute::records::<x86_64::Avx512Fused>(records, table),
-    }
+    with_set!(level, mode, records(records, table));
+}
+
+/// Runs prepared records on an instruction set.
+#[cfg(feature = "std")]
+#[inline]
+pub(super) fn run_prepared(level: Level, mode: Mode, parts: &[Part], table: &mut Table<'_>) {
+    with_set!(level, mode, parts(parts, table));
 }
 
 /// Runs plain loops compiled for an instruction set.

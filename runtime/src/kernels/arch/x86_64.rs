@@ -9,6 +9,8 @@ mod tiles;
 use super::kernel_set;
 use crate::kernels::Vectorised;
 use crate::kernels::arithmetic::{Fused, Rounded};
+use crate::kernels::chain::apply;
+use chain::Block;
 use tiles::{Wide8, Wide16};
 
 /// Whether this machine has what the AVX2 kernels are compiled for.
@@ -56,6 +58,38 @@ pub(super) fn with_avx2<W: Vectorised>(work: W) -> W::Output {
 pub(super) fn with_avx512<W: Vectorised>(work: W) -> W::Output {
     detected_call!(avx512(work))
 }
+
+macro_rules! blocks {
+    ($set:ident, $features:literal) => {
+        impl chain::Blocks for $set {
+            #[inline(always)]
+            fn block<const FUNCTION: u8>(out: &mut Block, operands: [&Block; 3], parameters: [f32; 2]) {
+                #[inline(never)]
+                #[target_feature(enable = $features)]
+                fn compiled<const FUNCTION: u8>(out: &mut Block, a: &Block, b: &Block, c: &Block, p: f32, q: f32) {
+                    let _ = apply::<$set>(FUNCTION, [a, b, c], [p, q], out);
+                }
+                let ([a, b, c], [p, q]) = (operands, parameters);
+                detected_call!(compiled::<FUNCTION>(out, a, b, c, p, q))
+            }
+
+            #[inline(always)]
+            fn rest(function: u8, operands: [&[f32]; 3], parameters: [f32; 2], out: &mut [f32]) {
+                #[inline(never)]
+                #[target_feature(enable = $features)]
+                fn compiled(function: u8, operands: [&[f32]; 3], parameters: [f32; 2], out: &mut [f32]) {
+                    let _ = apply::<$set>(function, operands, parameters, out);
+                }
+                detected_call!(compiled(function, operands, parameters, out))
+            }
+        }
+    };
+}
+
+blocks!(Avx2, "avx2,fma");
+blocks!(Avx2Fused, "avx2,fma");
+blocks!(Avx512, "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl");
+blocks!(Avx512Fused, "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl");
 
 kernel_set!(
     /// AVX2, every rounding in place.

@@ -1,101 +1,130 @@
-//! Chains of elementwise steps: operands are found with a few instructions and no branch that depends on which they are.
+//! Prepared chains: an operand is found with a few instructions and no branch.
 //!
-//! A simulation step is a thousand of them over one row of instances each. Splitting a space around an output, as the portable
-//! chains do, then takes longer than to compute it. Here every operand is a pointer that has been compared with its space
-//! and with the output.
+//! A simulation step is a thousand instructions over one row of instances each. Splitting a space around an output, as the
+//! portable chains do, or comparing an operand with the end of its space, takes longer than to compute it. The comparing was
+//! done when the chain was prepared; what is left to do, once a chain, is to see that the spaces are as large as then.
 
-use core::slice;
+use core::{ptr, slice};
 
-use crate::image::record::{Operand, Record, Space};
-use crate::kernels::{KernelSet, chain};
+use crate::image::record::{Operand, Space};
+use crate::kernels::KernelSet;
+use crate::kernels::chain::prepared::{Chain, Step};
+use crate::kernels::chain::{functions, number, slow};
 use crate::plan::Table;
 
-/// Where a space lies and how many elements it has.
-#[derive(Clone, Copy)]
-struct Extent {
-    start: *mut f32,
-    len: usize,
+/// Runs a prepared chain; nothing, if a space is smaller than it was prepared for, or one that it writes is only to read.
+#[inline(always)]
+pub(super) fn run<K: Blocks>(chain: &Chain, table: &mut Table<'_>) {
+    let mut starts: Starts = [ptr::null_mut(); Space::COUNT];
+    for (number, start) in starts.iter_mut().enumerate() {
+        let (exclusive, shared) = table.space(number);
+        let to_write = !exclusive.is_empty();
+        let (values, len) = if to_write {
+            (exclusive.as_mut_ptr(), exclusive.len())
+        } else {
+            // Nothing is written through it: see below.
+            (shared.as_ptr().cast_mut(), shared.len())
+        };
+        if len < chain.sizes()[number] as usize || (chain.written()[number] && !to_write) {
+            return;
+        }
+        *start = values;
+    }
+    for step in chain.steps() {
+        // SAFETY: `Chain::new` keeps only steps of which the output and every operand are `count` elements inside a space of
+        // the chain's sizes, and of which no operand overlaps the output; no space is smaller, and those that are written
+        // are exclusive. The slices of the table are borrowed for as long as this function runs and not used meanwhile.
+        unsafe { dispatch::<K>(step, &starts) };
+    }
 }
 
-/// The spaces while nothing else uses them.
-struct Pointers {
-    /// By number; nothing is written through those that [`Self::written`] leaves empty.
-    read: [Extent; Space::COUNT],
-    written: [usize; Space::COUNT],
-}
+/// Where each space starts.
+type Starts = [*mut f32; Space::COUNT];
 
-impl Pointers {
-    #[inline(always)]
-    fn new(table: &mut Table<'_>) -> Self {
-        let mut written = [0; Space::COUNT];
-        let read = core::array::from_fn(|number| {
-            let (exclusive, shared) = table.space(number);
-            written[number] = exclusive.len();
-            if exclusive.is_empty() {
-                Extent {
-                    start: shared.as_ptr().cast_mut(),
-                    len: shared.len(),
-                }
-            } else {
-                Extent {
-                    start: exclusive.as_mut_ptr(),
-                    len: exclusive.len(),
+/// Elements computed at once: four of the widest vectors.
+pub(super) const BLOCK: usize = 64;
+
+/// A block of the output.
+pub(super) type Block = [f32; BLOCK];
+
+macro_rules! by_number {
+    ($($name:ident = $kind:ident::$function:ident),+ $(,)?) => {
+        /// Runs a step.
+        ///
+        /// # Safety
+        /// The output and the operands are `count` elements each from where they start, nothing else accesses the output
+        /// while this runs, nothing writes the operands, and none of them overlaps the output.
+        #[inline(always)]
+        unsafe fn dispatch<K: Blocks>(step: &Step, starts: &Starts) {
+            // SAFETY: as this function's.
+            unsafe {
+                match step.function {
+                    $(number::$name => run_step::<K, { number::$name }>(step, starts),)+
+                    _ => {
+                        let (out, [a, b, _]) = slices(step, starts, 0);
+                        let _ = slow::<K>(step.function, a, b, out);
+                    }
                 }
             }
-        });
-        Self { read, written }
-    }
-
-    /// Where an operand starts, and whether `count` elements from there are inside its space.
-    #[inline(always)]
-    fn at(&self, operand: Operand, count: usize) -> (*mut f32, bool) {
-        let space = self.read[number(operand)];
-        let offset = operand.offset() as usize;
-        (
-            space.start.wrapping_add(offset),
-            offset.wrapping_add(count) <= space.len,
-        )
-    }
-}
-
-/// The number of an operand's space; any number of one that is none.
-#[inline(always)]
-fn number(operand: Operand) -> usize {
-    (operand.0 >> 28) as usize % Space::COUNT
-}
-
-/// Runs the instructions of records, all of them chains. One that reaches outside of its spaces, or reads what it
-/// writes, is left out: the checks of the plan rule both out.
-#[inline(always)]
-pub(super) fn run<K: KernelSet>(records: &[Record], table: &mut Table<'_>) {
-    let pointers = Pointers::new(table);
-    for instruction in records.iter().flat_map(Record::instructions) {
-        let [head, out, a, b, c] = instruction.words;
-        let count = instruction.count() as usize;
-        let (to, inside) = pointers.at(Operand(out), count);
-        let inside = inside & (pointers.written[number(Operand(out))] > 0);
-        // `count` elements there and `count` from `to` on do not meet.
-        let apart = |from: *mut f32| to.addr().abs_diff(from.addr()) >= count.wrapping_mul(size_of::<f32>());
-        let (first, found) = pointers.at(Operand(a), count);
-        if !(inside & found & apart(first)) {
-            continue;
         }
-        // Of a function with fewer operands these words are something else; it does not look at what they point to.
-        let operand = |word: u32| {
-            let (start, found) = pointers.at(Operand(word), count);
-            if found & apart(start) { start } else { first }
-        };
-        let (second, third) = (operand(b), operand(c));
-        // SAFETY: each of the four is `count` elements inside one slice of the table, which is borrowed for as long as
-        // `pointers` lives and not used meanwhile; the first is in a slice that is exclusive; the others, which are only
-        // read, do not overlap it.
-        let (to, operands) = unsafe {
-            (
-                slice::from_raw_parts_mut(to, count),
-                [first, second, third].map(|start| slice::from_raw_parts(start.cast_const(), count)),
-            )
-        };
-        let parameters = [f32::from_bits(b), f32::from_bits(c)];
-        let _ = chain::apply::<K>(head as u8, operands, parameters, to);
+    };
+}
+functions!(by_number!);
+
+/// A kernel set that computes blocks.
+pub(super) trait Blocks: KernelSet {
+    /// Computes a block with the function of this number. Not inlined: what the compiler knows of a function's arguments,
+    /// that they do not overlap, it forgets where it inlines it.
+    fn block<const FUNCTION: u8>(out: &mut Block, operands: [&Block; 3], parameters: [f32; 2]);
+
+    /// Computes what is left behind the blocks. Not inlined: each function would have all of them.
+    fn rest(function: u8, operands: [&[f32]; 3], parameters: [f32; 2], out: &mut [f32]);
+}
+
+/// Runs a step of this function.
+///
+/// # Safety
+/// As [`dispatch`].
+#[inline(always)]
+unsafe fn run_step<K: Blocks, const FUNCTION: u8>(step: &Step, starts: &Starts) {
+    let count = step.count as usize;
+    let blocks = count / BLOCK;
+    let at = |operand: Operand| start(operand, starts).cast::<Block>();
+    let (mut out, mut operands) = (at(step.out), step.operands.map(at));
+    for _ in 0..blocks {
+        // SAFETY: as this function's, and there are so many blocks in `count` elements; a block is aligned as its elements.
+        let (block, of) = unsafe { (&mut *out, operands.map(|operand| &*operand.cast_const())) };
+        K::block::<FUNCTION>(block, of, step.parameters);
+        out = out.wrapping_add(1);
+        operands = operands.map(|operand| operand.wrapping_add(1));
+    }
+    if !count.is_multiple_of(BLOCK) {
+        // SAFETY: as this function's.
+        let (out, operands) = unsafe { slices(step, starts, blocks * BLOCK) };
+        K::rest(step.function, operands, step.parameters, out);
+    }
+}
+
+/// Where an operand starts.
+#[inline(always)]
+fn start(operand: Operand, starts: &Starts) -> *mut f32 {
+    starts[(operand.0 >> 28) as usize % Space::COUNT].wrapping_add(operand.offset() as usize)
+}
+
+/// The output and the operands of a step, from element `from` on.
+///
+/// # Safety
+/// As [`dispatch`]; `from` is no more than `count`.
+#[inline(always)]
+unsafe fn slices<'a>(step: &Step, starts: &Starts, from: usize) -> (&'a mut [f32], [&'a [f32]; 3]) {
+    let count = step.count as usize - from;
+    let at = |operand: Operand| start(operand, starts).wrapping_add(from);
+    // SAFETY: as this function's.
+    unsafe {
+        (
+            slice::from_raw_parts_mut(at(step.out), count),
+            step.operands
+                .map(|operand| slice::from_raw_parts(at(operand).cast_const(), count)),
+        )
     }
 }
