@@ -313,15 +313,11 @@ impl System for Quadrotor {
 
     #[inline(always)]
     fn alive<T: Number>(&self, state: &[T], parameters: &[T]) -> T {
-        let largest = |first: usize| {
-            let [a, b, c] = *three(state, first);
-            a.abs().max(b.abs()).max(c.abs())
-        };
-        let distance = largest(state::POSITION);
+        let distance = largest(three(state, state::POSITION));
         let (one, zero) = (distance.constant_like(1.0), distance.constant_like(0.0));
         let near = distance.select_below(parameters[row::LIMIT], one, zero);
-        let slow = largest(state::VELOCITY).select_below(one * SPEED_LIMIT, near, zero);
-        largest(state::SPIN).select_below(one * SPIN_LIMIT, slow, zero)
+        let slow = largest(three(state, state::VELOCITY)).select_below(one * SPEED_LIMIT, near, zero);
+        largest(three(state, state::SPIN)).select_below(one * SPIN_LIMIT, slow, zero)
     }
 
     #[inline(always)]
@@ -401,6 +397,12 @@ fn four<T>(values: &[T], first: usize) -> &[T; 4] {
     values[first..].first_chunk().expect("as many rows as the widths say")
 }
 
+/// The greatest size.
+#[inline(always)]
+fn largest<T: Number>([a, b, c]: &[T; 3]) -> T {
+    a.abs().max(b.abs()).max(c.abs())
+}
+
 #[inline(always)]
 fn sum_of_squares<T: Number>([a, b, c]: [T; 3]) -> T {
     a * a + b * b + c * c
@@ -419,10 +421,19 @@ fn derivative<T: Number>(q: [T; 4], spin: [T; 3], rotors: [T; 4], parameters: &[
     let [c0, c1, c2] = *three(parameters, row::THRUST);
     let [lever_x, lever_y, lever_z] = *three(parameters, row::LEVER);
     let gyroscopic = *three(parameters, row::GYROSCOPIC);
-    let [front_right, back_right, back_left, front_left] = replaced(rotors, |rotor| {
-        let thrust = c0 + rotors[rotor] * (c1 + rotors[rotor] * c2);
-        wear.map_or(thrust, |wear| thrust * wear[rotor])
-    });
+    let [a, b, c, d] = rotors;
+    let mut thrusts = [
+        c0 + a * (c1 + a * c2),
+        c0 + b * (c1 + b * c2),
+        c0 + c * (c1 + c * c2),
+        c0 + d * (c1 + d * c2),
+    ];
+    if let Some(wear) = wear {
+        for (thrust, wear) in thrusts.iter_mut().zip(wear) {
+            *thrust = *thrust * wear;
+        }
+    }
+    let [front_right, back_right, back_left, front_left] = thrusts;
     // Torque of a thrust f along z at (x, y): (y f, -x f); reaction torques alternate.
     let (right, left) = (front_right + back_right, back_left + front_left);
     let (front, back) = (front_right + front_left, back_right + back_left);
@@ -467,39 +478,69 @@ fn ahead<T: Number>(q: [T; 4], spin: [T; 3], by: f32, stage: &Stage<T>) -> ([T; 
     )
 }
 
+/// The orientation after a step with these slopes, not yet of length one.
+#[inline(always)]
+fn turned<T: Number>(mut q: [T; 4], [first, second, third, fourth]: [&Stage<T>; 4]) -> [T; 4] {
+    for (i, q) in q.iter_mut().enumerate() {
+        let middle = (second.orientation[i] + third.orientation[i]) * 2.0;
+        *q = *q + (first.orientation[i] + middle + fourth.orientation[i]) * (PERIOD / 12.0);
+    }
+    q
+}
+
+/// A rotor's speed in the four stages of a step, and after it.
+struct Rotor<T> {
+    first: T,
+    second: T,
+    third: T,
+    fourth: T,
+    next: T,
+}
+
+/// A rotor that follows its setpoint: dw/dt = (u - w) / tau. It depends on nothing else and never crosses its setpoint, so
+/// that the Runge-Kutta stages have a closed form in h = period / tau; `periods` has h of a rising and of a falling speed.
+#[inline(always)]
+fn follow<T: Number>(w: T, setpoint: T, [rising, falling]: [T; 2]) -> Rotor<T> {
+    let u = setpoint * 0.5 + 0.5;
+    let gap = u - w;
+    let h = w.select_below(u, rising, falling);
+    let x = h * 0.5;
+    let rest = -x + 1.0;
+    let second = x * rest;
+    let third = h * (-second + 1.0);
+    let ratio = -second + 1.0; // 1 - x + x^2
+    // (1 + 2 (1 - x) + 2 (1 - x + x^2) + 1 - h (1 - x + x^2)) h / 6
+    let whole = h * ((rest + ratio) * 2.0 + (-(h * ratio) + 2.0)) * (1.0 / 6.0);
+    Rotor {
+        first: w,
+        second: w + gap * x,
+        third: w + gap * second,
+        fourth: w + gap * third,
+        next: w + gap * whole,
+    }
+}
+
 /// One Runge-Kutta step of the physical part of the state.
 #[inline(always)]
 fn fly<T: Number>(state: &mut [T], parameters: &[T], setpoint: [T; 4], wear: Option<[T; 4]>) {
-    // Rotors: dw/dt = (u - w) / tau. They depend on nothing else and never cross their setpoint, so that the Runge-Kutta
-    // stages have a closed form in h = period / tau.
-    let speeds = *four(state, state::ROTORS);
-    let mut stages = [speeds; 4];
-    for rotor in 0..4 {
-        let w = speeds[rotor];
-        let u = setpoint[rotor] * 0.5 + 0.5;
-        let gap = u - w;
-        let h = w.select_below(u, parameters[row::RISING], parameters[row::FALLING]);
-        let x = h * 0.5;
-        let rest = -x + 1.0;
-        let second = x * rest;
-        let third = h * (-second + 1.0);
-        let ratio = -second + 1.0; // 1 - x + x^2
-        // (1 + 2 (1 - x) + 2 (1 - x + x^2) + 1 - h (1 - x + x^2)) h / 6
-        let whole = h * ((rest + ratio) * 2.0 + (-(h * ratio) + 2.0)) * (1.0 / 6.0);
-        stages[1][rotor] = w + gap * x;
-        stages[2][rotor] = w + gap * second;
-        stages[3][rotor] = w + gap * third;
-        state[state::ROTORS + rotor] = w + gap * whole;
-    }
+    let [a, b, c, d] = *four(state, state::ROTORS);
+    let periods = [parameters[row::RISING], parameters[row::FALLING]];
+    let (a, b) = (follow(a, setpoint[0], periods), follow(b, setpoint[1], periods));
+    let (c, d) = (follow(c, setpoint[2], periods), follow(d, setpoint[3], periods));
+    state[state::ROTORS..state::ROTORS + 4].copy_from_slice(&[a.next, b.next, c.next, d.next]);
 
     let (q0, spin0) = (*four(state, state::ORIENTATION), *three(state, state::SPIN));
-    let first = derivative(q0, spin0, stages[0], parameters, wear);
+    let rotors = [a.first, b.first, c.first, d.first];
+    let first = derivative(q0, spin0, rotors, parameters, wear);
     let (q, spin) = ahead(q0, spin0, 0.5 * PERIOD, &first);
-    let second = derivative(q, spin, stages[1], parameters, wear);
+    let rotors = [a.second, b.second, c.second, d.second];
+    let second = derivative(q, spin, rotors, parameters, wear);
     let (q, spin) = ahead(q0, spin0, 0.5 * PERIOD, &second);
-    let third = derivative(q, spin, stages[2], parameters, wear);
+    let rotors = [a.third, b.third, c.third, d.third];
+    let third = derivative(q, spin, rotors, parameters, wear);
     let (q, spin) = ahead(q0, spin0, PERIOD, &third);
-    let fourth = derivative(q, spin, stages[3], parameters, wear);
+    let rotors = [a.fourth, b.fourth, c.fourth, d.fourth];
+    let fourth = derivative(q, spin, rotors, parameters, wear);
 
     for axis in 0..3 {
         let (a, b) = (first.acceleration[axis], second.acceleration[axis]);
@@ -512,15 +553,7 @@ fn fly<T: Number>(state: &mut [T], parameters: &[T], setpoint: [T; 4], wear: Opt
         let (a, b, c, d) = (first.spin[axis], second.spin[axis], third.spin[axis], fourth.spin[axis]);
         state[state::SPIN + axis] = spin0[axis] + (a + (b + c) * 2.0 + d) * (PERIOD / 6.0);
     }
-    let q = replaced(q0, |i| {
-        let (a, b, c, d) = (
-            first.orientation[i],
-            second.orientation[i],
-            third.orientation[i],
-            fourth.orientation[i],
-        );
-        q0[i] + (a + (b + c) * 2.0 + d) * (PERIOD / 12.0)
-    });
+    let q = turned(q0, [&first, &second, &third, &fourth]);
     let norm = (q[0] * q[0] + q[1] * q[1] + q[2] * q[2] + q[3] * q[3]).sqrt();
     let inverse = norm.constant_like(1.0) / norm;
     for (row, value) in q.into_iter().enumerate() {

@@ -145,11 +145,11 @@ impl Lanes {
     /// The first instances of `values`, at most [`Self::COUNT`]; the rest is 0.
     #[inline(always)]
     pub fn load(values: &[f32]) -> Self {
-        let mut lanes = [0.0; Self::COUNT];
-        match values.first_chunk() {
-            Some(whole) => lanes = *whole,
-            None => lanes[..values.len()].copy_from_slice(values),
+        if let Some(whole) = values.first_chunk() {
+            return Self(*whole);
         }
+        let mut lanes = [0.0; Self::COUNT];
+        lanes[..values.len()].copy_from_slice(values);
         Self(lanes)
     }
 
