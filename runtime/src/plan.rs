@@ -159,9 +159,7 @@ impl<'a> Plan<'a> {
     /// writes it ([`PlanError::AdaptedShared`]). No other error is possible.
     #[inline]
     pub fn run<A: Arithmetic>(&self, spaces: &mut Spaces<'_>) -> Result<(), PlanError> {
-        let mut table = self.table(spaces)?;
-        kernels::run(mode(A::FAST), self.records, &mut table);
-        Ok(())
+        self.run_records(mode(A::FAST), self.records, spaces)
     }
 
     /// Runs the records in `range`, so that a long plan can share a control loop. What later records read from the
@@ -170,9 +168,17 @@ impl<'a> Plan<'a> {
     /// # Errors
     /// As [`run`](Self::run), and [`PlanError::Range`] if there are not so many records.
     pub fn run_range<A: Arithmetic>(&self, range: Range<usize>, spaces: &mut Spaces<'_>) -> Result<(), PlanError> {
-        let mut table = self.table(spaces)?;
         let records = self.records.get(range).ok_or(PlanError::Range)?;
-        kernels::run(mode(A::FAST), records, &mut table);
+        self.run_records(mode(A::FAST), records, spaces)
+    }
+
+    /// Runs some of the records.
+    // Once, where code is dear.
+    #[cfg_attr(target_pointer_width = "64", inline)]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
+    fn run_records(&self, mode: kernels::Mode, records: &[Record], spaces: &mut Spaces<'_>) -> Result<(), PlanError> {
+        let mut table = self.table(spaces)?;
+        kernels::run(mode, records, &mut table);
         Ok(())
     }
 

@@ -112,6 +112,7 @@ impl From<PlanError> for Unit {
 }
 
 /// Values that the copy and the guard handle within a budget: whole blocks, at least one, and not many more than are left.
+#[cfg_attr(not(target_pointer_width = "64"), inline(never))]
 fn blocks(budget: u64, left: usize) -> usize {
     let most = left.div_ceil(BLOCK).max(1);
     let wanted = budget.div_ceil(BLOCK as u64).max(1);
