@@ -173,15 +173,7 @@ impl<'m> Policy<'m> {
             spec: parts.spec,
             choices: None,
         };
-        Self::assemble(source, memory, |_| {
-            let [begin, accumulate, apply, score] = parts.stages.map(Stage::Model);
-            Ok(Stages {
-                begin,
-                accumulate,
-                apply,
-                score,
-            })
-        })
+        Self::assemble(source, memory, |_| Ok(parts.stages.map(Stage::Model)))
     }
 
     /// The handle that acts and the handle that learns. Both can be sent to another thread.
@@ -216,12 +208,21 @@ impl<'m> Policy<'m> {
         };
         Self::assemble(source, memory, |spec| {
             let rows = spec.chunk_len();
-            Ok(Stages {
-                begin: stage(image, PlanKind::Begin, 0)?,
-                accumulate: stage(image, PlanKind::Accumulate, rows)?,
-                apply: stage(image, PlanKind::Apply, 1)?,
-                score: stage(image, PlanKind::Score, rows)?,
-            })
+            // Which plan each step is, and how much input it takes.
+            let steps = [
+                (PlanKind::Begin, 0),
+                (PlanKind::Accumulate, rows),
+                (PlanKind::Apply, 1),
+                (PlanKind::Score, rows),
+            ];
+            let mut plans = [act; 4];
+            for (plan, (kind, input)) in plans.iter_mut().zip(steps) {
+                *plan = image
+                    .plan(kind)
+                    .filter(|plan| plan.sizes_ref().get(Space::Input) == input)
+                    .ok_or(PolicyError::Plan(kind))?;
+            }
+            Ok(plans.map(Stage::Plan))
         })
     }
 
@@ -305,16 +306,16 @@ impl<'m> Policy<'m> {
                 if source.sizes.accumulator < 2 {
                     return Err(PolicyError::Plan(PlanKind::Score));
                 }
-                let stages = stages(spec)?;
+                let [begin, accumulate, apply, score] = stages(spec)?;
                 let parts = Parts {
                     spec,
                     objective,
                     layout: rows,
                     choices: source.choices,
-                    begin: stages.begin,
-                    accumulate: stages.accumulate,
-                    apply: stages.apply,
-                    score: stages.score,
+                    begin,
+                    accumulate,
+                    apply,
+                    score,
                     workshop: crate::adapt::Workshop {
                         constants: source.constants,
                         bank: first_task,
@@ -335,15 +336,6 @@ impl<'m> Policy<'m> {
             actor,
             learner,
         })
-    }
-}
-
-/// The step of the learner that this plan is, if it takes as much input as the spec says.
-#[cfg_attr(not(target_pointer_width = "64"), inline(never))]
-fn stage<'m>(image: &Image<'m>, kind: PlanKind, input: u32) -> Result<Stage<'m>, PolicyError> {
-    match image.plan(kind) {
-        Some(plan) if plan.sizes().get(Space::Input) == input => Ok(Stage::Plan(plan)),
-        _ => Err(PolicyError::Plan(kind)),
     }
 }
 
@@ -373,13 +365,8 @@ struct Source<'m> {
     choices: Option<Choices<'m>>,
 }
 
-/// The learner's steps.
-struct Stages<'m> {
-    begin: Stage<'m>,
-    accumulate: Stage<'m>,
-    apply: Stage<'m>,
-    score: Stage<'m>,
-}
+/// The learner's steps: begin, accumulate, apply, score.
+type Stages<'m> = [Stage<'m>; 4];
 
 /// Views memory as scalings; both are `f32`s, so neither length nor alignment can be wrong.
 fn scalings<T: bytemuck::Pod>(memory: &mut [f32]) -> Option<&mut [T]> {

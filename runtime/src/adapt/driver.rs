@@ -1,12 +1,12 @@
 //! The transaction: which phase follows which, and when the result is published.
 
 use super::estimate::Estimate;
-use super::fold::{Fold, Selection, Stage, Workshop};
+use super::fold::{DoesNotFit, Fold, Selection, Stage, Workshop};
 use super::report::{AdaptReport, Figures, Progress, Reason};
 use crate::experience::support::{RowLayout, Span, Support};
 use crate::image::{AdaptationSpec, Choice, Choices, Objective, SupportStatistics};
 use crate::kernels::functions;
-use crate::plan::{AdaptedRef, PlanError};
+use crate::plan::AdaptedRef;
 use crate::publish::Writer;
 
 /// Values that the copy and the guard handle at a time.
@@ -104,9 +104,9 @@ enum Unit {
     Reject(Reason),
 }
 
-impl From<PlanError> for Unit {
-    /// Cannot happen: the policy checked the memory when it was loaded. Nothing of such a run may be published.
-    fn from(_: PlanError) -> Self {
+impl From<DoesNotFit> for Unit {
+    /// Nothing of such a run may be published.
+    fn from(_: DoesNotFit) -> Self {
         Self::Reject(Reason::NotFinite)
     }
 }
@@ -318,7 +318,7 @@ impl<'m> Driver<'m> {
     }
 
     /// Records, a few rows, or blocks of values: of one phase, and as few as spend the budget.
-    fn try_unit(&mut self, job: &mut Job, writer: &mut Writer<'_, '_>, budget: u64) -> Result<Unit, PlanError> {
+    fn try_unit(&mut self, job: &mut Job, writer: &mut Writer<'_, '_>, budget: u64) -> Result<Unit, DoesNotFit> {
         if let Phase::Claim = job.phase {
             if writer.claim().is_err() {
                 return Ok(Unit::Wait);
