@@ -255,6 +255,8 @@ impl AdaptationSpec {
     }
 
     /// Elements of one row: the widths of its fields (saturating).
+    // Once, where code is dear.
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     pub fn row_width(&self) -> u32 {
         self.fields()
             .iter()
