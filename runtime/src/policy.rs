@@ -274,68 +274,66 @@ impl<'m> Policy<'m> {
         };
         // Until another one is selected.
         let first_task = source.bank.task(0).unwrap_or(&[]);
-        let mut actor = ActorCore {
-            forward: source.forward,
-            scales,
-            stochastic,
-            constants: source.constants,
-            states: source.states,
-            tasks: source.bank,
-            bank: first_task,
-            input: carve(layout.act_input),
-            arena: carve(layout.act_arena),
-            state: carve(layout.state),
-            output: carve(layout.act_output),
-            noise: crate::noise::Noise::unseeded(),
-            counts: Counts::default(),
-            episode: 0,
-            index: 0,
-        };
-        actor.reset(ResetKind::All);
-
-        let learner = match spec.zip(objective) {
-            None => None,
-            Some((spec, objective)) => {
-                if spec.holdout_every == 1 {
-                    return Err(PolicyError::Adaptation);
-                }
-                if objective == Objective::PolicyGradient && !stochastic {
-                    return Err(PolicyError::Adaptation);
-                }
-                let rows = RowLayout::new(spec, observations, actions).ok_or(PolicyError::Adaptation)?;
-                if source.sizes.accumulator < 2 {
-                    return Err(PolicyError::Plan(PlanKind::Score));
-                }
-                let [begin, accumulate, apply, score] = stages(spec)?;
-                let parts = Parts {
-                    spec,
-                    objective,
-                    layout: rows,
-                    choices: source.choices,
-                    begin,
-                    accumulate,
-                    apply,
-                    score,
-                    workshop: crate::adapt::Workshop {
-                        constants: source.constants,
-                        bank: first_task,
-                        arena: carve(layout.learn_arena),
-                        input: carve(layout.learn_input),
-                        output: carve(layout.learn_output),
-                        accumulator: carve(layout.accumulator),
-                        step_scale: 0.0,
-                    },
-                    support: Support::new(carve(layout.support), rows.stride),
-                    scratch: carve(layout.scratch),
-                };
-                Some(LearnerCore::new(Driver::new(parts), scales, source.bank))
-            }
-        };
-        Ok(Self {
+        // Each part is made where it stays, not moved there.
+        let mut policy = Self {
             exchange,
-            actor,
-            learner,
-        })
+            learner: None,
+            actor: ActorCore {
+                forward: source.forward,
+                scales,
+                stochastic,
+                constants: source.constants,
+                states: source.states,
+                tasks: source.bank,
+                bank: first_task,
+                input: carve(layout.act_input),
+                arena: carve(layout.act_arena),
+                state: carve(layout.state),
+                output: carve(layout.act_output),
+                noise: crate::noise::Noise::unseeded(),
+                counts: Counts::default(),
+                episode: 0,
+                index: 0,
+            },
+        };
+        policy.actor.reset(ResetKind::All);
+
+        if let Some((spec, objective)) = spec.zip(objective) {
+            if spec.holdout_every == 1 {
+                return Err(PolicyError::Adaptation);
+            }
+            if objective == Objective::PolicyGradient && !stochastic {
+                return Err(PolicyError::Adaptation);
+            }
+            let rows = RowLayout::new(spec, observations, actions).ok_or(PolicyError::Adaptation)?;
+            if source.sizes.accumulator < 2 {
+                return Err(PolicyError::Plan(PlanKind::Score));
+            }
+            let [begin, accumulate, apply, score] = stages(spec)?;
+            let parts = Parts {
+                spec,
+                objective,
+                layout: rows,
+                choices: source.choices,
+                begin,
+                accumulate,
+                apply,
+                score,
+                workshop: crate::adapt::Workshop {
+                    constants: source.constants,
+                    bank: first_task,
+                    arena: carve(layout.learn_arena),
+                    input: carve(layout.learn_input),
+                    output: carve(layout.learn_output),
+                    accumulator: carve(layout.accumulator),
+                    step_scale: 0.0,
+                },
+                support: Support::new(carve(layout.support), rows.stride),
+                scratch: carve(layout.scratch),
+            };
+            policy.learner = Some(LearnerCore::new(Driver::new(parts), scales, source.bank));
+        }
+        Ok(policy)
     }
 }
 
