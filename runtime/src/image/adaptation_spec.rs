@@ -303,11 +303,7 @@ impl AdaptationSpec {
         // No negative zero: an image without a clip holds the bits that were reserved before there was one.
         let clip = self.gradient_clip;
         ensure(clip.is_finite() && !clip.is_sign_negative(), E::Guards)?;
-        let limits = [
-            (self.gamma, 1.0),
-            (self.lambda, 1.0),
-            (self.baseline_ridge, f32::MAX),
-        ];
+        let limits = [(self.gamma, 1.0), (self.lambda, 1.0), (self.baseline_ridge, f32::MAX)];
         let right = limits.iter().all(|(value, most)| (0.0..=*most).contains(value));
         ensure(right && self.baseline_features <= 1, E::Advantages)?;
         let gathered = self.trajectories >= 1 && self.horizon >= 1;
