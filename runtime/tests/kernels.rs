@@ -165,7 +165,11 @@ fn small_shapes_of_every_kernel() {
     let words = [out, a, b, 1, 3, 23, 0, 23, 1, 0, 0, 1];
     check(record(Opcode::Binary, Binary::Mul as u8, 0, &words), &memory, 0.0);
     let words = [out, a, b, c, 3, 23, 23, 1, 0, 1, 1, 0];
-    check(record(Opcode::Ternary, Ternary::AddProduct as u8, 0, &words), &memory, 0.0);
+    check(
+        record(Opcode::Ternary, Ternary::AddProduct as u8, 0, &words),
+        &memory,
+        0.0,
+    );
     let words = [out, a, 3, 5, 7, 1f32.to_bits()];
     check(record(Opcode::Reduce, Reduce::Sum as u8, 0, &words), &memory, 0.0);
     let words = [out, a, b, 2, 5, 3, 17];
@@ -185,7 +189,10 @@ fn small_shapes_of_every_kernel() {
             let first = if index == 0 { a } else { at(index - 1) };
             instruction.copy_from_slice(&[u32::from(function.bits()) | 67 << 8, at(index), first, b, c]);
             instruction[2 + function.operands()..].fill(0);
-            for word in instruction[2 + function.operands()..].iter_mut().take(function.parameters()) {
+            for word in instruction[2 + function.operands()..]
+                .iter_mut()
+                .take(function.parameters())
+            {
                 *word = 0.5f32.to_bits();
             }
         }

@@ -19,7 +19,8 @@ const TESTS: [(&[&str], &str); 2] = [
 ];
 
 /// `unsafe` code that Miri does not interpret, and why.
-pub(crate) const SKIPPED: [&str; 1] = ["runtime/src/kernels/arch/arm.rs: assembler of a Cortex-M, which only `cargo xtask firmware` runs"];
+pub(crate) const SKIPPED: [&str; 1] =
+    ["runtime/src/kernels/arch/arm.rs: assembler of a Cortex-M, which only `cargo xtask firmware` runs"];
 
 /// The tests run under Miri, ready to start; what is missing where there is no Miri and none can be installed.
 pub(crate) fn processes(workspace: &Workspace, install: bool) -> Result<Vec<Process>, Error> {
