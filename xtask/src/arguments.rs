@@ -35,7 +35,8 @@ Chores:
   measure [PART...]  Measure what the README states into docs/figures.json: sinusoid, navigation, quadrotor,
                    quadrotor-robust, quadrotor-small, ppo, speed, firmware; the tables of docs/algorithms/multi-task.md: task-conflict; of
                    docs/algorithms/multi-task-ppo.md: multi-task-ppo; of docs/diagnosis.md: diagnosis; and
-                   how cost grows, docs/growth.svg and its tables in docs/engines.md: growth
+                   how cost grows, docs/growth.svg and its tables in docs/engines.md: growth; products by instruction
+                   set, a table there: products
                    (default: all; more than an hour on two cores)
   docs             Write the measured figures of docs/figures.json between the markers in README.md and docs/
       --check        only compare: fails when a page says something else

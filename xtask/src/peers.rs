@@ -170,6 +170,26 @@ pub(crate) fn growth(workspace: &Workspace) -> Result<(), Error> {
     Ok(())
 }
 
+/// Products on every instruction set, with and without the matrix-product crate: a table of `docs/engines.md`.
+pub(crate) fn products(workspace: &Workspace) -> Result<(), Error> {
+    let mut table = String::from("```text\n");
+    for feature in ["std", "gemm"] {
+        let printed = cargo(workspace)
+            .args(["run", "--release", "--locked", "--package", "pliant-runtime"])
+            .args(["--features", feature, "--example", "products"])
+            .env("CARGO_TARGET_DIR", workspace.target())
+            .output()?;
+        println!("{printed}");
+        table += printed.trim_end();
+        table += "\n";
+    }
+    table += "```";
+    let page = workspace.root().join("docs").join("engines.md");
+    let text = std::fs::read_to_string(&page).at(&page)?;
+    let markers = ["<!-- instruction-sets -->\n", "<!-- /instruction-sets -->"];
+    std::fs::write(&page, between(&text, markers, &table)?).at(&page)
+}
+
 /// The program of `benches/peers`.
 fn build(workspace: &Workspace) -> Result<PathBuf, Error> {
     let manifest = workspace.root().join("benches").join("peers").join("Cargo.toml");

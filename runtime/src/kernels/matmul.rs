@@ -47,6 +47,12 @@ impl MatMul<'_> {
     }
 }
 
+/// No product is computed elsewhere.
+#[inline(always)]
+pub(super) fn no_library<K: KernelSet>(_: &MatMul<'_>, _: &mut [f32]) -> bool {
+    false
+}
+
 /// Where a sum starts.
 #[derive(Clone, Copy)]
 pub(super) enum Start<'a> {
@@ -82,7 +88,7 @@ pub(super) trait Tiles {
 impl MatMul<'_> {
     /// Operands of one element of the batch.
     #[inline(always)]
-    fn element(&self, b: usize) -> (&[f32], &[f32], Start<'_>) {
+    pub(super) fn element(&self, b: usize) -> (&[f32], &[f32], Start<'_>) {
         let from = |values: &'_ [f32], stride: usize| b.wrapping_mul(stride).min(values.len());
         let a = self.a.get(from(self.a, self.a_batch)..).unwrap_or(&[]);
         let w = self.w.get(from(self.w, self.w_batch)..).unwrap_or(&[]);
@@ -96,7 +102,7 @@ impl MatMul<'_> {
 
     /// Activation and epilogue of the outputs from element `at` on.
     #[inline(always)]
-    fn finish<K: KernelSet>(&self, at: usize, out: &mut [f32]) {
+    pub(super) fn finish<K: KernelSet>(&self, at: usize, out: &mut [f32]) {
         activate::<K>(self.activation, out);
         if let Some((function, operand)) = self.epilogue.filter(|_| GRADIENT) {
             K::epilogue(function, operand.get(at..).unwrap_or(&[]), out);

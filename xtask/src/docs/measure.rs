@@ -16,7 +16,7 @@ use crate::provide;
 use crate::workspace::Workspace;
 
 /// What can be measured, in order.
-pub(crate) const PARTS: [&str; 12] = [
+pub(crate) const PARTS: [&str; 13] = [
     "sinusoid",
     "navigation",
     "quadrotor",
@@ -29,6 +29,7 @@ pub(crate) const PARTS: [&str; 12] = [
     "multi-task-ppo",
     "diagnosis",
     "growth",
+    "products",
 ];
 
 /// Seeds of every stochastic figure.
@@ -62,6 +63,10 @@ pub(crate) fn run(workspace: &Workspace, parts: &[String]) -> Result<(), Error> 
         }
         if part == "growth" {
             peers::growth(workspace)?;
+            continue;
+        }
+        if part == "products" {
+            peers::products(workspace)?;
             continue;
         }
         let measured = match part {

@@ -71,9 +71,9 @@ impl Level {
 }
 
 /// Defines a kernel set: each kernel becomes one function with the given attributes, called through `$call`. `$chain` runs
-/// prepared chains.
+/// prepared chains; `$library` computes a product elsewhere and gives true, or gives false.
 macro_rules! kernel_set {
-    ($(#[$doc:meta])* $set:ident<$ops:ty, $tiles:ty, $chain:path>, [$(#[$attribute:meta])*], $call:ident) => {
+    ($(#[$doc:meta])* $set:ident<$ops:ty, $tiles:ty, $chain:path, $library:path>, [$(#[$attribute:meta])*], $call:ident) => {
         $(#[$doc])*
         pub(super) struct $set;
 
@@ -145,6 +145,10 @@ macro_rules! kernel_set {
             impl crate::kernels::KernelSet for $set {
                 #[inline]
                 fn matmul(p: &matmul::MatMul<'_>, out: &mut [f32]) {
+                    use $library as library;
+                    if library::<Self>(p, out) {
+                        return;
+                    }
                     if p.transposed && crate::kernels::GRADIENT && !crate::kernels::COMPACT {
                         $call!(matmul_transposed(p, out))
                     } else {
@@ -223,13 +227,13 @@ macro_rules! plain_call {
 
 kernel_set!(
     /// What the target always has, every rounding in place.
-    Baseline<Rounded, BaselineTiles, crate::kernels::chain::run_prepared>, [], plain_call
+    Baseline<Rounded, BaselineTiles, crate::kernels::chain::run_prepared, crate::kernels::matmul::no_library>, [], plain_call
 );
 
 #[cfg(all(feature = "std", target_arch = "aarch64"))]
 kernel_set!(
     /// Every aarch64 core fuses.
-    BaselineFused<crate::kernels::arithmetic::Fused, BaselineTiles, crate::kernels::chain::run_prepared>, [], plain_call
+    BaselineFused<crate::kernels::arithmetic::Fused, BaselineTiles, crate::kernels::chain::run_prepared, crate::kernels::matmul::no_library>, [], plain_call
 );
 
 /// Calls a function with the kernel set for a level and a mode.

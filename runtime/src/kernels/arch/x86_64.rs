@@ -4,6 +4,8 @@
 #![allow(unsafe_code)]
 
 mod chain;
+#[cfg(feature = "gemm")]
+mod gemm;
 mod tiles;
 
 use super::kernel_set;
@@ -59,6 +61,11 @@ pub(super) fn with_avx512<W: Vectorised>(work: W) -> W::Output {
     detected_call!(avx512(work))
 }
 
+#[cfg(not(feature = "gemm"))]
+use crate::kernels::matmul::no_library as library;
+#[cfg(feature = "gemm")]
+use gemm::run as library;
+
 macro_rules! blocks {
     ($set:ident, $features:literal) => {
         impl chain::Blocks for $set {
@@ -93,24 +100,24 @@ blocks!(Avx512Fused, "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl");
 
 kernel_set!(
     /// AVX2, every rounding in place.
-    Avx2<Rounded, Wide8, super::x86_64::chain::run>, [#[target_feature(enable = "avx2,fma")]], detected_call
+    Avx2<Rounded, Wide8, super::x86_64::chain::run, crate::kernels::matmul::no_library>, [#[target_feature(enable = "avx2,fma")]], detected_call
 );
 
 kernel_set!(
     /// AVX2, fused.
-    Avx2Fused<Fused, Wide8, super::x86_64::chain::run>, [#[target_feature(enable = "avx2,fma")]], detected_call
+    Avx2Fused<Fused, Wide8, super::x86_64::chain::run, super::x86_64::library>, [#[target_feature(enable = "avx2,fma")]], detected_call
 );
 
 kernel_set!(
     /// AVX-512, every rounding in place.
-    Avx512<Rounded, Wide16, super::x86_64::chain::run>,
+    Avx512<Rounded, Wide16, super::x86_64::chain::run, crate::kernels::matmul::no_library>,
     [#[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]],
     detected_call
 );
 
 kernel_set!(
     /// AVX-512, fused.
-    Avx512Fused<Fused, Wide16, super::x86_64::chain::run>,
+    Avx512Fused<Fused, Wide16, super::x86_64::chain::run, crate::kernels::matmul::no_library>,
     [#[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]],
     detected_call
 );
