@@ -12,7 +12,6 @@ use super::kernel_set;
 use crate::kernels::Vectorised;
 use crate::kernels::arithmetic::{Fused, Rounded};
 use crate::kernels::chain::apply;
-use chain::Block;
 use tiles::{Wide8, Wide16};
 
 /// Whether this machine has what the AVX2 kernels are compiled for.
@@ -70,14 +69,21 @@ macro_rules! blocks {
     ($set:ident, $features:literal) => {
         impl chain::Blocks for $set {
             #[inline(always)]
-            fn block<const FUNCTION: u8>(out: &mut Block, operands: [&Block; 3], parameters: [f32; 2]) {
+            fn block<const FUNCTION: u8, const N: usize>(
+                out: &mut [f32; N],
+                operands: [&[f32; N]; 3],
+                parameters: [f32; 2],
+            ) {
                 #[inline(never)]
                 #[target_feature(enable = $features)]
-                fn compiled<const FUNCTION: u8>(out: &mut Block, a: &Block, b: &Block, c: &Block, p: f32, q: f32) {
+                fn compiled<const FUNCTION: u8, const N: usize>(
+                    out: &mut [f32; N],
+                    [a, b, c]: [&[f32; N]; 3],
+                    [p, q]: [f32; 2],
+                ) {
                     let _ = apply::<$set>(FUNCTION, [a, b, c], [p, q], out);
                 }
-                let ([a, b, c], [p, q]) = (operands, parameters);
-                detected_call!(compiled::<FUNCTION>(out, a, b, c, p, q))
+                detected_call!(compiled::<FUNCTION, N>(out, operands, parameters))
             }
 
             #[inline(always)]

@@ -42,10 +42,9 @@ pub(super) fn run<K: Blocks>(chain: &Chain, table: &mut Table<'_>) {
 type Starts = [*mut f32; Space::COUNT];
 
 /// Elements computed at once: four of the widest vectors.
-pub(super) const BLOCK: usize = 64;
-
-/// A block of the output.
-pub(super) type Block = [f32; BLOCK];
+const BLOCK: usize = 64;
+/// And of what is left behind such blocks.
+const HALF: usize = BLOCK / 2;
 
 macro_rules! by_number {
     ($($name:ident = $kind:ident::$function:ident),+ $(,)?) => {
@@ -75,7 +74,7 @@ functions!(by_number!);
 pub(super) trait Blocks: KernelSet {
     /// Computes a block with the function of this number. Not inlined: what the compiler knows of a function's arguments,
     /// that they do not overlap, it forgets where it inlines it.
-    fn block<const FUNCTION: u8>(out: &mut Block, operands: [&Block; 3], parameters: [f32; 2]);
+    fn block<const FUNCTION: u8, const N: usize>(out: &mut [f32; N], operands: [&[f32; N]; 3], parameters: [f32; 2]);
 
     /// Computes what is left behind the blocks. Not inlined: each function would have all of them.
     fn rest(function: u8, operands: [&[f32]; 3], parameters: [f32; 2], out: &mut [f32]);
@@ -88,21 +87,39 @@ pub(super) trait Blocks: KernelSet {
 #[inline(always)]
 unsafe fn run_step<K: Blocks, const FUNCTION: u8>(step: &Step, starts: &Starts) {
     let count = step.count as usize;
-    let blocks = count / BLOCK;
-    let at = |operand: Operand| start(operand, starts).cast::<Block>();
-    let (mut out, mut operands) = (at(step.out), step.operands.map(at));
-    for _ in 0..blocks {
-        // SAFETY: as this function's, and there are so many blocks in `count` elements; a block is aligned as its elements.
-        let (block, of) = unsafe { (&mut *out, operands.map(|operand| &*operand.cast_const())) };
-        K::block::<FUNCTION>(block, of, step.parameters);
-        out = out.wrapping_add(1);
-        operands = operands.map(|operand| operand.wrapping_add(1));
+    let mut done = 0;
+    while done + BLOCK <= count {
+        // SAFETY: as this function's, and a block fits.
+        unsafe { run_block::<K, FUNCTION, BLOCK>(step, starts, done) };
+        done += BLOCK;
     }
-    if !count.is_multiple_of(BLOCK) {
+    if done + HALF <= count {
+        // SAFETY: as this function's, and a block fits.
+        unsafe { run_block::<K, FUNCTION, HALF>(step, starts, done) };
+        done += HALF;
+    }
+    if done < count {
         // SAFETY: as this function's.
-        let (out, operands) = unsafe { slices(step, starts, blocks * BLOCK) };
+        let (out, operands) = unsafe { slices(step, starts, done) };
         K::rest(step.function, operands, step.parameters, out);
     }
+}
+
+/// Runs `N` elements of a step.
+///
+/// # Safety
+/// As [`dispatch`]; `from + N` is no more than `count`.
+#[inline(always)]
+unsafe fn run_block<K: Blocks, const FUNCTION: u8, const N: usize>(step: &Step, starts: &Starts, from: usize) {
+    let at = |operand: Operand| start(operand, starts).wrapping_add(from).cast::<[f32; N]>();
+    // SAFETY: as this function's; a block is aligned as its elements.
+    let (block, of) = unsafe {
+        (
+            &mut *at(step.out),
+            step.operands.map(|operand| &*at(operand).cast_const()),
+        )
+    };
+    K::block::<FUNCTION, N>(block, of, step.parameters);
 }
 
 /// Where an operand starts.
