@@ -114,7 +114,10 @@ fn from_scratch(
     let started = Instant::now();
     let mut env_steps = 0;
     let mut best: Option<(f32, f64)> = None;
-    let lower_is_better = matches!(tasks, Tasks::Supervised(_));
+    let lower_is_better = match tasks {
+        Tasks::Supervised(family) => family.metric().lower_is_better(),
+        Tasks::Control { .. } => false,
+    };
     for rate in RATES.map(|factor| factor * inner_rate(recipe)) {
         let range = TaskRange {
             split: Split::Validation,
@@ -270,8 +273,9 @@ fn oracle(tasks: &Tasks, options: EvalOptions) -> Option<Baseline> {
     };
     match tasks {
         Tasks::Supervised(family) => {
-            let error = family.oracle_error()?;
-            Some(baseline(&vec![error; options.tasks as usize], 0))
+            let score = |index| family.oracle_score(options.seed, Split::Test, index);
+            let scores: Option<Vec<f64>> = (0..options.tasks).map(score).collect();
+            Some(baseline(&scores?, 0))
         }
         Tasks::Control { family, .. } => {
             let mut env_steps = 0;
