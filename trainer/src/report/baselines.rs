@@ -4,6 +4,7 @@
 use std::time::Instant;
 
 use pliant_compiler::image::{AlignedBytes, InspectError, inspect};
+use pliant_compiler::policy::Scan;
 use pliant_runtime::experience::End;
 use pliant_runtime::image::{AdaptationSpec, Image};
 
@@ -242,7 +243,13 @@ fn untrained(recipe: &Recipe, rate: f32, steps: usize) -> Learned {
             tensor.values.fill(settings.log_std);
         }
     }
-    Learned::with_rate(parameters, rate, steps)
+    let mut learned = Learned::with_rate(parameters, rate, steps);
+    if recipe.policy.scan.is_some() {
+        // What a score has to reach does not adapt, whoever trained.
+        let mut adapts = Scan::adapts().into_iter();
+        learned.step_sizes.retain(|_| adapts.next() == Some(true));
+    }
+    learned
 }
 
 fn inner_rate(recipe: &Recipe) -> f32 {

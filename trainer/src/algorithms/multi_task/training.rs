@@ -383,6 +383,7 @@ impl Algorithm for MultiTaskTraining {
             metrics: vec![
                 ("loss", mean),
                 ("conflict rate", self.learner.conflict_rate() as f32),
+                ("tasks in a step", drawn.len() as f32),
                 ("time in balancing", self.learner.balancing_share() as f32),
                 (
                     "best validation loss",
