@@ -87,7 +87,7 @@ fn run(bytes: &[u8], task: &[u8]) -> Result<(), Failure> {
     Ok(())
 }
 
-fn right(actor: &mut Actor<'_>, rows: &[u8]) -> Result<u64, Failure> {
+fn right(actor: &mut Actor<'_, '_>, rows: &[u8]) -> Result<u64, Failure> {
     let mut count = 0;
     for row in rows.chunks_exact(ROW) {
         let (sequence, answer) = decode(row);

@@ -18,8 +18,8 @@ use pliant_trainer::recipe::{Recipe, Source};
 
 type Failure = Box<dyn Error>;
 
-/// Meta-learners, and the iterations that they get: few, where a start can matter, and many.
-const LEARNERS: [(&str, [u64; 2]); 2] = [("sinusoid-ridge", [300, 3000]), ("sinusoid-meta-sgd", [1000, 10_000])];
+/// Meta-learners, and the iterations that they get: few, where a start can matter, and more.
+const LEARNERS: [(&str, &[u64]); 2] = [("sinusoid-ridge", &[300, 3000]), ("sinusoid-meta-sgd", &[1000])];
 
 /// Tasks that are learned together, rows of each, and steps.
 const TOGETHER: [(&str, &str); 3] = [
@@ -48,7 +48,7 @@ fn main() -> Result<(), Failure> {
                 started.elapsed().as_secs_f64()
             );
         }
-        for iterations in [0].into_iter().chain(lengths) {
+        for iterations in [0].into_iter().chain(lengths.iter().copied()) {
             let mut columns = [Vec::new(), Vec::new()];
             for (seed, start) in seeds.iter().zip(&pretrained) {
                 for (column, start) in columns.iter_mut().zip([None, Some(start)]) {

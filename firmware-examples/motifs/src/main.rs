@@ -75,7 +75,7 @@ fn run(memory: &mut [f32], console: &mut Console, counter: &Counter) -> Option<(
 }
 
 /// How many sequences it takes for what they are; `None` when it does not act.
-fn right(actor: &mut Actor<'_>, rows: &[u8]) -> Option<u64> {
+fn right(actor: &mut Actor<'_, '_>, rows: &[u8]) -> Option<u64> {
     let mut count = 0;
     for row in rows.chunks_exact(ROW) {
         let (sequence, answer) = decode(row)?;
