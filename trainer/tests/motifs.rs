@@ -97,7 +97,8 @@ fn a_training_starts_from_anothers_parameters() {
     let taken = start_from(started.as_mut(), &source).unwrap();
     assert_eq!(taken, ["layer0.weight", "layer0.bias", "layer1.weight", "layer1.bias"]);
     let after = started.learned().unwrap().parameters;
-    for (own, (before, after)) in source.iter().zip(before.iter().zip(&after)) {
+    // The trunk stands before the heads.
+    for (own, (before, after)) in source.iter().take(4).zip(before.iter().zip(&after)) {
         assert!(
             own.values == after.values && own.values != before.values,
             "{}",

@@ -69,7 +69,10 @@ fn run(memory: &mut [f32], console: &mut Console, counter: &Counter) -> Option<(
     let start = counter.instructions();
     let after = right(&mut actor, scored)?;
     let sequences = (scored.len() / ROW) as u64;
-    console.figure("instructions of a sequence", (counter.instructions() - start) / sequences.max(1));
+    console.figure(
+        "instructions of a sequence",
+        (counter.instructions() - start) / sequences.max(1),
+    );
     console.figure("right of the others, after", after);
     Some(())
 }
@@ -101,5 +104,7 @@ fn decode(row: &[u8]) -> Option<([f32; BASES], f32)> {
 /// FNV-1a over the bits.
 fn checksum(values: &[f32]) -> u32 {
     let bytes = values.iter().flat_map(|value| value.to_bits().to_le_bytes());
-    bytes.fold(0x811c_9dc5, |hash: u32, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+    bytes.fold(0x811c_9dc5, |hash: u32, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    })
 }
