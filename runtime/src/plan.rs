@@ -86,9 +86,15 @@ const fn mode(fast: bool) -> kernels::Mode {
 pub struct Plan<'a> {
     records: &'a [Record],
     sizes: SpaceSizes,
-    macs: u64,
+    macs: Words,
     writes_adapted: bool,
 }
+
+/// A number of 64 bits on a boundary of 32. One on a boundary of 64 would put everything that holds a plan there, and 32-bit
+/// cores copy and clear that with functions of its own: 330 bytes of flash.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, packed(4))]
+pub(crate) struct Words<T: Copy = u64>(pub(crate) T);
 
 impl<'a> Plan<'a> {
     /// Checks every record: opcode, function, flags, unused words, dimensions, the bounds of every access, overlap, and
@@ -110,7 +116,7 @@ impl<'a> Plan<'a> {
         Ok(Self {
             records,
             sizes,
-            macs,
+            macs: Words(macs),
             writes_adapted,
         })
     }
@@ -122,7 +128,7 @@ impl<'a> Plan<'a> {
         Self {
             records,
             sizes,
-            macs,
+            macs: Words(macs),
             writes_adapted,
         }
     }
@@ -144,7 +150,7 @@ impl<'a> Plan<'a> {
 
     /// Cost in multiply-accumulates: the sum of [`Record::macs`] (saturating).
     pub fn macs(&self) -> u64 {
-        self.macs
+        self.macs.0
     }
 
     /// Whether some record writes the adapted space, so that it must be given [`AdaptedRef::Exclusive`].
@@ -159,9 +165,7 @@ impl<'a> Plan<'a> {
     /// writes it ([`PlanError::AdaptedShared`]). No other error is possible.
     #[inline]
     pub fn run<A: Arithmetic>(&self, spaces: &mut Spaces<'_>) -> Result<(), PlanError> {
-        let mut table = self.table(spaces)?;
-        kernels::run(mode(A::FAST), self.records, &mut table);
-        Ok(())
+        self.run_records(mode(A::FAST), self.records, spaces)
     }
 
     /// Runs the records in `range`, so that a long plan can share a control loop. What later records read from the
@@ -170,9 +174,17 @@ impl<'a> Plan<'a> {
     /// # Errors
     /// As [`run`](Self::run), and [`PlanError::Range`] if there are not so many records.
     pub fn run_range<A: Arithmetic>(&self, range: Range<usize>, spaces: &mut Spaces<'_>) -> Result<(), PlanError> {
-        let mut table = self.table(spaces)?;
         let records = self.records.get(range).ok_or(PlanError::Range)?;
-        kernels::run(mode(A::FAST), records, &mut table);
+        self.run_records(mode(A::FAST), records, spaces)
+    }
+
+    /// Runs some of the records.
+    // Once, where code is dear.
+    #[cfg_attr(target_pointer_width = "64", inline)]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
+    fn run_records(&self, mode: kernels::Mode, records: &[Record], spaces: &mut Spaces<'_>) -> Result<(), PlanError> {
+        let mut table = self.table(spaces)?;
+        kernels::run(mode, records, &mut table);
         Ok(())
     }
 

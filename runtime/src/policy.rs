@@ -173,15 +173,7 @@ impl<'m> Policy<'m> {
             spec: parts.spec,
             choices: None,
         };
-        Self::assemble(source, memory, |_| {
-            let [begin, accumulate, apply, score] = parts.stages.map(Stage::Model);
-            Ok(Stages {
-                begin,
-                accumulate,
-                apply,
-                score,
-            })
-        })
+        Self::assemble(source, memory, |_| Ok(parts.stages.map(Stage::Model)))
     }
 
     /// The handle that acts and the handle that learns. Both can be sent to another thread.
@@ -216,12 +208,21 @@ impl<'m> Policy<'m> {
         };
         Self::assemble(source, memory, |spec| {
             let rows = spec.chunk_len();
-            Ok(Stages {
-                begin: stage(image, PlanKind::Begin, 0)?,
-                accumulate: stage(image, PlanKind::Accumulate, rows)?,
-                apply: stage(image, PlanKind::Apply, 1)?,
-                score: stage(image, PlanKind::Score, rows)?,
-            })
+            // Which plan each step is, and how much input it takes.
+            let steps = [
+                (PlanKind::Begin, 0),
+                (PlanKind::Accumulate, rows),
+                (PlanKind::Apply, 1),
+                (PlanKind::Score, rows),
+            ];
+            let mut plans = [act; 4];
+            for (plan, (kind, input)) in plans.iter_mut().zip(steps) {
+                *plan = image
+                    .plan(kind)
+                    .filter(|plan| plan.sizes_ref().get(Space::Input) == input)
+                    .ok_or(PolicyError::Plan(kind))?;
+            }
+            Ok(plans.map(Stage::Plan))
         })
     }
 
@@ -273,77 +274,66 @@ impl<'m> Policy<'m> {
         };
         // Until another one is selected.
         let first_task = source.bank.task(0).unwrap_or(&[]);
-        let mut actor = ActorCore {
-            forward: source.forward,
-            scales,
-            stochastic,
-            constants: source.constants,
-            states: source.states,
-            tasks: source.bank,
-            bank: first_task,
-            input: carve(layout.act_input),
-            arena: carve(layout.act_arena),
-            state: carve(layout.state),
-            output: carve(layout.act_output),
-            noise: crate::noise::Noise::unseeded(),
-            counts: Counts::default(),
-            episode: 0,
-            index: 0,
-        };
-        actor.reset(ResetKind::All);
-
-        let learner = match spec.zip(objective) {
-            None => None,
-            Some((spec, objective)) => {
-                if spec.holdout_every == 1 {
-                    return Err(PolicyError::Adaptation);
-                }
-                if objective == Objective::PolicyGradient && !stochastic {
-                    return Err(PolicyError::Adaptation);
-                }
-                let rows = RowLayout::new(spec, observations, actions).ok_or(PolicyError::Adaptation)?;
-                if source.sizes.accumulator < 2 {
-                    return Err(PolicyError::Plan(PlanKind::Score));
-                }
-                let stages = stages(spec)?;
-                let parts = Parts {
-                    spec,
-                    objective,
-                    layout: rows,
-                    choices: source.choices,
-                    begin: stages.begin,
-                    accumulate: stages.accumulate,
-                    apply: stages.apply,
-                    score: stages.score,
-                    workshop: crate::adapt::Workshop {
-                        constants: source.constants,
-                        bank: first_task,
-                        arena: carve(layout.learn_arena),
-                        input: carve(layout.learn_input),
-                        output: carve(layout.learn_output),
-                        accumulator: carve(layout.accumulator),
-                        step_scale: 0.0,
-                    },
-                    support: Support::new(carve(layout.support), rows.stride),
-                    scratch: carve(layout.scratch),
-                };
-                Some(LearnerCore::new(Driver::new(parts), scales, source.bank))
-            }
-        };
-        Ok(Self {
+        // Each part is made where it stays, not moved there.
+        let mut policy = Self {
             exchange,
-            actor,
-            learner,
-        })
-    }
-}
+            learner: None,
+            actor: ActorCore {
+                forward: source.forward,
+                scales,
+                stochastic,
+                constants: source.constants,
+                states: source.states,
+                tasks: source.bank,
+                bank: first_task,
+                input: carve(layout.act_input),
+                arena: carve(layout.act_arena),
+                state: carve(layout.state),
+                output: carve(layout.act_output),
+                noise: crate::noise::Noise::unseeded(),
+                counts: Counts::default(),
+                episode: 0,
+                index: 0,
+            },
+        };
+        policy.actor.reset(ResetKind::All);
 
-/// The step of the learner that this plan is, if it takes as much input as the spec says.
-#[cfg_attr(not(target_pointer_width = "64"), inline(never))]
-fn stage<'m>(image: &Image<'m>, kind: PlanKind, input: u32) -> Result<Stage<'m>, PolicyError> {
-    match image.plan(kind) {
-        Some(plan) if plan.sizes().get(Space::Input) == input => Ok(Stage::Plan(plan)),
-        _ => Err(PolicyError::Plan(kind)),
+        if let Some((spec, objective)) = spec.zip(objective) {
+            if spec.holdout_every == 1 {
+                return Err(PolicyError::Adaptation);
+            }
+            if objective == Objective::PolicyGradient && !stochastic {
+                return Err(PolicyError::Adaptation);
+            }
+            let rows = RowLayout::new(spec, observations, actions).ok_or(PolicyError::Adaptation)?;
+            if source.sizes.accumulator < 2 {
+                return Err(PolicyError::Plan(PlanKind::Score));
+            }
+            let [begin, accumulate, apply, score] = stages(spec)?;
+            let parts = Parts {
+                spec,
+                objective,
+                layout: rows,
+                choices: source.choices,
+                begin,
+                accumulate,
+                apply,
+                score,
+                workshop: crate::adapt::Workshop {
+                    constants: source.constants,
+                    bank: first_task,
+                    arena: carve(layout.learn_arena),
+                    input: carve(layout.learn_input),
+                    output: carve(layout.learn_output),
+                    accumulator: carve(layout.accumulator),
+                    step_scale: 0.0,
+                },
+                support: Support::new(carve(layout.support), rows.stride),
+                scratch: carve(layout.scratch),
+            };
+            policy.learner = Some(LearnerCore::new(Driver::new(parts), scales, source.bank));
+        }
+        Ok(policy)
     }
 }
 
@@ -373,13 +363,8 @@ struct Source<'m> {
     choices: Option<Choices<'m>>,
 }
 
-/// The learner's steps.
-struct Stages<'m> {
-    begin: Stage<'m>,
-    accumulate: Stage<'m>,
-    apply: Stage<'m>,
-    score: Stage<'m>,
-}
+/// The learner's steps: begin, accumulate, apply, score.
+type Stages<'m> = [Stage<'m>; 4];
 
 /// Views memory as scalings; both are `f32`s, so neither length nor alignment can be wrong.
 fn scalings<T: bytemuck::Pod>(memory: &mut [f32]) -> Option<&mut [T]> {

@@ -379,6 +379,29 @@ mod tests {
     }
 
     #[test]
+    fn buffers_of_another_length_are_refused_and_what_is_fixed_is_never_claimed() {
+        let base = [1.0; LENGTH];
+        let (mut first, mut second, mut short) = ([0.0; LENGTH], [0.0; LENGTH], [0.0; LENGTH - 1]);
+        assert!(Exchange::new(&base, &mut short, &mut second).is_none());
+        assert!(Exchange::new(&base, &mut first, &mut short).is_none());
+        let mut exchange = Exchange::fixed(&base);
+        let (mut reader, mut writer) = exchange.split();
+        assert_eq!(writer.claim(), Err(Busy));
+        assert!(writer.shadow().is_none() && !writer.publish() && !writer.restore_previous());
+        writer.restore_base();
+        assert_eq!((reader.lease()[0], writer.version()), (1.0, 0));
+
+        let mut exchange = Exchange::new(&base, &mut first, &mut second).unwrap();
+        let (mut reader, mut writer) = exchange.split();
+        writer.claim().unwrap();
+        writer.shadow().unwrap().0.fill(2.0);
+        // Claiming again keeps the buffer and what is in it.
+        writer.claim().unwrap();
+        assert!(writer.has_claimed() && writer.publish());
+        assert_eq!(reader.lease()[..], [2.0; LENGTH]);
+    }
+
+    #[test]
     fn a_leased_buffer_is_not_claimed() {
         let base = [1.0; LENGTH];
         let (mut first, mut second) = ([0.0; LENGTH], [0.0; LENGTH]);

@@ -1,7 +1,8 @@
 //! The contract: encoding, every fault, comparison with what is wired.
 
 use pliant_runtime::contract::{
-    Channel, ChannelKind, Contract, ContractError, ContractView, Fault, Interface, MAX_OBSERVATIONS, Port, Side, Source,
+    Channel, ChannelKind, Contract, ContractError, ContractView, Fault, Interface, MAX_NAME, MAX_OBSERVATIONS,
+    MAX_UNIT, Port, Side, Source,
 };
 
 fn contract() -> Contract {
@@ -131,6 +132,29 @@ fn faults_are_named() {
         Err(ContractError::TooManyChannels(Side::Observation))
     );
     assert_eq!(Channel::observation(&"ä".repeat(30), "").name.as_str(), "ä".repeat(12));
+}
+
+/// Whoever writes longer texts than [`Channel`] holds is refused, not cut.
+#[test]
+fn texts_that_are_too_long_are_refused() {
+    let bytes = encode(&contract()).unwrap();
+    // The rate, the number of channels, then length and letters of the first channel's name, and the same of its unit.
+    let name = 5;
+    let unit = name + 1 + usize::from(bytes[name]);
+    assert_eq!(&bytes[name + 1..unit], b"angle");
+    for (at, most, fault) in [(name, MAX_NAME, Fault::Name), (unit, MAX_UNIT, Fault::Unit)] {
+        for (length, fits) in [(most, true), (most + 1, false)] {
+            let more = length - usize::from(bytes[at]);
+            let mut longer = bytes[..at].to_vec();
+            longer.push(length as u8);
+            longer.extend(core::iter::repeat_n(b'x', more));
+            longer.extend(&bytes[at + 1..]);
+            let refused = ContractView::new_checked(&longer).err();
+            let (side, index) = (Side::Observation, 0);
+            let wanted = (!fits).then_some(ContractError::Channel { side, index, fault });
+            assert_eq!(refused, wanted, "{length} bytes");
+        }
+    }
 }
 
 #[test]

@@ -259,6 +259,20 @@ fn a_step_is_taken_again_bit_for_bit() {
     });
 }
 
+/// A recorded step is none of a policy with other channels, and none of one that does not sample.
+#[test]
+fn a_step_of_another_policy_is_not_taken_again() {
+    let sampling = policy_gradient(BASE, 1, 20).write();
+    let step = with_policy(&sampling, |mut actor, _| actor.explore(&[1.0], &mut [0.0]).unwrap());
+    with_policy(&supervised([2.0, 0.0], &[1.0], 8).write(), |mut actor, _| {
+        assert_eq!(actor.replay(&step, Noise::seeded(0)), Err(Status::NotExploring));
+        assert_eq!(actor.explore(&[1.0], &mut [0.0]).err(), Some(Status::NotExploring));
+        let mut action = [0.0; 2];
+        let status = actor.act(&[1.0], &mut action);
+        assert!(status.is_safe_action(), "{status:?}");
+    });
+}
+
 /// A standard deviation that overflows gives no number to drive: the safe action, not infinity.
 #[test]
 fn a_sample_that_is_not_finite_is_not_driven() {

@@ -20,8 +20,8 @@ use flash::Flash;
 use linear::{gated, policy_gradient, supervised};
 use pliant_runtime::image::record::{Binary, Opcode, Record, Reduce, Space, Ternary, Unary, flags};
 use pliant_runtime::image::{
-    BankHeader, FORMAT_VERSION, GoldenHeader, Header, Image, MAGIC, PlanHeader, PlanKind, ResetRule, SectionEntry,
-    SectionKind, SignatureSection, StateEntry, TestBench, Workspace,
+    BankHeader, FORMAT_VERSION, GoldenHeader, Header, Image, ImageError, MAGIC, PlanHeader, PlanKind, ResetRule,
+    SectionEntry, SectionKind, SelfTestError, SignatureSection, StateEntry, TestBench, Workspace,
 };
 use pliant_runtime::signature::{Keys, Signed};
 use pliant_runtime::store::{DeltaHeader, Layout, State, Store};
@@ -392,6 +392,44 @@ fn images_are_read_and_give_the_same_bits() {
         );
         assert!(image.sections().iter().any(|entry| entry.kind == LATER_KIND));
     }
+}
+
+/// A board that computes something else finds the first step and the space that differ; padding is no place for secrets.
+#[test]
+fn a_self_test_names_what_differs() {
+    let bytes = read("supervised.pliant");
+    let image = Image::new_checked(&bytes).unwrap();
+    let first = image.golden_steps().next().unwrap();
+    let (plan, outputs) = (first.plan, GoldenHeader::BYTES + 4 * first.input.len());
+    let changed = |at: usize| {
+        let mut all = sections::sections(&bytes);
+        let golden = all.iter_mut().find(|section| section.0 == SectionKind::Golden as u16);
+        golden.unwrap().3[at] ^= 1;
+        sections::join(&bytes, &all)
+    };
+    let mut memory = vec![0.0; 64 * 1024];
+    for (at, space) in [
+        (outputs, Space::Output),
+        (core::mem::offset_of!(GoldenHeader, adapted_crc), Space::Adapted),
+        (core::mem::offset_of!(GoldenHeader, state_crc), Space::State),
+        (core::mem::offset_of!(GoldenHeader, accumulator_crc), Space::Accumulator),
+    ] {
+        let bytes = changed(at);
+        let image = Image::new_checked(&bytes).unwrap();
+        let differs = SelfTestError::Differs { step: 0, plan, space };
+        assert_eq!(image.self_test(&mut memory), Err(differs), "byte {at}");
+    }
+    let short = image.self_test(&mut [0.0; 1]);
+    assert!(
+        matches!(short, Err(SelfTestError::Memory { given: 1, .. })),
+        "{short:?}"
+    );
+    let bytes = changed(core::mem::offset_of!(GoldenHeader, reserved));
+    let refused = Image::new_checked(&bytes).err();
+    assert_eq!(refused, Some(ImageError::Contents(SectionKind::Golden)));
+    // Read to act, it runs the steps before the first of a plan that is not there.
+    let acting = Image::new_to_act(&read("supervised.pliant")).map(|image| image.self_test(&mut memory));
+    assert!(matches!(acting, Ok(Ok(steps)) if steps >= 1 && (steps as usize) < image.golden_steps().count()));
 }
 
 #[test]

@@ -119,6 +119,87 @@ fn matrix_products() {
     }
 }
 
+/// Every kernel on every instruction set, with shapes that take each width of a tile once: few enough values for Miri, which
+/// looks at every access of the code that is `unsafe`.
+#[test]
+fn small_shapes_of_every_kernel() {
+    let mut random = Random(11);
+    let memory = Memory::random(&mut random, 1200);
+    let (out, a, b, c) = (
+        operand(Space::Arena, 5),
+        operand(Space::Input, 3),
+        operand(Space::Const, 1),
+        operand(Space::State, 2),
+    );
+    let shapes = [
+        (1, 3, 131),
+        (1, 2, 124),
+        (15, 2, 63),
+        (13, 2, 47),
+        (9, 3, 31),
+        (8, 3, 23),
+        (17, 2, 3),
+    ];
+    for (index, (m, k, n)) in shapes.into_iter().enumerate() {
+        for transposed in [false, true] {
+            let row = if transposed { m } else { k };
+            let bits = if transposed { flags::TRANSPOSE_A } else { 0 };
+            let (bias, bits) = match index % 3 {
+                0 => (c, bits),
+                1 => (NONE, bits | flags::ACCUMULATE),
+                _ => (NONE, bits),
+            };
+            let (epilogue, function) = match transposed {
+                true => (operand(Space::Adapted, 3), Binary::ReluGradient as u32),
+                false => (NONE, 0),
+            };
+            let words = [out, a, b, bias, epilogue, 1, m, k, n, 0, 0, 0, row, function];
+            check(record(Opcode::MatMul, Unary::Relu as u8, bits, &words), &memory, 0.0);
+        }
+    }
+    // Two turned planes, whole blocks and the rest.
+    let words = [out, a, 1, 2, 17, 18, 0, 306, 18, 1, 0, 306, 1, 17];
+    check(record(Opcode::Copy, 0, 0, &words), &memory, 0.0);
+    check(unary(Unary::Tanh, out, a, 67, [0.0; 2]), &memory, 1e-6);
+    check(unary(Unary::Relu, out, out, 67, [0.0; 2]), &memory, 0.0);
+    let words = [out, a, b, 1, 3, 23, 0, 23, 1, 0, 0, 1];
+    check(record(Opcode::Binary, Binary::Mul as u8, 0, &words), &memory, 0.0);
+    let words = [out, a, b, c, 3, 23, 23, 1, 0, 1, 1, 0];
+    check(
+        record(Opcode::Ternary, Ternary::AddProduct as u8, 0, &words),
+        &memory,
+        0.0,
+    );
+    let words = [out, a, 3, 5, 7, 1f32.to_bits()];
+    check(record(Opcode::Reduce, Reduce::Sum as u8, 0, &words), &memory, 0.0);
+    let words = [out, a, b, 2, 5, 3, 17];
+    for opcode in [Opcode::Gather, Opcode::ScatterAdd] {
+        check(record(opcode, 0, 0, &words), &memory, 0.0);
+    }
+    check(record(Opcode::Fill, 0, 0, &[out, 37, 2f32.to_bits()]), &memory, 0.0);
+    check(record(Opcode::Gru, 0, 0, &[out, a, b, c, 2, 19]), &memory, 2e-6);
+    // Chains of three instructions, one after the other, in which each reads what the one before wrote.
+    let numbers = (0..=255).filter_map(ChainFunction::from_bits);
+    let some = numbers.step_by(if cfg!(miri) { 7 } else { 1 });
+    for function in some {
+        let mut words = [0; 16];
+        words[0] = Opcode::Chain as u32 | 3 << 8;
+        for (index, instruction) in words[1..].chunks_exact_mut(5).enumerate() {
+            let at = |index: usize| operand(Space::Arena, 5 + 70 * index);
+            let first = if index == 0 { a } else { at(index - 1) };
+            instruction.copy_from_slice(&[u32::from(function.bits()) | 67 << 8, at(index), first, b, c]);
+            instruction[2 + function.operands()..].fill(0);
+            for word in instruction[2 + function.operands()..]
+                .iter_mut()
+                .take(function.parameters())
+            {
+                *word = 0.5f32.to_bits();
+            }
+        }
+        check(Record { words }, &memory, 4e-6);
+    }
+}
+
 #[test]
 fn unary_functions_of_every_length_and_in_place() {
     let mut random = Random(2);

@@ -189,8 +189,18 @@ impl Run<'_> {
                         .args(suites),
                 )
             }
-            Step::Miri => match miri::process(self.workspace, self.install) {
-                Ok(process) => self.libtest(process),
+            Step::Miri => match miri::processes(self.workspace, self.install) {
+                Ok(processes) => {
+                    let mut tally = Tally::default();
+                    for process in processes {
+                        tally += self.libtest(process)?;
+                    }
+                    for reason in miri::SKIPPED {
+                        println!("skipped: {reason}");
+                        tally += Tally::SKIP;
+                    }
+                    Ok(tally)
+                }
                 // A nightly toolchain is not to be had everywhere, so that its absence is counted but is no failure.
                 Err(Error::Missing(missing)) => {
                     println!("skipped: {missing}");

@@ -1,12 +1,12 @@
 //! The transaction: which phase follows which, and when the result is published.
 
 use super::estimate::Estimate;
-use super::fold::{Fold, Selection, Stage, Workshop};
+use super::fold::{DoesNotFit, Fold, Selection, Stage, Workshop};
 use super::report::{AdaptReport, Figures, Progress, Reason};
 use crate::experience::support::{RowLayout, Span, Support};
 use crate::image::{AdaptationSpec, Choice, Choices, Objective, SupportStatistics};
 use crate::kernels::functions;
-use crate::plan::{AdaptedRef, PlanError};
+use crate::plan::{AdaptedRef, Words};
 use crate::publish::Writer;
 
 /// Values that the copy and the guard handle at a time.
@@ -51,7 +51,7 @@ struct Job {
     choice: Choice,
     /// Gradient steps done in this job.
     done: u32,
-    figures: Figures,
+    figures: Words<Figures>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -104,14 +104,15 @@ enum Unit {
     Reject(Reason),
 }
 
-impl From<PlanError> for Unit {
-    /// Cannot happen: the policy checked the memory when it was loaded. Nothing of such a run may be published.
-    fn from(_: PlanError) -> Self {
+impl From<DoesNotFit> for Unit {
+    /// Nothing of such a run may be published.
+    fn from(_: DoesNotFit) -> Self {
         Self::Reject(Reason::NotFinite)
     }
 }
 
 /// Values that the copy and the guard handle within a budget: whole blocks, at least one, and not many more than are left.
+#[cfg_attr(not(target_pointer_width = "64"), inline(never))]
 fn blocks(budget: u64, left: usize) -> usize {
     let most = left.div_ceil(BLOCK).max(1);
     let wanted = budget.div_ceil(BLOCK as u64).max(1);
@@ -250,7 +251,7 @@ impl<'m> Driver<'m> {
         loop {
             match self.unit(&mut job, writer, max_macs.saturating_sub(spent)) {
                 Unit::Spent(cost) => {
-                    job.figures.macs = job.figures.macs.saturating_add(cost);
+                    job.figures.0.macs = job.figures.0.macs.saturating_add(cost);
                     spent = spent.saturating_add(cost);
                     if spent >= max_macs {
                         break;
@@ -262,7 +263,7 @@ impl<'m> Driver<'m> {
                     self.cancel(writer);
                     return Progress::Done(AdaptReport::Rejected {
                         reason,
-                        figures: job.figures,
+                        figures: job.figures.0,
                     });
                 }
             }
@@ -297,7 +298,7 @@ impl<'m> Driver<'m> {
             rows,
             choice,
             done: 0,
-            figures,
+            figures: Words(figures),
         })
     }
 
@@ -317,7 +318,7 @@ impl<'m> Driver<'m> {
     }
 
     /// Records, a few rows, or blocks of values: of one phase, and as few as spend the budget.
-    fn try_unit(&mut self, job: &mut Job, writer: &mut Writer<'_, '_>, budget: u64) -> Result<Unit, PlanError> {
+    fn try_unit(&mut self, job: &mut Job, writer: &mut Writer<'_, '_>, budget: u64) -> Result<Unit, DoesNotFit> {
         if let Phase::Claim = job.phase {
             if writer.claim().is_err() {
                 return Ok(Unit::Wait);
@@ -389,7 +390,7 @@ impl<'m> Driver<'m> {
                 ) {
                     (Some(cost), _) => cost,
                     (None, Pass::ScoreBefore) => {
-                        job.figures.score_before = Some(workshop.score());
+                        job.figures.0.score_before = Some(workshop.score());
                         job.phase = Phase::Copy { at: 0 };
                         0
                     }
@@ -398,8 +399,8 @@ impl<'m> Driver<'m> {
                         0
                     }
                     (None, Pass::ScoreAfter) => {
-                        job.figures.score_after = Some(workshop.score());
-                        return Ok(parts.judge(&job.figures));
+                        job.figures.0.score_after = Some(workshop.score());
+                        return Ok(parts.judge(job.figures.0));
                     }
                 }
             }
@@ -436,20 +437,20 @@ impl<'m> Driver<'m> {
                     // The blocks before count as done, however the work is cut.
                     let first = pairs().position(|(new, _)| !new.is_finite()).unwrap_or(0);
                     let done = (first / BLOCK * BLOCK) as u64;
-                    job.figures.macs = job.figures.macs.saturating_add(done);
+                    job.figures.0.macs = job.figures.0.macs.saturating_add(done);
                     return Ok(Unit::Reject(Reason::NotFinite));
                 }
                 let (new, old) = (new.get(..values).unwrap_or(new), old.get(..values).unwrap_or(old));
                 add_squares(squares, new, old);
                 *at = at.saturating_add(values);
                 if *at >= base.len() {
-                    job.figures.change = functions::sqrt(squares.iter().fold(0.0, |total, sum| total + sum));
+                    job.figures.0.change = functions::sqrt(squares.iter().fold(0.0, |total, sum| total + sum));
                     // Without a limit (infinity) the change must still be a number.
-                    let change = job.figures.change;
+                    let change = job.figures.0.change;
                     if change > spec.trust_region || !change.is_finite() {
                         return Ok(Unit::Reject(Reason::TrustRegion));
                     }
-                    let Some(selection) = parts.scored(&job.figures) else {
+                    let Some(selection) = parts.scored(job.figures.0) else {
                         return Ok(Unit::Accept);
                     };
                     job.phase = parts.start_score(selection, job.rows, Pass::ScoreAfter);
@@ -462,7 +463,7 @@ impl<'m> Driver<'m> {
 
     fn after_claim(&mut self, job: &Job) -> Phase {
         let parts = &mut self.parts;
-        match (parts.objective(), parts.scored(&job.figures)) {
+        match (parts.objective(), parts.scored(job.figures.0)) {
             (Objective::PolicyGradient, _) => Phase::Estimate(Estimate::new(parts.spec, job.rows)),
             (_, Some(selection)) => parts.start_score(selection, job.rows, Pass::ScoreBefore),
             (_, None) => Phase::Copy { at: 0 },
@@ -471,7 +472,7 @@ impl<'m> Driver<'m> {
 
     fn accept(&mut self, job: &Job, writer: &mut Writer<'_, '_>) -> AdaptReport {
         self.job = None;
-        let figures = job.figures;
+        let figures = job.figures.0;
         if writer.is_frozen() {
             writer.discard();
             return AdaptReport::Rejected {
@@ -512,7 +513,7 @@ impl Parts<'_> {
     }
 
     /// Which rows score the result, if any do.
-    fn scored(&self, figures: &Figures) -> Option<Selection> {
+    fn scored(&self, figures: Figures) -> Option<Selection> {
         match self.objective() {
             Objective::Supervised => (figures.held_out > 0).then_some(Selection::HeldOut),
             Objective::PolicyGradient => self.spec.kl_limit.is_finite().then_some(Selection::All),
@@ -524,7 +525,7 @@ impl Parts<'_> {
         Phase::Fold(pass, Fold::new(selection, rows))
     }
 
-    fn judge(&self, figures: &Figures) -> Unit {
+    fn judge(&self, figures: Figures) -> Unit {
         let after = figures.score_after.unwrap_or(f32::NAN);
         let (limit, reason) = match self.objective() {
             // A policy in use whose loss is not a number is worse than any.

@@ -2,7 +2,7 @@
 
 use crate::experience::support::{Support, set};
 use crate::image::AdaptationSpec;
-use crate::plan::{AdaptedRef, Exact, Plan, PlanError, Spaces};
+use crate::plan::{AdaptedRef, Exact, Plan, Spaces};
 
 /// One of the learner's steps: the records of a plan, or a model that runs in one go.
 pub(crate) enum Stage<'m> {
@@ -10,6 +10,11 @@ pub(crate) enum Stage<'m> {
     #[cfg(feature = "onnx")]
     Model(crate::edge::Stage<'m>),
 }
+
+/// The records did not fit the memory. Cannot happen: the policy checked it when it was loaded. Says no more than that, so
+/// that nothing is carried along for it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DoesNotFit;
 
 /// The memory the learner's plans work in.
 pub(crate) struct Workshop<'m> {
@@ -32,7 +37,7 @@ impl Workshop<'_> {
         record: &mut usize,
         budget: u64,
         adapted: AdaptedRef<'_>,
-    ) -> Result<Option<u64>, PlanError> {
+    ) -> Result<Option<u64>, DoesNotFit> {
         #[cfg_attr(not(feature = "onnx"), allow(clippy::infallible_destructuring_match))]
         let plan = match stage {
             Stage::Plan(plan) => plan,
@@ -67,8 +72,10 @@ impl Workshop<'_> {
             output: self.output,
             accumulator: self.accumulator,
         };
-        plan.run_range::<Exact>(first..*record, &mut spaces)?;
-        Ok(Some(cost))
+        match plan.run_range::<Exact>(first..*record, &mut spaces) {
+            Ok(()) => Ok(Some(cost)),
+            Err(_) => Err(DoesNotFit),
+        }
     }
 
     /// The mean that `score` has summed up: sum over weights.
@@ -149,7 +156,7 @@ impl Fold {
         workshop: &mut Workshop<'_>,
         parameters: &[f32],
         budget: u64,
-    ) -> Result<Option<u64>, PlanError> {
+    ) -> Result<Option<u64>, DoesNotFit> {
         if let Some(record) = &mut self.record {
             if let Some(cost) = workshop.run_records(stage, record, budget, AdaptedRef::Shared(parameters))? {
                 return Ok(Some(cost));

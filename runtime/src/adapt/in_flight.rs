@@ -279,6 +279,72 @@ mod tests {
         assert_eq!(estimator.parameters(), [0.0; PARAMETERS]);
     }
 
+    /// Other lengths show nothing to act on; a body that is not shown its own actions still has a command.
+    #[test]
+    fn what_does_not_suit_the_body_is_not_shown() {
+        let mut memory = [0.0; MEMORY];
+        let body = Body {
+            previous_action: None,
+            ..BODY
+        };
+        let mut in_flight = InFlight::new(body, &QUADROTOR_X, Settings::default(), &mut memory);
+        let (mut correction, _) = in_flight.split();
+        let calm = level([0.02, 0.0, 0.0], [0.0; 3]);
+        let mut short = [0.0; 21];
+        correction.show(&calm, &mut short);
+        assert!(short.iter().all(|value| value.is_nan()));
+        let mut shown = [0.0; 22];
+        correction.drive(&mut [0.5, -0.5, 2.0, -2.0]);
+        correction.show(&calm, &mut shown);
+        assert_eq!(shown, calm, "no parameter has been learned, and no action is shown");
+        assert_eq!(correction.command(), [0.5, -0.5, 2.0, -2.0]);
+        correction.reset();
+        assert_eq!(correction.command(), [0.0; 4]);
+    }
+
+    /// A push along y alone turns the world as one along x does.
+    #[test]
+    fn a_push_to_the_side_turns_the_world_about_the_other_axis() {
+        let turned = |x: f32, y: f32| {
+            let mut memory = [0.0; MEMORY];
+            let mut in_flight = InFlight::new(BODY, &QUADROTOR_X, Settings::default(), &mut memory);
+            let (mut correction, mut estimator) = in_flight.split();
+            for period in 0..100 {
+                let speed = 0.01 * period as f32;
+                estimator.observe(&level([1.0; 3], [x * speed, y * speed, 0.0]), correction.command());
+                assert!(estimator.adapt().is_accepted());
+            }
+            let mut shown = [0.0; 22];
+            correction.show(&level([0.0; 3], [0.0; 3]), &mut shown);
+            shown
+        };
+        let (along, across) = (turned(1.5, 0.0), turned(0.0, 1.5));
+        // The third column of the rotation, x and y exchanged.
+        assert!((along[5] - across[8]).abs() < 1e-6 && (along[8] - across[5]).abs() < 1e-6);
+        assert!(across[8].abs() > 0.1);
+    }
+
+    /// While the control loop holds the parameters that would be overwritten, nothing is, and nothing is lost.
+    #[test]
+    fn an_interrupted_control_loop_keeps_its_parameters() {
+        let mut memory = [0.0; MEMORY];
+        let mut in_flight = InFlight::new(BODY, &QUADROTOR_X, Settings::default(), &mut memory);
+        let (mut correction, mut estimator) = in_flight.split();
+        let calm = level([0.02, 0.0, 0.0], [0.0; 3]);
+        let mut learn = || {
+            estimator.observe(&calm, &[0.0; 4]);
+            estimator.adapt()
+        };
+        assert!(learn().is_accepted());
+        correction.parameters(|held| {
+            let before = held.to_owned_array();
+            assert!(learn().is_accepted(), "the other buffer is free");
+            assert_eq!(learn().reason(), Some(Reason::Busy));
+            assert_eq!(held, before);
+        });
+        assert!(learn().is_accepted());
+    }
+
     trait ToArray {
         fn to_owned_array(&self) -> [f32; PARAMETERS];
     }

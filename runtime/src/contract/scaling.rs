@@ -64,11 +64,9 @@ impl ObservationScaling {
 /// vectorises.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ObservationScales<'m> {
-    mean: &'m [f32],
-    scale: &'m [f32],
-    clip: &'m [f32],
-    max_age_ms: &'m [f32],
-    substitute: &'m [f32],
+    /// Means, scales, clips, greatest ages, substitutes, as many of each as there are channels.
+    values: &'m [f32],
+    channels: usize,
 }
 
 impl<'m> ObservationScales<'m> {
@@ -81,6 +79,7 @@ impl<'m> ObservationScales<'m> {
         channels: impl ExactSizeIterator<Item = ObservationScaling>,
     ) -> Option<Self> {
         let count = channels.len();
+        let values = memory.get_mut(..count.checked_mul(Self::LEN)?)?;
         for (index, channel) in channels.enumerate() {
             let numbers = [
                 channel.mean,
@@ -89,57 +88,50 @@ impl<'m> ObservationScales<'m> {
                 channel.max_age_ms,
                 channel.substitute,
             ];
-            let mut places = memory.iter_mut().skip(index).step_by(count.max(1));
+            let mut at = index;
             for number in numbers {
-                *places.next()? = number;
+                *values.get_mut(at)? = number;
+                at = at.wrapping_add(count);
             }
         }
-        let (mean, rest) = memory.split_at_mut_checked(count)?;
-        let (scale, rest) = rest.split_at_mut_checked(count)?;
-        let (clip, rest) = rest.split_at_mut_checked(count)?;
-        let (max_age_ms, rest) = rest.split_at_mut_checked(count)?;
-        let (substitute, _) = rest.split_at_mut_checked(count)?;
         Some(Self {
-            mean,
-            scale,
-            clip,
-            max_age_ms,
-            substitute,
+            values,
+            channels: count,
         })
     }
 
     /// How many channels there are.
     pub(crate) fn len(&self) -> usize {
-        self.mean.len()
+        self.channels
     }
 
     /// Channel by channel.
     pub(crate) fn iter(&self) -> impl Iterator<Item = ObservationScaling> + use<'m> {
-        let values = self
-            .mean
-            .iter()
-            .zip(self.scale)
-            .zip(self.clip)
-            .zip(self.max_age_ms)
-            .zip(self.substitute);
-        values.map(|((((mean, scale), clip), max_age_ms), substitute)| ObservationScaling {
-            mean: *mean,
-            scale: *scale,
-            clip: *clip,
-            max_age_ms: *max_age_ms,
-            substitute: *substitute,
+        let Self { values, channels } = *self;
+        (0..channels).map(move |index| {
+            let mut at = index;
+            let [mean, scale, clip, max_age_ms, substitute] = [(); Self::LEN].map(|()| {
+                // There are as many of each number: never past the end.
+                let number = values.get(at).copied().unwrap_or(0.0);
+                at = at.wrapping_add(channels);
+                number
+            });
+            ObservationScaling {
+                mean,
+                scale,
+                clip,
+                max_age_ms,
+                substitute,
+            }
         })
     }
 
     /// As [`ObservationScaling::normalise`], of all channels: whether the clamp changed any.
     pub(crate) fn normalise(&self, raw: &[f32], normalised: &mut [f32]) -> bool {
         let mut clipped = false;
-        let values = normalised
-            .iter_mut()
-            .zip(raw)
-            .zip(self.mean)
-            .zip(self.scale)
-            .zip(self.clip);
+        let (mean, rest) = self.values.split_at_checked(self.channels).unwrap_or_default();
+        let (scale, rest) = rest.split_at_checked(self.channels).unwrap_or_default();
+        let values = normalised.iter_mut().zip(raw).zip(mean).zip(scale).zip(rest);
         for ((((normalised, raw), mean), scale), clip) in values {
             let value = (raw - mean) / scale;
             *normalised = limit(value, -clip, *clip);

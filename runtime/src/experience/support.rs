@@ -245,6 +245,21 @@ mod tests {
         assert_eq!((ring.row(2)[0], ring.arrival(2)), (9.0, 4));
     }
 
+    /// What is not there reads as nothing, and writing it changes nothing.
+    #[test]
+    fn past_the_end_there_is_nothing() {
+        let mut memory = [7.0; 6];
+        let mut ring = Support::new(&mut memory, 3);
+        assert!(ring.row(0).is_empty() && ring.row_mut(0).is_empty());
+        ring.push().fill(1.0);
+        assert!(ring.row_mut(1).is_empty());
+        set(ring.row_mut(0), 3, 9.0);
+        assert_eq!((ring.row(0), value(ring.row(0), 3)), (&[1.0; 3][..], 0.0));
+        ring.drop_newest(5);
+        assert_eq!((ring.len(), ring.arrival(0)), (0, 0));
+        assert_eq!(Support::new(&mut [1.0; 4], 0).row(0), []);
+    }
+
     #[test]
     fn clocks_come_back() {
         for (step, end) in [

@@ -255,6 +255,8 @@ impl AdaptationSpec {
     }
 
     /// Elements of one row: the widths of its fields (saturating).
+    // Once, where code is dear.
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     pub fn row_width(&self) -> u32 {
         self.fields()
             .iter()
@@ -301,15 +303,9 @@ impl AdaptationSpec {
         // No negative zero: an image without a clip holds the bits that were reserved before there was one.
         let clip = self.gradient_clip;
         ensure(clip.is_finite() && !clip.is_sign_negative(), E::Guards)?;
-        let unit = |value: f32| (0.0..=1.0).contains(&value);
-        ensure(
-            unit(self.gamma) && unit(self.lambda) && self.baseline_features <= 1,
-            E::Advantages,
-        )?;
-        ensure(
-            self.baseline_ridge >= 0.0 && self.baseline_ridge.is_finite(),
-            E::Advantages,
-        )?;
+        let limits = [(self.gamma, 1.0), (self.lambda, 1.0), (self.baseline_ridge, f32::MAX)];
+        let right = limits.iter().all(|(value, most)| (0.0..=*most).contains(value));
+        ensure(right && self.baseline_features <= 1, E::Advantages)?;
         let gathered = self.trajectories >= 1 && self.horizon >= 1;
         ensure(objective != Objective::PolicyGradient || gathered, E::Trajectories)
     }

@@ -474,10 +474,10 @@ impl<'a> Image<'a> {
             }
         }
         // Word by word: comparing the bytes would bring `memcmp`.
-        let words = |sizes: &Workspace| bytemuck::cast::<Workspace, [u32; size_of::<Workspace>() / 4]>(*sizes);
+        let words = |sizes| bytemuck::cast_ref::<Workspace, [u32; size_of::<Workspace>() / 4]>(sizes);
         words(&sizes)
             .iter()
-            .zip(&words(stated))
+            .zip(words(stated))
             .all(|(found, stated)| found == stated)
     }
 

@@ -41,7 +41,8 @@ pub(super) struct Operands<'v> {
 
 impl<'v> Operands<'v> {
     /// Splits the space of the output, `whole`, around `len` elements of output.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     pub(super) fn around(
         table: &'v Table<'v>,
         out: Operand,

@@ -123,10 +123,38 @@ pub(super) fn run_row<O: Ops, T: Tiles, K: KernelSet>(product: &Product<'_>, act
     activate::<K>(activation, out);
 }
 
-/// Several rows.
+/// Several rows; in little code also of an `a` that is stored `[k][m]`.
 #[inline(always)]
 pub(super) fn run_rows<O: Ops, T: Tiles, K: KernelSet>(p: &MatMul<'_>, out: &mut [f32]) {
-    run_panels::<O, T, K, false>(p, out);
+    if COMPACT {
+        run_whole::<O, T, K>(p, out);
+    } else {
+        run_panels::<O, T, K, false>(p, out);
+    }
+}
+
+/// Each element of the batch in one go: without a cache there is nothing to cut it for.
+#[inline(always)]
+fn run_whole<O: Ops, T: Tiles, K: KernelSet>(p: &MatMul<'_>, out: &mut [f32]) {
+    let area = p.m.wrapping_mul(p.n).max(1);
+    for (b, out) in out.chunks_mut(area).enumerate() {
+        let (a, w, start) = p.element(b);
+        let product = Product {
+            a,
+            a_row: p.a_row,
+            w,
+            w_row: p.n,
+            n: p.n,
+            depth: p.k,
+            start,
+        };
+        if p.transposed && GRADIENT {
+            T::panel::<O, true>(&product, p.m, out);
+        } else {
+            T::panel::<O, false>(&product, p.m, out);
+        }
+        p.finish::<K>(b.wrapping_mul(area), out);
+    }
 }
 
 /// `a` stored `[k][m]`.
@@ -140,21 +168,6 @@ fn run_panels<O: Ops, T: Tiles, K: KernelSet, const TRANSPOSED: bool>(p: &MatMul
     let area = p.m.wrapping_mul(p.n).max(1);
     for (b, out) in out.chunks_mut(area).enumerate() {
         let (a, w, start) = p.element(b);
-        if COMPACT {
-            // No cache to cut it for.
-            let product = Product {
-                a,
-                a_row: p.a_row,
-                w,
-                w_row: p.n,
-                n: p.n,
-                depth: p.k,
-                start,
-            };
-            T::panel::<O, TRANSPOSED>(&product, p.m, out);
-            p.finish::<K>(b.wrapping_mul(area), out);
-            continue;
-        }
         for (index, out) in out.chunks_mut(PANEL.wrapping_mul(p.n).max(1)).enumerate() {
             let i = index.wrapping_mul(PANEL);
             let rows = p.m.wrapping_sub(i).min(PANEL);

@@ -28,6 +28,9 @@ const POLICIES: [&str; 2] = ["16-64-64-4", "22-16-gru16-4"];
 /// Optimisation levels at which code is measured: for speed, as the firmware examples, and for size.
 const LEVELS: [&str; 2] = ["3", "s"];
 
+/// Most bytes of code, by what it can do, compiled for size.
+const MOST_BYTES: [(&str, u64); 2] = [("plan", 12 * 1024), ("adaptation", 24 * 1024)];
+
 /// Prints the instructions of `act` of each image, whole and record by record.
 pub(crate) fn count(workspace: &Workspace, images: &[PathBuf], choice: Choice, install: bool) -> Result<(), Error> {
     let toolchain = toolchain::provide(BOARD.target, choice, install)?;
@@ -70,7 +73,7 @@ pub(super) fn figure(report: &str, name: &str) -> Result<f64, Error> {
         .ok_or_else(|| Error::Check(format!("the report states no `{name}`")))
 }
 
-/// Prints the bytes of code that a firmware needs, by what it can do.
+/// Prints the bytes of code that a firmware needs, by what it can do, and compares them with [`MOST_BYTES`].
 pub(crate) fn size(workspace: &Workspace, choice: Choice, install: bool) -> Result<(), Error> {
     let toolchain = toolchain::provide(BOARD.target, choice, install)?;
     let recurrent = untrained(workspace, POLICIES[1], POLICIES[1], &[])?;
@@ -82,6 +85,7 @@ pub(crate) fn size(workspace: &Workspace, choice: Choice, install: bool) -> Resu
             untrained(workspace, "16-64-64-4-adapts", POLICIES[0], &["--adapts"])?,
         ),
     ];
+    let mut exceeded = Vec::new();
     println!("bytes of code in flash, without the image and without the measuring program:");
     for level in LEVELS {
         let image = &variants[0].1;
@@ -91,12 +95,19 @@ pub(crate) fn size(workspace: &Workspace, choice: Choice, install: bool) -> Resu
             let image = std::fs::metadata(image).at(image)?.len();
             let code = Sizes::of(&elf)?.less(&without, image);
             println!("opt-level {level}, {features}: {code}");
+            let most = MOST_BYTES.iter().find(|(name, _)| name == features && level == "s");
+            if let Some((_, most)) = most.filter(|(_, most)| code.total() > *most) {
+                exceeded.push(format!("{features}: {} bytes of {most} at most", code.total()));
+            }
             if level == LEVELS[0] {
                 largest_functions(&elf)?;
             }
         }
     }
-    Ok(())
+    match exceeded.is_empty() {
+        true => Ok(()),
+        false => Err(Error::Check(exceeded.join("; "))),
+    }
 }
 
 /// Bytes that an ELF puts into flash.
@@ -132,6 +143,10 @@ impl Sizes {
             initial_values: self.initial_values.saturating_sub(other.initial_values),
         }
     }
+
+    fn total(&self) -> u64 {
+        self.code + self.read_only + self.initial_values
+    }
 }
 
 impl fmt::Display for Sizes {
@@ -141,10 +156,10 @@ impl fmt::Display for Sizes {
             read_only,
             initial_values,
         } = self;
-        let total = code + read_only + initial_values;
         write!(
             f,
-            "{total} bytes ({code} instructions, {read_only} constants, {initial_values} initial values)"
+            "{} bytes ({code} instructions, {read_only} constants, {initial_values} initial values)",
+            self.total()
         )
     }
 }

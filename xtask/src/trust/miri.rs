@@ -1,5 +1,5 @@
-//! Miri over the runtime's hand-over of parameters between threads. The other `unsafe` code calls functions compiled for an
-//! instruction set that was detected; the kernels' tests run it, too slowly for Miri.
+//! Miri over the runtime's `unsafe` code: the hand-over of parameters between threads, and the kernels of x86-64's instruction
+//! sets. What it cannot run is counted as skipped.
 
 use crate::error::{Error, Missing};
 use crate::process::Process;
@@ -9,26 +9,35 @@ use crate::workspace::Workspace;
 /// Miri comes with nightly toolchains only.
 const TOOLCHAIN: &str = "nightly";
 
-/// The library's tests that are run.
-const TESTS: [&str; 1] = ["publish::"];
+/// Instruction sets of the kernels, which Miri takes for those of the machine that it interprets.
+const VECTORS: &str = "-Ctarget-feature=+avx2,+fma,+avx512f,+avx512bw,+avx512dq,+avx512vl";
 
-/// The test run under Miri, ready to start; what is missing where there is no Miri and none can be installed.
-pub(crate) fn process(workspace: &Workspace, install: bool) -> Result<Process, Error> {
+/// Tests with `unsafe` code that Miri interprets: names of the test program and of the tests.
+const TESTS: [(&[&str], &str); 2] = [
+    (&["--lib"], "publish::"),
+    (&["--test", "kernels"], "small_shapes_of_every_kernel"),
+];
+
+/// `unsafe` code that Miri does not interpret, and why.
+pub(crate) const SKIPPED: [&str; 1] =
+    ["runtime/src/kernels/arch/arm.rs: assembler of a Cortex-M, which only `cargo xtask firmware` runs"];
+
+/// The tests run under Miri, ready to start; what is missing where there is no Miri and none can be installed.
+pub(crate) fn processes(workspace: &Workspace, install: bool) -> Result<Vec<Process>, Error> {
     provide(install)?;
-    Ok(cargo()
-        .args([
-            "miri",
-            "test",
-            "--package",
-            "pliant-runtime",
-            "--lib",
-            "--features",
-            "std",
-            "--",
-        ])
-        .args(TESTS)
-        .current_dir(workspace.root())
-        .env("CARGO_TARGET_DIR", workspace.target().join("miri")))
+    let process = |(program, tests): (&[&str], &str)| {
+        let process = cargo()
+            .args(["miri", "test", "--package", "pliant-runtime", "--features", "std"])
+            .args(program)
+            .args(["--", tests])
+            .current_dir(workspace.root())
+            .env("CARGO_TARGET_DIR", workspace.target().join("miri"));
+        match cfg!(target_arch = "x86_64") {
+            true => process.env("RUSTFLAGS", VECTORS),
+            false => process,
+        }
+    };
+    Ok(TESTS.into_iter().map(process).collect())
 }
 
 /// The nightly cargo, free of what the cargo that runs this has set.

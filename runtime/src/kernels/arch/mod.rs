@@ -137,7 +137,7 @@ macro_rules! kernel_set {
             impl crate::kernels::KernelSet for $set {
                 #[inline]
                 fn matmul(p: &matmul::MatMul<'_>, out: &mut [f32]) {
-                    if p.transposed && crate::kernels::GRADIENT {
+                    if p.transposed && crate::kernels::GRADIENT && !crate::kernels::COMPACT {
                         $call!(matmul_transposed(p, out))
                     } else {
                         $call!(matmul_rows(p, out))

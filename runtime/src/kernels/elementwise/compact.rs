@@ -130,22 +130,26 @@ fn broadcast<const N: usize>(
 ) {
     let (mut i0, mut i1) = (0usize, 0usize);
     for row in out.chunks_mut(d2.max(1)) {
-        let rows = operands.each_ref().map(|operand| match operand.source {
-            Source::Output => None,
-            Source::Values(values) => {
-                let [s0, s1, _] = operand.strides;
-                values.get(i0.wrapping_mul(s0).wrapping_add(i1.wrapping_mul(s1))..)
-            }
+        // The output's own values stand for what is not there, as nothing is of an operand that is the output.
+        let rows = operands.each_ref().map(|operand| {
+            let values = match operand.source {
+                Source::Output => &[],
+                Source::Values(values) => values,
+            };
+            let [s0, s1, _] = operand.strides;
+            values
+                .get(i0.wrapping_mul(s0).wrapping_add(i1.wrapping_mul(s1))..)
+                .unwrap_or(&[])
         });
         let steps = operands.each_ref().map(|operand| operand.strides[2]);
         let mut at = [0usize; N];
         for out in row {
             let mut values = [*out; N];
             for i in 0..N {
-                if let Some(row) = rows[i] {
-                    values[i] = row.get(at[i]).copied().unwrap_or(0.0);
-                    at[i] = at[i].wrapping_add(steps[i]);
+                if let Some(value) = rows[i].get(at[i]) {
+                    values[i] = *value;
                 }
+                at[i] = at[i].wrapping_add(steps[i]);
             }
             *out = function(values);
         }
