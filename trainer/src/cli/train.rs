@@ -23,7 +23,7 @@ use crate::run::{Outcome as Ending, RunDirectory, RunLog, RunRecord, Session, Wa
 const CARD_FILE: &str = "card.md";
 
 const AFTER_HELP: &str = "\
-Recipes that come with pliant: arm, bandit, cart-pole, mdp, pendulum,
+Recipes that come with pliant: arm, bandit, cart-pole, mdp, motifs, pendulum,
 point-navigation, quadrotor, quadrotor-robust, quadrotor-small, sinusoid,
 sinusoid-anil, sinusoid-cavia, sinusoid-fomaml, sinusoid-meta-sgd,
 sinusoid-reptile, sinusoid-ridge, task-conflict, vehicle. A recipe is one

@@ -412,7 +412,7 @@ fn bundle(workspace: &Workspace, name: &str) -> Result<(), Error> {
     for entry in std::fs::read_dir(&models).at(&models)? {
         let file = entry.at(&models)?.file_name();
         if file != "recipe.toml" {
-            std::fs::copy(trained.join(&file), models.join(&file)).at(&trained.join(&file))?;
+            std::fs::copy(trained.join(&file), models.join(&file)).at(trained.join(&file))?;
         }
     }
     Ok(())
