@@ -46,7 +46,7 @@ pub(crate) const TARGETS: [Target; 5] = [
     Target {
         name: "recipe",
         folder: "trainer/fuzz",
-        max_len: 2048,
+        max_len: 512,
         runs: 1_000_000,
     },
 ];
