@@ -4,7 +4,8 @@
 //! averaging, with every method, and each task alone, with ten seeds, and scores the device images; about ten minutes on
 //! two cores. What is done is kept in the file KEPT, so that it can be interrupted. `-- costs` times a step with 3, 10 and 50
 //! tasks against plain averaging, alone on the machine. `-- conditioning KEPT` trains with Nash-MTL and every way of telling the
-//! trunk which task it is, three seeds each, kept in files beside KEPT. All print Markdown; `cargo xtask measure task-conflict`
+//! trunk which task it is, three seeds each, kept in files beside KEPT; so do `-- experts KEPT` with mixtures of experts and `-- sampling
+//! KEPT` with the orders that tasks can come in, four a step. All print Markdown; `cargo xtask measure task-conflict`
 //! puts it into the page.
 //!
 //! To choose settings, `scores` takes names of methods (`alone` among them), other seeds (`seeds=100..105`; those of the
@@ -46,11 +47,19 @@ fn main() -> Result<(), Failure> {
         }
         Some("conditioning") => {
             let kept = arguments.next().ok_or("name the file to keep outcomes beside")?;
-            conditioning(Path::new(&kept))
+            ways(Path::new(&kept), "conditioning", "told by", &WAYS)
+        }
+        Some("experts") => {
+            let kept = arguments.next().ok_or("name the file to keep outcomes beside")?;
+            ways(Path::new(&kept), "experts", "experts", &EXPERTS)
+        }
+        Some("sampling") => {
+            let kept = arguments.next().ok_or("name the file to keep outcomes beside")?;
+            ways(Path::new(&kept), "sampling", "which four tasks a step", &ORDERS)
         }
         Some("costs") => costs(),
         _ => Err(
-            "usage: task_conflict scores KEPT [METHOD...] [seeds=A..B] [FIELD=VALUE...] | conditioning KEPT | costs"
+            "usage: task_conflict scores KEPT [METHOD...] [seeds=A..B] [FIELD=VALUE...] | conditioning KEPT | experts KEPT | sampling KEPT | costs"
                 .into(),
         ),
     }
@@ -173,12 +182,34 @@ const WAYS: [(&str, &[&str]); 6] = [
     ("FiLM from 4, a head a task", &["conditioning=\"film\""]),
 ];
 
-fn conditioning(kept: &Path) -> Result<(), Failure> {
-    println!("| told by | parameters | error | easiest task | hardest task |");
+/// Mixtures of experts, likewise: the trunk of 12 units is split up.
+const EXPERTS: [(&str, &[&str]); 4] = [
+    ("none", &[]),
+    ("4, gates by task", &["conditioning=\"experts-by-task\""]),
+    ("4, gates by input", &["conditioning=\"experts-by-input\""]),
+    ("2, gates by input", &["conditioning=\"experts-by-input\"", "experts=2"]),
+];
+
+/// Orders that the tasks come in, likewise: four of the eight in a step.
+const ORDERS: [(&str, &[&str]); 4] = [
+    ("uniform", &["tasks=4"]),
+    ("proportional", &["tasks=4", "sampling=\"proportional\""]),
+    ("difficulty", &["tasks=4", "sampling=\"difficulty\""]),
+    ("curriculum", &["tasks=4", "sampling=\"curriculum\""]),
+];
+
+/// A table of ways to train the eight tasks, three seeds each.
+fn ways(kept: &Path, part: &str, title: &str, ways: &[(&str, &[&str])]) -> Result<(), Failure> {
+    println!("| {title} | parameters | error | easiest task | hardest task |");
     println!("|---|---|---|---|---|");
-    for (number, (name, sets)) in WAYS.into_iter().enumerate() {
+    // A method that needs every task's gradient has no say in which tasks come.
+    let method = match part {
+        "sampling" => Balancing::Uncertainty,
+        _ => Balancing::NashMtl,
+    };
+    for (number, (name, sets)) in ways.iter().enumerate() {
         let choice = Choice {
-            methods: vec![Some(Balancing::NashMtl)],
+            methods: vec![Some(method)],
             seeds: 0..3,
             sets: sets.iter().map(|set| format!("algorithm.multi-task.{set}")).collect(),
         };
@@ -190,7 +221,7 @@ fn conditioning(kept: &Path) -> Result<(), Failure> {
         let mut training = MultiTaskTraining::new(settings, &recipe.policy, 0, tables, &PlanEngine::fast())?;
         let shapes = training.learner().settings().network.parameters();
         let parameters: usize = shapes.iter().map(|parameter| parameter.elements()).sum();
-        let file = kept.with_extension(format!("conditioning-{number}.jsonl"));
+        let file = kept.with_extension(format!("{part}-{number}.jsonl"));
         let (_, outcomes) = train_all(&file, &choice)?;
         let tasks = outcomes.first().map_or(0, |outcome| outcome.each.len());
         let task = |task: usize| mean(&outcomes.iter().map(|outcome| outcome.each[task]).collect::<Vec<_>>());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pliant_compiler::adaptation::gradient::GradientRule;
 use pliant_compiler::adaptation::ridge::RidgeRule;
 use pliant_compiler::adaptation::{AdaptationError, Rule, Subset};
-use pliant_compiler::policy::{self, Gaussian, Gru, Mlp, Network, PolicyDescription};
+use pliant_compiler::policy::{self, Gaussian, Gru, Mlp, Network, PolicyDescription, Scan};
 use pliant_runtime::contract::{Channel, Contract, ContractError, Source};
 use pliant_runtime::image::{AdaptationSpec, Objective, ResetRule};
 
@@ -31,9 +31,10 @@ pub fn policy(recipe: &Recipe) -> PolicyDescription {
             let map = family.named_map(recipe.seed);
             PolicyDescription::deterministic(match network(recipe, map.width(), family.targets.len()) {
                 Network::Mlp(mlp) => Network::Mlp(mlp.with_feature_map(map)),
-                network @ Network::Gru(_) => network,
+                network => network,
             })
         }
+        Family::Motifs(family) => PolicyDescription::deterministic(scan(recipe, family.length)),
         Family::Navigation(_) => PolicyDescription::stochastic(network(recipe, 2, 2), gaussian(recipe)),
         Family::TaskConflict(_) => PolicyDescription::deterministic(network(recipe, TaskConflictFamily::INPUTS, 1)),
         Family::Systems(family) => {
@@ -109,7 +110,7 @@ pub fn state_reset(recipe: &Recipe) -> Option<ResetRule> {
 /// What adaptation minimises; none for a policy that only acts, and adapts by its memory if it has one.
 pub fn objective(recipe: &Recipe) -> Option<Objective> {
     match &recipe.family {
-        Family::Logged(_) | Family::Sinusoid(_) | Family::Systems(_) | Family::TaskConflict(_) => {
+        Family::Logged(_) | Family::Motifs(_) | Family::Sinusoid(_) | Family::Systems(_) | Family::TaskConflict(_) => {
             Some(Objective::Supervised)
         }
         Family::Navigation(_) => Some(Objective::PolicyGradient),
@@ -147,6 +148,8 @@ pub fn adaptation_spec(recipe: &Recipe, step_scales: &[f32]) -> Option<Adaptatio
                 let chunk = match algorithm {
                     // A row at a time.
                     Algorithm::Ridge(settings) if settings.forgetting.is_some() => 1,
+                    // Each row is as many rows as it has windows.
+                    _ if recipe.policy.scan.is_some() => 1,
                     _ => shots.min(CHUNK_ROWS),
                 };
                 spec.with_rows(shots, chunk)
@@ -250,6 +253,14 @@ fn written_contract(recipe: &Recipe) -> Result<Contract, ContractError> {
             contract.observe(Channel::observation("x", "").with_range(low, high))?;
             let limit = 10.0 * family.amplitude[1];
             contract.actuate(Channel::action("y", "").with_range(-limit, limit))?;
+            Ok(contract)
+        }
+        Family::Motifs(family) => {
+            let mut contract = Contract::new(1.0);
+            for place in 0..family.length {
+                contract.observe(Channel::observation(&format!("base {place}"), "").with_range(-1.0, 3.0))?;
+            }
+            contract.actuate(Channel::action("motif, logit", ""))?;
             Ok(contract)
         }
         Family::Navigation(_) => {
@@ -374,6 +385,18 @@ fn in_context(recipe: &Recipe, observations: usize, actions: usize) -> Network {
         0
     };
     network(recipe, observations + context, actions)
+}
+
+/// The scan of a sequence of bases.
+fn scan(recipe: &Recipe, length: usize) -> Scan {
+    let settings = recipe.policy.scan.unwrap_or_default();
+    Scan {
+        length,
+        symbols: 4,
+        window: settings.window,
+        detectors: settings.detectors,
+        both_strands: settings.both_strands,
+    }
 }
 
 /// The recipe's network.

@@ -16,6 +16,16 @@ pub enum TrainError {
         "the checkpoint does not fit this recipe: {0}; start afresh without --resume, or resume with the recipe it was made by"
     )]
     StateMismatch(String),
+    /// A training is to start from another's parameters and has none of them.
+    #[error(
+        "there is nothing to start from: no parameter has both name and shape in common\n  here: {own}\n  there: {other}\n  give both recipes the same hidden layers"
+    )]
+    NothingInCommon {
+        /// Parameters of the training that is to start.
+        own: String,
+        /// Parameters that it was given.
+        other: String,
+    },
     /// The algorithm does not train this family.
     #[error("the algorithm `{algorithm}` does not train the family `{family}`")]
     Mismatch {

@@ -28,6 +28,7 @@ mod half_circle;
 mod logged;
 mod maml;
 mod maml_policy_gradient;
+mod motifs;
 mod multi_task;
 mod multi_task_ppo;
 mod navigation;
@@ -51,14 +52,15 @@ pub use half_circle::HalfCircle;
 pub use logged::{Features, Logged, LoggedTask, Missing, Redefinition, Scale, TargetKind};
 pub use maml::{Adapts, Maml, Order};
 pub use maml_policy_gradient::{MamlPolicyGradient, Phase};
-pub use multi_task::{Balance, Balancing, HeadAdaptation, MultiTask, Sampling, Telling};
+pub use motifs::Motifs;
+pub use multi_task::{Balance, Balancing, Curriculum, HeadAdaptation, MultiTask, Sampling, Telling};
 pub use multi_task_ppo::{MultiTaskPpo, Returns};
 pub use navigation::Navigation;
 pub use ppo::Ppo;
 pub use reptile::Reptile;
 pub use ridge::Ridge;
 pub use rl2::Rl2;
-pub use sections::{Activation, Adam, Checkpoint, Evaluation, Initialiser, Policy, Schedule};
+pub use sections::{Activation, Adam, Checkpoint, Evaluation, Initialiser, Policy, Scan, Schedule};
 pub use sinusoid::Sinusoid;
 pub use swing_up::SwingUp;
 pub use systems::{SystemTask, Systems};
@@ -77,6 +79,7 @@ pub const EMBEDDED: &[(&str, &str)] = &[
         include_str!("../../models/cart-pole-student/recipe.toml"),
     ),
     ("half-circle", include_str!("../../models/half-circle/recipe.toml")),
+    ("motifs", include_str!("../../models/motifs/recipe.toml")),
     ("mdp", include_str!("../../models/mdp-rl2/recipe.toml")),
     ("pendulum", include_str!("../../models/pendulum/recipe.toml")),
     (
@@ -159,6 +162,8 @@ pub enum Family {
     HalfCircle(HalfCircle),
     /// `[family.logged]`
     Logged(Box<Logged>),
+    /// `[family.motifs]`
+    Motifs(Motifs),
     /// `[family.navigation]`
     Navigation(Navigation),
     /// `[family.pendulum]`
@@ -186,6 +191,7 @@ impl Family {
     pub fn shots_and_queries(&self) -> Option<(usize, usize)> {
         match self {
             Self::Logged(family) => Some((family.shots, family.queries)),
+            Self::Motifs(family) => Some((2 * family.shots, family.queries)),
             Self::Sinusoid(family) => Some((family.shots, family.queries)),
             _ => None,
         }
@@ -198,6 +204,7 @@ impl Family {
             Self::Bandit(_) => "bandit",
             Self::HalfCircle(_) => "half-circle",
             Self::Logged(_) => "logged",
+            Self::Motifs(_) => "motifs",
             Self::Navigation(_) => "navigation",
             Self::Pendulum(_) => "pendulum",
             Self::Quadrotor(_) => "quadrotor",
@@ -464,6 +471,7 @@ impl Recipe {
                 Family::Bandit(family) => family.check(checker),
                 Family::HalfCircle(family) => family.check(checker),
                 Family::Logged(family) => family.check(checker),
+                Family::Motifs(family) => family.check(checker),
                 Family::Navigation(family) => family.check(checker),
                 Family::Pendulum(family) => family.check(checker),
                 Family::Quadrotor(family) => family.check(checker),
@@ -515,8 +523,9 @@ impl Recipe {
             Family::Bandit(_) => &["rl2"],
             Family::Logged(_) => &["multi-task", "maml", "reptile", "ridge"],
             Family::HalfCircle(_) | Family::Tabular(_) => &["rl2", "ppo"],
+            Family::Motifs(_) => &["maml"],
             Family::Navigation(_) => &["maml-policy-gradient"],
-            Family::Sinusoid(_) => &["maml", "reptile", "ridge"],
+            Family::Sinusoid(_) => &["maml", "reptile", "ridge", "multi-task"],
             Family::SwingUp(_) => &["ppo"],
             Family::Systems(_) => &["multi-task-ppo"],
             Family::TaskConflict(_) => &["multi-task"],

@@ -92,16 +92,29 @@ fn bundles_answer_by_task_as_their_images() {
 /// A trunk that is modulated by task.
 #[test]
 fn a_modulated_trunk_answers_as_its_image() {
+    modulated("film");
+}
+
+/// Experts, their gates by task and by input.
+#[test]
+fn mixtures_of_experts_answer_as_their_image() {
+    modulated("experts-by-task");
+    modulated("experts-by-input");
+}
+
+fn modulated(conditioning: &str) {
     let mut source = Source::find("task-conflict").unwrap();
     for set in [
         "policy.hidden=[12, 12]",
         "family.task-conflict.rows=[64, 64, 64]",
-        "algorithm.multi-task.conditioning=\"film\"",
         "algorithm.multi-task.shared_head=true",
         "algorithm.multi-task.iterations=50",
     ] {
         source.set(set).unwrap();
     }
+    source
+        .set(&format!("algorithm.multi-task.conditioning={conditioning}"))
+        .unwrap();
     let recipe = source.parse().unwrap();
     let recipe::Algorithm::MultiTask(settings) = &recipe.algorithm else {
         panic!("not multi-task");

@@ -116,6 +116,8 @@ fn conditioning_is_folded_into_the_bank() {
         (["conditioning=\"one-hot\"", "shared_head=true"], 12),
         (["conditioning=\"embedding\"", "shared_head=true"], 12),
         (["conditioning=\"film\"", "shared_head=false"], 24),
+        (["conditioning=\"experts-by-task\"", "shared_head=true"], 12),
+        (["conditioning=\"experts-by-input\"", "shared_head=false"], 0),
     ] {
         let mut source = Source::find("task-conflict").unwrap();
         for set in sets {
@@ -134,7 +136,7 @@ fn conditioning_is_folded_into_the_bank() {
             &learned.parameters,
         )
         .unwrap();
-        let modulated = |name: &str| name.starts_with("layer0.s");
+        let modulated = |name: &str| name.starts_with("layer0.s") || name == "layer0.gate";
         let bank = network.policy.bank();
         let own = bank.iter().filter(|parameter| modulated(&parameter.name));
         assert_eq!(
@@ -143,7 +145,10 @@ fn conditioning_is_folded_into_the_bank() {
             "{sets:?}"
         );
         let layers: Vec<_> = network.tasks[..3].iter().map(|task| &task.modulation).collect();
-        assert!(layers[0] != layers[1] && layers[1] != layers[2], "{sets:?}");
+        assert!(
+            numbers == 0 || layers[0] != layers[1] && layers[1] != layers[2],
+            "{sets:?}"
+        );
         let bytes = image(settings(&recipe), &recipe, &mut training);
         let image = Image::new_checked(&bytes).unwrap();
         let mut memory = vec![0.0; workspace_len(image.bytes())];
@@ -361,11 +366,50 @@ fn unlike_tasks_share_an_image_and_follow_their_sensors() {
 /// A run that was saved and restored goes on with the same bits: sampling, noise and early stopping included.
 #[test]
 fn training_resumes_exactly() {
+    resumes_exactly(recipe::Sampling::Difficulty);
+}
+
+/// So does a curriculum, whose order is measured.
+#[test]
+fn a_curriculum_resumes_exactly() {
+    resumes_exactly(recipe::Sampling::Curriculum);
+}
+
+/// All tasks until they have been measured, then the easiest by the schedule; a step says how many took part.
+#[test]
+fn a_curriculum_opens_tasks_by_its_schedule() {
+    let recipe = small(200);
+    let settings = recipe::MultiTask {
+        sampling: recipe::Sampling::Curriculum,
+        curriculum: recipe::Curriculum {
+            start: 0.25,
+            until: 1.0,
+            every: 20,
+        },
+        ..settings(&recipe).clone()
+    };
+    let tables = task_set(&recipe).unwrap().unwrap();
+    let mut training = MultiTaskTraining::new(&settings, &recipe.policy, 0, tables, &PlanEngine::fast()).unwrap();
+    let counts: Vec<f32> = (0..200)
+        .map(|_| {
+            let metrics = training.step().unwrap().metrics;
+            metrics.iter().find(|(name, _)| *name == "tasks in a step").unwrap().1
+        })
+        .collect();
+    let at = [0, 19, 20, 60, 80, 120, 140, 199].map(|step| counts[step]);
+    assert_eq!(at, [4.0, 4.0, 2.0, 2.0, 3.0, 3.0, 4.0, 4.0]);
+}
+
+fn resumes_exactly(sampling: recipe::Sampling) {
     let recipe = small(60);
     let settings = recipe::MultiTask {
         batch_rows: 32,
         tasks: 2,
-        sampling: recipe::Sampling::Difficulty,
+        sampling,
+        curriculum: recipe::Curriculum {
+            every: 7,
+            ..recipe::Curriculum::default()
+        },
         input_noise: 0.1,
         mixup: 0.2,
         dropout: 0.1,

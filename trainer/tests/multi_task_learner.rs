@@ -205,7 +205,12 @@ fn conditioning_tells_tasks_apart_that_share_a_head() {
     };
     // The best answer to both is 0: the mean square of the targets.
     assert!((last(Conditioning::None) - 0.445).abs() < 0.01);
-    for conditioning in [Conditioning::OneHot, Conditioning::Embedding(3), Conditioning::Film(3)] {
+    for conditioning in [
+        Conditioning::OneHot,
+        Conditioning::Embedding(3),
+        Conditioning::Film(3),
+        Conditioning::ExpertsByTask(2),
+    ] {
         let loss = last(conditioning);
         assert!(loss < 0.01, "{conditioning:?}: {loss}");
     }

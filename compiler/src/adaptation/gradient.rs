@@ -14,15 +14,15 @@
 use pliant_runtime::image::Objective;
 use pliant_runtime::image::record::Space;
 
-use super::AdaptationError;
 use super::clip::{clip_share, sum_of_squares};
 use super::loss::{self, Loss, RowField};
 use super::standardise::scale_and_offset;
+use super::{AdaptationError, Subset};
 use crate::autodiff;
 use crate::graph::{DType, Graph, Tensor, ValueId};
 use crate::image::{Bindings, Place};
 use crate::ops::Op;
-use crate::policy::{Parameter, PolicyDescription, total_elements};
+use crate::policy::{Network, Parameter, PolicyDescription, total_elements};
 
 /// Whether meta-training differentiates through the inner gradient.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -97,22 +97,23 @@ pub(super) struct Whole<'v> {
 }
 
 impl GradientRule<'static> {
-    /// All parameters of a policy adapt; the losses are those of the objective: the mean squared error for both, or the
-    /// policy gradient with the approximate divergence for a score.
+    /// All parameters of a policy adapt, as [`Subset::All`] says; the losses are those of the objective: the mean squared error
+    /// for both, a [scan](crate::policy::Scan)'s own, or the policy gradient with the approximate divergence for a score.
     pub fn for_policy(policy: &PolicyDescription, objective: Objective) -> Self {
         let parameters = policy.parameters();
-        let (loss, score) = match objective {
-            Objective::Supervised => (
+        let (loss, score) = match (objective, &policy.network) {
+            (Objective::Supervised, Network::Scan(scan)) => loss::scan(*scan),
+            (Objective::Supervised, _) => (
                 loss::mean_squared_error(policy.clone()),
                 loss::mean_squared_error(policy.clone()),
             ),
-            Objective::PolicyGradient => (
+            (Objective::PolicyGradient, _) => (
                 loss::policy_gradient(policy.clone()),
                 loss::approximate_divergence(policy.clone()),
             ),
         };
         Self {
-            adapts: vec![true; parameters.len()],
+            adapts: Subset::All.of(policy),
             parameters,
             banked: 0,
             fields: loss::fields(policy, objective),

@@ -6,7 +6,7 @@
 use pliant_runtime::image::{FieldKind, Objective};
 
 use crate::graph::{Graph, GraphError, ValueId};
-use crate::policy::{Gaussian, PolicyDescription};
+use crate::policy::{Gaussian, PolicyDescription, Scan};
 
 /// Builds one number a row from parameters and fields.
 pub type Loss<'a> = Box<dyn Fn(&mut Graph, &[ValueId], &[ValueId]) -> Result<ValueId, GraphError> + Send + Sync + 'a>;
@@ -61,6 +61,14 @@ pub fn mean_squared_error(policy: PolicyDescription) -> Loss<'static> {
         let axis = graph.shape(square).len() - 1;
         graph.reduce_mean(square, &[axis], true)
     })
+}
+
+/// What a scan descends ([`Scan::loss`]) and what it is scored by ([`Scan::score`]). Fields: `x`, `y`, which is 1 or -1.
+pub fn scan(scan: Scan) -> (Loss<'static>, Loss<'static>) {
+    (
+        Box::new(move |graph, parameters, fields| scan.loss(graph, parameters, fields)),
+        Box::new(move |graph, parameters, fields| scan.score(graph, parameters, fields)),
+    )
 }
 
 /// Logarithm of the probability of the taken action under these parameters over that when it was taken, `[.., rows, 1]`.

@@ -1,6 +1,6 @@
 //! Which parameters of a policy adapt.
 
-use crate::policy::{CONTEXT, Network, PolicyDescription};
+use crate::policy::{CONTEXT, Network, PolicyDescription, Scan};
 
 /// A part of a policy's parameters: those that adapt, while the others stay as they were trained.
 ///
@@ -16,10 +16,10 @@ use crate::policy::{CONTEXT, Network, PolicyDescription};
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Subset {
-    /// Every parameter (MAML, Meta-SGD).
+    /// Every parameter (MAML, Meta-SGD); of a [scan](Scan) the detectors and the mixture.
     #[default]
     All,
-    /// Weight and bias of the last layer (ANIL: Raghu et al. 2020, "Rapid Learning or Feature Reuse?").
+    /// Weight and bias of the last layer, of a scan the mixture (ANIL: Raghu et al. 2020, "Rapid Learning or Feature Reuse?").
     Head,
     /// The context vector (CAVIA: Zintgraf et al. 2019, "Fast Context Adaptation via Meta-Learning"). A policy without one
     /// has nothing in this subset.
@@ -33,11 +33,13 @@ impl Subset {
             Network::Mlp(mlp) => 2 * (mlp.sizes.len() - 2)..2 * (mlp.sizes.len() - 1),
             // Head weight and bias stand last.
             Network::Gru(gru) => gru.parameters().len() - 2..gru.parameters().len(),
+            Network::Scan(_) => 2..3,
         };
-        let flag = |(index, name): (usize, &str)| match self {
-            Self::All => true,
-            Self::Head => head.contains(&index),
-            Self::Context => name == CONTEXT,
+        let flag = |(index, name): (usize, &str)| match (self, &policy.network) {
+            (Self::All, Network::Scan(_)) => Scan::adapts()[index],
+            (Self::All, _) => true,
+            (Self::Head, _) => head.contains(&index),
+            (Self::Context, _) => name == CONTEXT,
         };
         let parameters = policy.parameters();
         parameters

@@ -129,7 +129,7 @@ impl Banked {
         adapted
     }
 
-    /// The trunk: `layer0.weight`, `layer0.bias`, ..., then `whitening.weight` `[features, features]` and
+    /// The trunk: `layer0.weight`, `layer0.bias`, ..., what the [modulation](Modulation::router) has there, then `whitening.weight` `[features, features]` and
     /// `whitening.bias` `[features]`: an affine map of the last layer's features, without an activation, after which a few
     /// gradient steps fit a head.
     pub fn trunk(&self) -> Vec<Parameter> {
@@ -140,6 +140,7 @@ impl Banked {
             parameters.push(Parameter::new(format!("layer{index}.weight"), sizes));
             parameters.push(Parameter::new(format!("layer{index}.bias"), &sizes[1..]));
         }
+        parameters.extend(self.modulation.router(first, &self.hidden));
         let features = self.features();
         parameters.push(Parameter::new("whitening.weight", &[features, features]));
         parameters.push(Parameter::new("whitening.bias", &[features]));
@@ -253,13 +254,19 @@ impl Banked {
         let (own, bank) = bank.split_at(if self.encoder.is_some() { 2 } else { 0 });
         let (modulation, bank) = bank.split_at(self.modulation.bank(&self.hidden).len());
         let (layers, whitening) = trunk.split_at(trunk.len() - 2);
+        let (layers, router) = layers.split_at(2 * self.hidden.len());
         for (index, layer) in own.chunks_exact(2).chain(layers.chunks_exact(2)).enumerate() {
-            let product = graph.matmul(value, layer[0])?;
+            let given = value;
+            let product = graph.matmul(given, layer[0])?;
             let mut sum = graph.add(product, layer[1])?;
-            if let Some(layer) = index.checked_sub(own.len() / 2) {
+            let shared = index.checked_sub(own.len() / 2);
+            if let Some(layer) = shared {
                 sum = self.modulation.apply(graph, modulation, layer, sum)?;
             }
             value = self.activation.apply(graph, sum)?;
+            if let Some(layer) = shared {
+                value = self.modulation.gate(graph, modulation, router, layer, given, value)?;
+            }
         }
         let product = graph.matmul(value, whitening[0])?;
         let features = graph.add(product, whitening[1])?;

@@ -13,6 +13,7 @@ mod gru;
 mod layout;
 mod mlp;
 mod multi_task;
+mod scan;
 
 pub use banked::{Banked, InputScaling, TaskSlice};
 pub use conditioning::{Conditioning, LayerModulation, Modulation};
@@ -22,6 +23,7 @@ pub use gru::Gru;
 pub use layout::Layout;
 pub use mlp::{Activation, CONTEXT, Mlp};
 pub use multi_task::{MultiTask, TargetLoss, TaskHead};
+pub use scan::Scan;
 
 use crate::graph::{Graph, GraphError, ValueId};
 
@@ -99,6 +101,8 @@ pub enum Network {
     Mlp(Mlp),
     /// A gated recurrent unit between two layers.
     Gru(Gru),
+    /// A mixture of detectors over every window of a sequence.
+    Scan(Scan),
 }
 
 impl Network {
@@ -107,6 +111,7 @@ impl Network {
         match self {
             Self::Mlp(mlp) => mlp.observations(),
             Self::Gru(gru) => gru.observations,
+            Self::Scan(scan) => scan.length,
         }
     }
 
@@ -115,13 +120,14 @@ impl Network {
         match self {
             Self::Mlp(mlp) => mlp.outputs(),
             Self::Gru(gru) => gru.outputs,
+            Self::Scan(_) => 1,
         }
     }
 
     /// Elements of the recurrent state, 0 if there is none. It starts an episode from zero.
     pub fn state(&self) -> usize {
         match self {
-            Self::Mlp(_) => 0,
+            Self::Mlp(_) | Self::Scan(_) => 0,
             Self::Gru(gru) => gru.hidden,
         }
     }
@@ -131,6 +137,7 @@ impl Network {
         match self {
             Self::Mlp(mlp) => mlp.parameters(),
             Self::Gru(gru) => gru.parameters(),
+            Self::Scan(scan) => scan.parameters(),
         }
     }
 
@@ -149,6 +156,7 @@ impl Network {
     ) -> Result<(ValueId, Option<ValueId>), GraphError> {
         match self {
             Self::Mlp(mlp) => Ok((mlp.forward(graph, layout, parameters, observation)?, None)),
+            Self::Scan(scan) => Ok((scan.forward(graph, layout, parameters, observation)?, None)),
             Self::Gru(gru) => {
                 let state = match state {
                     Some(state) => state,
@@ -195,6 +203,12 @@ impl From<Mlp> for Network {
 impl From<Gru> for Network {
     fn from(gru: Gru) -> Self {
         Self::Gru(gru)
+    }
+}
+
+impl From<Scan> for Network {
+    fn from(scan: Scan) -> Self {
+        Self::Scan(scan)
     }
 }
 

@@ -139,7 +139,7 @@ impl MultiTask {
             ]
         };
         let mut parameters: Vec<Parameter> = sizes.windows(2).enumerate().flat_map(layer).collect();
-        parameters.extend(self.conditioning.shared(&self.hidden));
+        parameters.extend(self.conditioning.shared(first, &self.hidden));
         if self.shared_head {
             parameters.extend(self.head_parameters("", self.tasks.first().map_or(0, |task| task.outputs)));
         }
@@ -201,12 +201,19 @@ impl MultiTask {
         let (layers, conditioning) = self.parts(shared, true);
         let mut value = x;
         for (index, layer) in encoder.chunks_exact(2).chain(layers.chunks_exact(2)).enumerate() {
-            let product = graph.matmul(value, layer[0])?;
+            let given = value;
+            let product = graph.matmul(given, layer[0])?;
             let mut sum = graph.add(product, layer[1])?;
-            if let Some(layer) = index.checked_sub(encoder.len() / 2) {
+            let shared = index.checked_sub(encoder.len() / 2);
+            if let Some(layer) = shared {
                 sum = self.conditioning.apply(graph, conditioning, condition, layer, sum)?;
             }
             value = self.activation.apply(graph, sum)?;
+            if let Some(layer) = shared {
+                value = self
+                    .conditioning
+                    .gate(graph, conditioning, condition, layer, given, value)?;
+            }
             if let Some(&mask) = masks.next() {
                 value = graph.mul(value, mask)?;
             }

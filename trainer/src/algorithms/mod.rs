@@ -9,6 +9,7 @@ mod reptile;
 mod ridge;
 mod rl2;
 mod sharing;
+mod start;
 mod teacher_student;
 
 pub use analytic_policy_gradient::AnalyticPolicyGradient;
@@ -22,6 +23,7 @@ pub(crate) use multi_task::{network as multi_task_network, predict as multi_task
 pub use ppo::{MultiTaskPpo, Ppo};
 pub use ridge::RIDGE;
 pub use rl2::rl2;
+pub use start::start_from;
 pub use teacher_student::TeacherStudent;
 
 use std::sync::Arc;

@@ -67,7 +67,12 @@ pub fn banked_network(
     }
     banked.logarithms = tables.iter().any(|table| table.logarithm);
     let layers = 2 * network.hidden.len();
-    let mut trunk: Vec<Tensor> = parameters[..layers].iter().map(super::export::tensor).collect();
+    // Gates by input stand behind the layers, in training as on the device.
+    let router = banked.modulation.router(0, &network.hidden).len();
+    let mut trunk: Vec<Tensor> = parameters[..layers + router]
+        .iter()
+        .map(super::export::tensor)
+        .collect();
     trunk.push(Tensor::f32(&[features, features], single(&whitening.weight)).expect("square"));
     trunk.push(Tensor::f32(&[features], single(&whitening.bias)).expect("one a feature"));
 

@@ -248,6 +248,7 @@ fn calibrate(
         | Family::Systems(_)
         | Family::Tabular(_)
         | Family::Logged(_)
+        | Family::Motifs(_)
         | Family::Sinusoid(_)
         | Family::TaskConflict(_)
         | Family::TwoLinkArm(_)

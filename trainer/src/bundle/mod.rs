@@ -27,6 +27,7 @@
 mod banked;
 mod export;
 mod onnx;
+mod parameters;
 mod repack;
 mod systems;
 
@@ -37,6 +38,7 @@ use pliant_runtime::image::{Image, ImageError};
 
 pub use banked::{BankedNetwork, banked_image, banked_network};
 pub use export::{ExportError, Exported, device_image, export, policy_image};
+pub use parameters::parameters;
 pub use repack::{RepackError, Repacked, repack};
 pub use systems::systems_network;
 
@@ -102,6 +104,16 @@ pub enum BundleError {
     /// A trained policy cannot be exported.
     #[error(transparent)]
     Export(#[from] ExportError),
+    /// There are no parameters to start another training from.
+    #[error(
+        "{path} has no parameters to start from: {problem}; name a bundle, or the folder of a run that `pliant train` made"
+    )]
+    NoParameters {
+        /// The folder.
+        path: PathBuf,
+        /// What is missing or wrong.
+        problem: String,
+    },
     /// A bundle cannot be repacked.
     #[error(transparent)]
     Repack(RepackError),

@@ -131,6 +131,7 @@ impl CliError {
             | Self::NothingToPlay { .. }
             | Self::Pilot(PilotError::NotAQuadrotor(_) | PilotError::Contract(_) | PilotError::Policy(_))
             | Self::Source { .. }
+            | Self::Train(TrainError::NothingInCommon { .. })
             | Self::Run(RunError::NotARun { .. } | RunError::Unreadable { .. } | RunError::Busy { .. })
             | Self::Results(_)
             | Self::NoRuns { .. }

@@ -23,7 +23,7 @@ use crate::run::{Outcome as Ending, RunDirectory, RunLog, RunRecord, Session, Wa
 const CARD_FILE: &str = "card.md";
 
 const AFTER_HELP: &str = "\
-Recipes that come with pliant: arm, bandit, cart-pole, mdp, pendulum,
+Recipes that come with pliant: arm, bandit, cart-pole, mdp, motifs, pendulum,
 point-navigation, quadrotor, quadrotor-robust, quadrotor-small, sinusoid,
 sinusoid-anil, sinusoid-cavia, sinusoid-fomaml, sinusoid-meta-sgd,
 sinusoid-reptile, sinusoid-ridge, task-conflict, vehicle. A recipe is one
@@ -33,6 +33,7 @@ out of range are refused by name.
 Examples:
   pliant train point-navigation
   pliant train sinusoid --set family.sinusoid.shots=5 --out runs/five-shots
+  pliant train sinusoid-anil --init-from runs/sinusoid    start where another ended
   pliant train runs/sinusoid --resume          go on after Ctrl-C, a crash, a kill
   pliant train my-recipe.toml --engine ort --json";
 
@@ -64,6 +65,9 @@ pub(super) struct TrainArgs {
     /// Worker threads; they change nothing but the time [default: one a core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
+    /// Start from the parameters of another run or bundle, as far as names and shapes agree: pre-training
+    #[arg(long, value_name = "FOLDER", conflicts_with = "resume")]
+    init_from: Option<PathBuf>,
     /// Go on from the newest checkpoint in the folder of the run
     #[arg(long)]
     resume: bool,
@@ -143,6 +147,7 @@ impl<'a> Run<'a> {
         if args.resume {
             RunDirectory::newest(out)?;
         }
+        let start = args.init_from.as_deref().map(bundle::parameters).transpose()?;
         let directory = RunDirectory::claim(out)?;
         let before = RunRecord::read(out).ok();
         let saved = if args.resume { load(out, &recipe)? } else { None };
@@ -174,7 +179,11 @@ impl<'a> Run<'a> {
         let choice = select(engine, None, &probe, &options)?;
         say(&log, &choice.reason);
         let threads = threads(args.threads);
-        let learner = algorithms::learner(&recipe, &choice.engine, threads)?;
+        let mut learner = algorithms::learner(&recipe, &choice.engine, threads)?;
+        if let (Some(start), Some(path)) = (&start, &args.init_from) {
+            let taken = algorithms::start_from(learner.as_mut(), start)?.join(", ");
+            say(&log, &format!("starting from {}: {taken}", path.display()));
+        }
         if let Some(saved) = &saved {
             if saved.engine != learner.engine() {
                 let (old, new) = (&saved.engine, learner.engine());

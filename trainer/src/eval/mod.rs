@@ -28,7 +28,8 @@ pub use trials::{Choice, TrialOutcome, by_episode, run_trials, trial_episodes};
 use crate::deployment;
 use crate::recipe::{self, Family, Recipe};
 use crate::tasks::{
-    DataError, LoggedFamily, NavigationFamily, SinusoidFamily, Split, SupervisedFamily, simulator, task_set,
+    DataError, LoggedFamily, MotifFamily, NavigationFamily, SinusoidFamily, Split, SupervisedFamily, simulator,
+    task_set,
 };
 
 /// What acts and adapts in an evaluation: the runtime that the device runs, on this machine.
@@ -123,9 +124,13 @@ fn evaluate_on(recipe: &Recipe, image: &[u8], options: EvalOptions, split: Split
     let image = Image::new_checked(image)?;
     check_family(recipe, &image)?;
     match &recipe.family {
-        Family::Sinusoid(settings) => {
-            evaluate_supervised(&image, "sinusoid", &SinusoidFamily::new(settings), options, split)
-        }
+        Family::Sinusoid(settings) => match task_set(recipe)? {
+            Some(tables) => {
+                let metric = "test error over the target's variance";
+                multi_task::evaluate(&image, recipe.family.name(), metric, &tables, options, split)
+            }
+            None => evaluate_supervised(&image, "sinusoid", &SinusoidFamily::new(settings), options, split),
+        },
         Family::Logged(settings) => match task_set(recipe)? {
             Some(tables) => {
                 let metric = "relative error, or share wrong";
@@ -136,6 +141,13 @@ fn evaluate_on(recipe: &Recipe, image: &[u8], options: EvalOptions, split: Split
                 evaluate_supervised(&image, recipe.family.name(), &family, options, split)
             }
         },
+        Family::Motifs(settings) => evaluate_supervised(
+            &image,
+            recipe.family.name(),
+            &MotifFamily::new(settings),
+            options,
+            split,
+        ),
         Family::Navigation(settings) => evaluate_navigation(&image, settings, options, split),
         Family::Quadrotor(_) => flight::evaluate(&image, recipe.evaluation.episodes, options, split),
         Family::TaskConflict(_) => {
@@ -243,9 +255,9 @@ fn evaluate_supervised(
         AdaptationStep::over_tasks(steps, &column(|outcome| outcome.after), seed),
     ];
     Ok(Evaluation {
-        lower_is_better: true,
+        lower_is_better: family.metric().lower_is_better(),
         refused: outcomes.iter().filter(|outcome| !outcome.accepted).count() as u64,
-        ..Evaluation::new(name, options, "mean squared error", adaptation)
+        ..Evaluation::new(name, options, family.metric().name(), adaptation)
     })
 }
 

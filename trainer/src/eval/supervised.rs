@@ -10,9 +10,9 @@ use crate::tasks::{Rows, Split, SupervisedFamily};
 /// What became of one task.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TaskOutcome {
-    /// Mean squared error before adaptation, in the square of the target's unit.
+    /// Score by the family's metric before adaptation.
     pub before: f64,
-    /// Mean squared error with what the runtime acts by after adapting: the old parameters where it refused the new.
+    /// Score with what the runtime acts by after adapting: the old parameters where it refused the new.
     pub after: f64,
     /// L2 distance that adaptation moved the parameters.
     pub change: f32,
@@ -68,7 +68,7 @@ fn adapt_piece(
     let mut support_y = vec![0.0; support * targets];
     let mut scored_x = vec![0.0; scored * width];
     let mut scored_y = vec![0.0; scored * targets];
-    let mut prediction = vec![0.0; targets];
+    let mut answers = vec![0.0; scored * targets];
     let mut outcomes = Vec::new();
     for index in indices {
         let rows = Rows {
@@ -81,19 +81,13 @@ fn adapt_piece(
         };
         family.sample_for_evaluation(range.seed, range.split, index, rows, held_out);
         let mut score = || -> Result<f64, EvalError> {
-            let mut sum = 0.0;
-            for (x, y) in scored_x.chunks_exact(width).zip(scored_y.chunks_exact(targets)) {
-                let status = actor.act(x, &mut prediction);
+            for (x, answer) in scored_x.chunks_exact(width).zip(answers.chunks_exact_mut(targets)) {
+                let status = actor.act(x, answer);
                 if status.is_safe_action() {
                     return Err(EvalError::Refused { task: index, status });
                 }
-                sum += prediction
-                    .iter()
-                    .zip(y)
-                    .map(|(p, y)| f64::from(p - y).powi(2))
-                    .sum::<f64>();
             }
-            Ok(sum / scored_y.len() as f64)
+            Ok(family.metric().of(&answers, &scored_y))
         };
         let before = score()?;
         for (x, y) in support_x.chunks_exact(width).zip(support_y.chunks_exact(targets)) {

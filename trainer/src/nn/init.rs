@@ -1,6 +1,6 @@
 //! Initial parameters.
 
-use pliant_compiler::policy::{CONTEXT, Parameter};
+use pliant_compiler::policy::{CONTEXT, Parameter, Scan};
 use rand_core::Rng;
 
 use crate::algorithms::NamedTensor;
@@ -11,7 +11,8 @@ use crate::recipe::Initialiser;
 const SMALL_DEVIATION: f32 = 0.01;
 
 /// Initial values of parameters: matrices `[inputs, outputs]` by `initialiser`; vectors (biases) zero, but with
-/// [`Initialiser::FanIn`], which draws a vector as it draws the matrix before it. A context vector is always zero.
+/// [`Initialiser::FanIn`], which draws a vector as it draws the matrix before it. A context vector is always zero,
+/// and the detectors of a scan are random words and its scale 1/2, whatever the initialiser.
 ///
 /// Each parameter draws from its own stream of `seed`, named after it, so that adding one leaves the others as they are.
 ///
@@ -38,6 +39,8 @@ pub fn initialise(parameters: &[Parameter], initialiser: Initialiser, seed: u64)
             fan_in = matrix.map_or(fan_in, |(inputs, _)| inputs);
             match (initialiser, matrix) {
                 _ if name == CONTEXT => {}
+                (_, Some((rows, columns))) if name == Scan::DETECTORS => words(&mut values, rows, columns, &mut random),
+                _ if name == Scan::SCALE => values.fill(0.5),
                 (Initialiser::FanIn, _) => {
                     let limit = (fan_in as f32).sqrt().recip();
                     values.fill_with(|| uniform(&mut random, -limit, limit));
@@ -58,6 +61,19 @@ pub fn initialise(parameters: &[Parameter], initialiser: Initialiser, seed: u64)
             }
         })
         .collect()
+}
+
+/// Symbols of a sequence: bases.
+const SYMBOLS: usize = 4;
+
+/// A random word in each column: the logit of one of four symbols at each position.
+fn words(values: &mut [f32], rows: usize, columns: usize, random: &mut impl Rng) {
+    for position in 0..rows / SYMBOLS {
+        for column in 0..columns {
+            let symbol = (random.next_u32() >> 30) as usize;
+            values[(position * SYMBOLS + symbol) * columns + column] = Scan::WORD;
+        }
+    }
 }
 
 /// Standard normal, redrawn until it lies within two deviations.

@@ -20,6 +20,9 @@ pub struct MultiTask {
     /// How the shared layers are told which task it is; only with hidden layers. Default `none`: the heads alone differ.
     #[serde(default)]
     pub conditioning: Telling,
+    /// `experts-by-task`, `experts-by-input`: experts of every shared layer, whose width is a multiple of it. From 2 to 64; default 4.
+    #[serde(default = "MultiTask::default_experts")]
+    pub experts: usize,
     /// `embedding`, `film`: numbers that are learned of a task. From 1 to 256; default 4.
     #[serde(default = "MultiTask::default_embedding")]
     pub embedding: usize,
@@ -40,6 +43,9 @@ pub struct MultiTask {
     /// uniform. From 0.1 to 1000; default 2.
     #[serde(default = "MultiTask::default_temperature")]
     pub sampling_temperature: f32,
+    /// `curriculum` sampling: its schedule.
+    #[serde(default, skip_serializing_if = "Curriculum::is_default")]
+    pub curriculum: Curriculum,
     /// What the initial weights of the heads are multiplied by. A head that answers with numbers far from its target's size
     /// leaves that answer between the rows, where nothing takes it back; 0: heads begin at zero. From 0 to 10; default 1.
     #[serde(default = "MultiTask::default_head_start")]
@@ -95,6 +101,10 @@ pub enum Telling {
     Embedding,
     /// Feature-wise linear modulation of every layer by a learned vector (Perez et al. 2018).
     Film,
+    /// A soft mixture of experts in every layer, with gates of each task (Jacobs et al. 1991; Ma et al. 2018).
+    ExpertsByTask,
+    /// A soft mixture of experts in every layer, with gates by what the layer is given.
+    ExpertsByInput,
 }
 
 /// How likely a task is to be drawn.
@@ -111,6 +121,53 @@ pub enum Sampling {
     /// In proportion to the loss relative to the one at the start: what has been learned least comes most often. Never
     /// less than a tenth of the uniform chance.
     Difficulty,
+    /// A curriculum (Bengio et al. 2009): the easiest tasks alone at first, then more, by the schedule of `curriculum`. Easy is
+    /// what has the least loss on validation rows relative to the one at the start.
+    Curriculum,
+}
+
+/// `[algorithm.multi-task.curriculum]`: how many of the tasks are open. The share of the easiest ones grows in proportion to
+/// the steps; before they have been measured for the second time all are open.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Curriculum {
+    /// Share of the tasks that is open at first, at least one task. From 0 to 1; default 0.25.
+    pub start: f32,
+    /// Share of the steps after which all are open. From 0 to 1; default 0.5.
+    pub until: f32,
+    /// Steps between measurements of how difficult the tasks are. From 1 to 1000000; default 50.
+    pub every: u64,
+}
+
+impl Default for Curriculum {
+    fn default() -> Self {
+        Self {
+            start: 0.25,
+            until: 0.5,
+            every: 50,
+        }
+    }
+}
+
+impl Curriculum {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn check(&self, checker: &mut Checker) {
+        checker.between("start", self.start, 0.0, 1.0);
+        checker.between("until", self.until, 0.0, 1.0);
+        checker.count("every", self.every, 1, 1_000_000);
+    }
+
+    /// The share of the tasks that is open after so many of the steps.
+    pub fn open(&self, step: u64, steps: u64) -> f32 {
+        if step < self.every {
+            return 1.0;
+        }
+        let done = step as f32 / (self.until * steps as f32).max(1.0);
+        (self.start + (1.0 - self.start) * done).min(1.0)
+    }
 }
 
 /// `balancing`: which method.
@@ -303,10 +360,16 @@ impl MultiTask {
             Telling::OneHot => Conditioning::OneHot,
             Telling::Embedding => Conditioning::Embedding(self.embedding),
             Telling::Film => Conditioning::Film(self.embedding),
+            Telling::ExpertsByTask => Conditioning::ExpertsByTask(self.experts),
+            Telling::ExpertsByInput => Conditioning::ExpertsByInput(self.experts),
         }
     }
 
     fn default_embedding() -> usize {
+        4
+    }
+
+    fn default_experts() -> usize {
         4
     }
 
@@ -326,6 +389,8 @@ impl MultiTask {
         checker.count("iterations", self.iterations, 1, 10_000_000);
         checker.count("encoder", self.encoder as u64, 0, 4096);
         checker.count("embedding", self.embedding as u64, 1, 256);
+        checker.count("experts", self.experts as u64, 2, 64);
+        checker.section("curriculum", |checker| self.curriculum.check(checker));
         checker.count("batch_rows", self.batch_rows as u64, 0, 1_000_000);
         checker.count("tasks", self.tasks as u64, 0, 4096);
         checker.between("sampling_temperature", self.sampling_temperature, 0.1, 1000.0);

@@ -20,6 +20,9 @@ pub struct Policy {
     /// default 0: none.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub context: usize,
+    /// For sequences, in place of hidden layers: detectors over every window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scan: Option<Scan>,
     /// How weights and biases start. Default `glorot`.
     #[serde(default)]
     pub initialiser: Initialiser,
@@ -27,6 +30,40 @@ pub struct Policy {
     /// the family is a simulated system that tells them. Default false.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub privileged: bool,
+}
+
+/// `[policy.scan]`: a shared matrix over every window of a sequence, and a mixture of what its columns find.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scan {
+    /// Positions of a window. From 1 to 32, at most the sequence's.
+    pub window: usize,
+    /// Detectors. From 1 to 1024.
+    pub detectors: usize,
+    /// Whether the reverse complement of a sequence is read too, by the same detectors. Default true.
+    #[serde(default = "Scan::default_both_strands")]
+    pub both_strands: bool,
+}
+
+impl Default for Scan {
+    fn default() -> Self {
+        Self {
+            window: 10,
+            detectors: 64,
+            both_strands: true,
+        }
+    }
+}
+
+impl Scan {
+    fn default_both_strands() -> bool {
+        true
+    }
+
+    fn check(&self, checker: &mut Checker) {
+        checker.count("window", self.window as u64, 1, 32);
+        checker.count("detectors", self.detectors as u64, 1, 1024);
+    }
 }
 
 /// For leaving out what is not used.
@@ -44,6 +81,9 @@ impl Policy {
         );
         checker.count("memory", self.memory as u64, 0, 1024);
         checker.count("context", self.context as u64, 0, 64);
+        if let Some(scan) = &self.scan {
+            checker.section("scan", |checker| scan.check(checker));
+        }
         checker.require(
             self.memory == 0 || self.hidden.len() == 1,
             "hidden",

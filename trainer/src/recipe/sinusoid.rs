@@ -18,12 +18,29 @@ pub struct Sinusoid {
     pub phase: [f32; 2],
     /// Inputs x are uniform in this interval, inside [-1000, 1000].
     pub input: [f32; 2],
+    /// `[algorithm.multi-task]`: tasks of the training split that are learned together, a head each. From 2 to 64; default 20.
+    #[serde(default = "Sinusoid::default_together")]
+    pub together: usize,
+    /// `[algorithm.multi-task]`: labelled points of each of them, and as many that validate and that test. From 2 to 100000;
+    /// default 100.
+    #[serde(default = "Sinusoid::default_rows")]
+    pub rows: usize,
 }
 
 impl Sinusoid {
+    fn default_together() -> usize {
+        20
+    }
+
+    fn default_rows() -> usize {
+        100
+    }
+
     pub(super) fn check(&self, checker: &mut Checker) {
         checker.count("shots", self.shots as u64, 1, 1000);
         checker.count("queries", self.queries as u64, 1, 1000);
+        checker.count("together", self.together as u64, 2, 64);
+        checker.count("rows", self.rows as u64, 2, 100_000);
         checker.range("amplitude", self.amplitude, 0.001, 1000.0);
         checker.range("phase", self.phase, -100.0, 100.0);
         let fixed = |[low, high]: [f32; 2]| low == high;

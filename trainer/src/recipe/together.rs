@@ -42,6 +42,20 @@ impl Recipe {
                 &hidden,
                 "at least one layer where `algorithm.multi-task.conditioning` tells the shared layers the task",
             );
+            let mixes = matches!(settings.conditioning, Telling::ExpertsByTask | Telling::ExpertsByInput);
+            let whole = policy
+                .hidden
+                .iter()
+                .all(|width| width.is_multiple_of(settings.experts.max(1)));
+            checker.require(
+                !mixes || whole,
+                "policy.hidden",
+                &hidden,
+                format_args!(
+                    "multiples of {}, the number of `experts`: each has as many units",
+                    settings.experts
+                ),
+            );
             let standard = matches!(&self.family, Family::Logged(family) if family.features.scale == Scale::Standard);
             checker.require(
                 !settings.adaptation.standardise_inputs || standard,
@@ -65,6 +79,27 @@ impl Recipe {
                     .to_string()
                     .to_lowercase(),
                 "\"number\" or \"label\", not redefined by \"logarithm\", to learn to learn: the error is squared",
+            );
+        }
+        let sequences = matches!(self.family, Family::Motifs(_));
+        checker.require(
+            sequences == policy.scan.is_some(),
+            "policy.scan",
+            if policy.scan.is_some() { "there" } else { "absent" },
+            "there for `[family.motifs]`, whose inputs are symbols, and for no other family",
+        );
+        if let (Some(scan), Family::Motifs(family)) = (policy.scan, &self.family) {
+            checker.require(
+                scan.window <= family.length,
+                "policy.scan.window",
+                scan.window,
+                format_args!("at most {}, the length of a sequence", family.length),
+            );
+            checker.require(
+                policy.hidden.is_empty() && policy.memory == 0,
+                "policy.hidden",
+                &hidden,
+                "[] beside `[policy.scan]`, and no memory: a scan has no other layers",
             );
         }
         match (&self.algorithm, &self.family) {

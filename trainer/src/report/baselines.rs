@@ -4,6 +4,7 @@
 use std::time::Instant;
 
 use pliant_compiler::image::{AlignedBytes, InspectError, inspect};
+use pliant_compiler::policy::Scan;
 use pliant_runtime::experience::End;
 use pliant_runtime::image::{AdaptationSpec, Image};
 
@@ -114,7 +115,10 @@ fn from_scratch(
     let started = Instant::now();
     let mut env_steps = 0;
     let mut best: Option<(f32, f64)> = None;
-    let lower_is_better = matches!(tasks, Tasks::Supervised(_));
+    let lower_is_better = match tasks {
+        Tasks::Supervised(family) => family.metric().lower_is_better(),
+        Tasks::Control { .. } => false,
+    };
     for rate in RATES.map(|factor| factor * inner_rate(recipe)) {
         let range = TaskRange {
             split: Split::Validation,
@@ -239,7 +243,13 @@ fn untrained(recipe: &Recipe, rate: f32, steps: usize) -> Learned {
             tensor.values.fill(settings.log_std);
         }
     }
-    Learned::with_rate(parameters, rate, steps)
+    let mut learned = Learned::with_rate(parameters, rate, steps);
+    if recipe.policy.scan.is_some() {
+        // What a score has to reach does not adapt, whoever trained.
+        let mut adapts = Scan::adapts().into_iter();
+        learned.step_sizes.retain(|_| adapts.next() == Some(true));
+    }
+    learned
 }
 
 fn inner_rate(recipe: &Recipe) -> f32 {
@@ -270,8 +280,9 @@ fn oracle(tasks: &Tasks, options: EvalOptions) -> Option<Baseline> {
     };
     match tasks {
         Tasks::Supervised(family) => {
-            let error = family.oracle_error()?;
-            Some(baseline(&vec![error; options.tasks as usize], 0))
+            let score = |index| family.oracle_score(options.seed, Split::Test, index);
+            let scores: Option<Vec<f64>> = (0..options.tasks).map(score).collect();
+            Some(baseline(&scores?, 0))
         }
         Tasks::Control { family, .. } => {
             let mut env_steps = 0;

@@ -41,12 +41,14 @@ pub(super) fn converged(
     let validation = TaskRange {
         split: Split::Validation,
         seed: recipe.seed,
-        tasks: options.tasks.min(CHOICE),
+        // A tenth of what is scored is enough to choose by.
+        tasks: options.tasks.div_ceil(10).clamp(2, CHOICE),
     };
+    let sign = if family.metric().lower_is_better() { 1.0 } else { -1.0 };
     let (mut best, mut chosen) = (f64::INFINITY, (RATES[0], STEPS[0]));
     for rate in RATES {
         for (steps, errors) in STEPS.into_iter().zip(errors(rate, &STEPS, validation)?) {
-            let mean = errors.iter().sum::<f64>() / errors.len() as f64;
+            let mean = sign * errors.iter().sum::<f64>() / errors.len() as f64;
             // What has diverged is no number, and never the least.
             if mean < best {
                 (best, chosen) = (mean, (rate, steps));
@@ -71,7 +73,7 @@ pub(super) fn converged(
     })
 }
 
-/// Mean squared errors after each of these numbers of steps (ascending), each `[tasks]`.
+/// Scores by the family's metric after each of these numbers of steps (ascending), each `[tasks]`.
 fn errors(
     recipe: &Recipe,
     family: &dyn SupervisedFamily,
@@ -156,8 +158,7 @@ fn piece_errors(
                 break;
             }
             let prediction = learner.predict_after(support, scored_x)?;
-            let squares = prediction.iter().zip(&*scored_y);
-            found.push(squares.map(|(p, y)| f64::from(p - y).powi(2)).sum::<f64>() / scored_y.len() as f64);
+            found.push(family.metric().of(&prediction, scored_y));
         }
         all.push(found);
     }

@@ -2,6 +2,7 @@
 
 mod control;
 mod logged;
+mod motifs;
 mod navigation;
 mod simulated;
 mod sinusoid;
@@ -13,10 +14,11 @@ mod vector;
 pub use control::{ControlFamily, Oracle, Plane};
 pub(crate) use logged::tables_contract;
 pub use logged::{DataError, LoggedFamily};
+pub use motifs::{Motif, MotifFamily};
 pub use navigation::NavigationFamily;
 pub use simulated::{simulator, task_streams};
 pub use sinusoid::{GRID, Sinusoid, SinusoidFamily};
-pub use supervised::{Rows, SupervisedFamily, training_task};
+pub use supervised::{Metric, Rows, SupervisedFamily, training_task};
 pub use task_conflict::TaskConflictFamily;
 pub use task_set::{Prepared, TaskRows, TaskTable, task_set};
 pub use vector::{task_stream, vector_environment};
@@ -48,7 +50,10 @@ impl Tasks {
             Family::Logged(settings) if !matches!(recipe.algorithm, Algorithm::MultiTask(_)) => {
                 Self::Supervised(Box::new(LoggedFamily::read(settings, recipe.seed)?))
             }
-            Family::Sinusoid(settings) => Self::Supervised(Box::new(SinusoidFamily::new(settings))),
+            Family::Motifs(settings) => Self::Supervised(Box::new(MotifFamily::new(settings))),
+            Family::Sinusoid(settings) if !matches!(recipe.algorithm, Algorithm::MultiTask(_)) => {
+                Self::Supervised(Box::new(SinusoidFamily::new(settings)))
+            }
             Family::Navigation(settings) => Self::Control {
                 family: Box::new(NavigationFamily::new(settings)),
                 trajectories: settings.evaluation_trajectories,
@@ -59,6 +64,7 @@ impl Tasks {
             | Family::Logged(_)
             | Family::Pendulum(_)
             | Family::Quadrotor(_)
+            | Family::Sinusoid(_)
             | Family::SwingUp(_)
             | Family::Systems(_)
             | Family::Tabular(_)

@@ -1,7 +1,9 @@
 //! Sinusoid regression (Finn, Abbeel and Levine 2017, "Model-Agnostic Meta-Learning", section 5.1): a task is
 //! `y = A sin(x - p)`.
 
-use super::{Rows, Split, SupervisedFamily};
+use pliant_compiler::policy::TargetLoss;
+
+use super::{Rows, Split, SupervisedFamily, TaskRows, TaskTable};
 use crate::random::{Stream, stream, uniform};
 use crate::recipe;
 
@@ -58,6 +60,44 @@ impl SinusoidFamily {
         (Sinusoid { amplitude, phase }, random)
     }
 
+    /// The first tasks of the training split with more rows, to be learned together: they share no task with the other splits.
+    pub fn tables(&self, seed: u64) -> Vec<TaskTable> {
+        (0..self.settings.together as u64)
+            .map(|index| self.table(seed, index))
+            .collect()
+    }
+
+    fn table(&self, seed: u64, index: u64) -> TaskTable {
+        let (task, mut random) = self.task(seed, Split::Train, index);
+        let mut rows = || {
+            let mut rows = TaskRows {
+                inputs: vec![0.0; self.settings.rows],
+                targets: vec![0.0; self.settings.rows],
+            };
+            self.fill(
+                task,
+                &mut random,
+                Rows {
+                    inputs: &mut rows.inputs,
+                    targets: &mut rows.targets,
+                },
+            );
+            rows
+        };
+        TaskTable {
+            name: format!("sinusoid {index}"),
+            features: vec!["x".to_owned()],
+            outputs: 1,
+            loss: TargetLoss::SquaredError,
+            target: vec![(1.0, 0.0)],
+            logarithm: false,
+            train: rows(),
+            validation: rows(),
+            test: rows(),
+            prepared: None,
+        }
+    }
+
     fn fill(&self, task: Sinusoid, random: &mut Stream, rows: Rows<'_>) {
         let [low, high] = self.settings.input;
         for (input, target) in rows.inputs.iter_mut().zip(rows.targets) {
@@ -88,7 +128,7 @@ impl SupervisedFamily for SinusoidFamily {
         GRID
     }
 
-    fn oracle_error(&self) -> Option<f64> {
+    fn oracle_score(&self, _seed: u64, _split: Split, _index: u64) -> Option<f64> {
         Some(0.0)
     }
 
@@ -121,6 +161,8 @@ mod tests {
             amplitude: [0.1, 5.0],
             phase: [0.0, core::f32::consts::PI],
             input: [-5.0, 5.0],
+            together: 2,
+            rows: 30,
         })
     }
 
@@ -183,6 +225,20 @@ mod tests {
         assert_eq!(again, x, "the grid does not change the support set");
         assert_eq!((grid[0], grid[GRID - 1]), (-5.0, 5.0));
         assert!(grid.iter().zip(&truth).all(|(&x, &y)| task.value(x) == y));
+    }
+
+    #[test]
+    fn tasks_that_are_learned_together_are_those_of_training() {
+        let family = family();
+        for (index, table) in family.tables(0).iter().enumerate() {
+            let (task, _) = family.task(0, Split::Train, index as u64);
+            let all = [&table.train, &table.validation, &table.test];
+            for rows in all {
+                assert_eq!(rows.inputs.len(), 30);
+                assert!(rows.inputs.iter().zip(&rows.targets).all(|(&x, &y)| task.value(x) == y));
+            }
+            assert!(!table.test.inputs.contains(&table.train.inputs[0]));
+        }
     }
 
     #[test]

@@ -2,6 +2,40 @@
 
 use super::Split;
 
+/// What counts of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Metric {
+    /// The mean squared error, in the square of the target's unit; lower is better.
+    MeanSquaredError,
+    /// The share of the rows whose sign is the target's; higher is better.
+    ShareRight,
+}
+
+impl Metric {
+    /// As reports say it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::MeanSquaredError => "mean squared error",
+            Self::ShareRight => "share right",
+        }
+    }
+
+    /// Whether less is better.
+    pub const fn lower_is_better(self) -> bool {
+        matches!(self, Self::MeanSquaredError)
+    }
+
+    /// Of answers to these targets, element by element. NaN for an answer that is no number.
+    pub fn of(self, answers: &[f32], targets: &[f32]) -> f64 {
+        let score = |(answer, target): (&f32, &f32)| match self {
+            Self::MeanSquaredError => f64::from(answer - target).powi(2),
+            Self::ShareRight if answer.is_nan() => f64::NAN,
+            Self::ShareRight => f64::from(u8::from((*answer > 0.0) == (*target > 0.0))),
+        };
+        answers.iter().zip(targets).map(score).sum::<f64>() / targets.len().max(1) as f64
+    }
+}
+
 /// Rows of one task: inputs `[rows, input width]` and targets `[rows, target width]`, row-major, to be filled.
 #[derive(Debug)]
 pub struct Rows<'a> {
@@ -43,8 +77,14 @@ pub trait SupervisedFamily: Send + Sync {
         None
     }
 
-    /// The mean squared error of who knows the task: 0 without noise. None where it is not known.
-    fn oracle_error(&self) -> Option<f64> {
+    /// What counts of an answer in evaluation. Default: the mean squared error.
+    fn metric(&self) -> Metric {
+        Metric::MeanSquaredError
+    }
+
+    /// The score of who knows task `index`: for the squared error 0 without noise. None where it is not known.
+    fn oracle_score(&self, seed: u64, split: Split, index: u64) -> Option<f64> {
+        let _ = (seed, split, index);
         None
     }
 }

@@ -3,7 +3,7 @@
 use pliant_compiler::policy::{FeatureMap, InputScaling, TargetLoss, TaskHead};
 
 use super::logged::{DataError, logged_tables};
-use super::{Split, TaskConflictFamily};
+use super::{SinusoidFamily, Split, TaskConflictFamily};
 use crate::recipe::{Algorithm, Family, Recipe};
 
 /// Labelled rows.
@@ -118,6 +118,9 @@ impl TaskTable {
 pub fn task_set(recipe: &Recipe) -> Result<Option<Vec<TaskTable>>, DataError> {
     Ok(match (&recipe.family, &recipe.algorithm) {
         (Family::TaskConflict(settings), _) => Some(TaskConflictFamily::new(settings, recipe.seed).tables()),
+        (Family::Sinusoid(settings), Algorithm::MultiTask(_)) => {
+            Some(SinusoidFamily::new(settings).tables(recipe.seed))
+        }
         (Family::Logged(settings), Algorithm::MultiTask(_)) => Some(logged_tables(settings, recipe.seed)?),
         _ => None,
     })

@@ -1,8 +1,8 @@
 //! Measures what the README states, and writes it to `docs/figures.json`.
 //!
 //! Each part is one object of that file and can be measured by itself, so that a long training need not be repeated for a
-//! new benchmark. A part holds numbers as measured; only rounding happens here. Task conflict, diagnosis and growth write
-//! pages of their own.
+//! new benchmark. A part holds numbers as measured; only rounding happens here. Task conflict, diagnosis, together, lane keeping and growth
+//! write pages of their own.
 
 use serde_json::{Map, Value, json};
 
@@ -16,7 +16,7 @@ use crate::provide;
 use crate::workspace::Workspace;
 
 /// What can be measured, in order.
-pub(crate) const PARTS: [&str; 13] = [
+pub(crate) const PARTS: [&str; 16] = [
     "sinusoid",
     "navigation",
     "quadrotor",
@@ -28,6 +28,9 @@ pub(crate) const PARTS: [&str; 13] = [
     "task-conflict",
     "multi-task-ppo",
     "diagnosis",
+    "motifs",
+    "together",
+    "lane-keeping",
     "growth",
     "products",
 ];
@@ -61,6 +64,10 @@ pub(crate) fn run(workspace: &Workspace, parts: &[String]) -> Result<(), Error> 
             diagnosis(workspace)?;
             continue;
         }
+        if let "together" | "lane-keeping" = part {
+            page(workspace, part)?;
+            continue;
+        }
         if part == "growth" {
             peers::growth(workspace)?;
             continue;
@@ -75,6 +82,7 @@ pub(crate) fn run(workspace: &Workspace, parts: &[String]) -> Result<(), Error> 
             // Policies that fly: each scored through its device image on the same vehicles.
             "quadrotor" | "quadrotor-robust" | "quadrotor-small" => trained(workspace, part, part, &[])?,
             "ppo" => ppo(workspace)?,
+            "motifs" => trained(workspace, "motifs", "motifs", &[])?,
             "speed" => speed(workspace)?,
             _ => board(workspace)?,
         };
@@ -159,6 +167,23 @@ fn trained(workspace: &Workspace, recipe: &str, name: &str, more: &[&str]) -> Re
         });
         let each: Vec<String> = means.iter().map(|mean| rounded(*mean)).collect();
         result.insert(name.to_owned(), each.join(", ").into());
+    }
+    // What it is compared with, at its last step.
+    let baselines = outcomes[0]["baselines"].as_array().map_or(0, Vec::len);
+    for index in 0..baselines {
+        let name = outcomes[0]["baselines"][index]["name"].as_str().unwrap_or("");
+        let means = numbers(&outcomes, |outcome| {
+            let steps = outcome["baselines"][index]["adaptation"].as_array();
+            steps
+                .and_then(|steps| steps.last())
+                .map_or(&Value::Null, |step| &step["mean"])
+        });
+        let each: Vec<String> = means.iter().map(|mean| rounded(*mean)).collect();
+        let mean = rounded(means.iter().sum::<f64>() / means.len().max(1) as f64);
+        result.insert(
+            format!("baseline {name}"),
+            json!({ "mean": mean, "each": each.join(", ") }),
+        );
     }
     let seconds = numbers(&outcomes, |outcome| &outcome["seconds"]);
     let environment_steps = numbers(&outcomes, |outcome| &outcome["train_env_steps"]);
@@ -301,6 +326,8 @@ fn task_conflict(workspace: &Workspace) -> Result<(), Error> {
         ("costs", ["<!-- costs -->\n", "<!-- /costs -->"]),
         ("scores", ["<!-- scores -->\n", "<!-- /scores -->"]),
         ("conditioning", ["<!-- conditioning -->\n", "<!-- /conditioning -->"]),
+        ("experts", ["<!-- experts -->\n", "<!-- /experts -->"]),
+        ("sampling", ["<!-- sampling -->\n", "<!-- /sampling -->"]),
     ] {
         let table = cargo(workspace)
             .args(["run", "--release", "--quiet", "--package", "pliant-trainer"])
@@ -335,9 +362,10 @@ fn multi_task_ppo(workspace: &Workspace) -> Result<(), Error> {
     std::fs::write(&page, between(&text, markers, &table)?).at(&page)
 }
 
-/// The table of `docs/diagnosis.md`, into that page.
+/// The table of `docs/diagnosis.md`, into that page, and the bundle of seed 0, into its folder.
 fn diagnosis(workspace: &Workspace) -> Result<(), Error> {
     let data = provide::python::diagnosis_data(workspace, true)?;
+    bundle(workspace, "diagnosis")?;
     let table = cargo(workspace)
         .args(["run", "--release", "--quiet", "--package", "pliant-trainer"])
         .args(["--example", "diagnosis", "--"])
@@ -351,6 +379,48 @@ fn diagnosis(workspace: &Workspace) -> Result<(), Error> {
         between(&text, ["<!-- scores -->\n", "<!-- /scores -->"], &table)?,
     )
     .at(&page)
+}
+
+/// The table that the example of this part prints, into the page of its name.
+fn page(workspace: &Workspace, part: &str) -> Result<(), Error> {
+    let table = cargo(workspace)
+        .args(["run", "--release", "--quiet", "--package", "pliant-trainer"])
+        .args(["--example", &part.replace('-', "_")])
+        .output()?;
+    println!("{table}");
+    let page = workspace.root().join("docs").join(format!("{part}.md"));
+    let text = std::fs::read_to_string(&page).at(&page)?;
+    let markers = ["<!-- scores -->\n", "<!-- /scores -->"];
+    std::fs::write(&page, between(&text, markers, &table)?).at(&page)
+}
+
+/// Trains the recipe in `models/NAME` as it stands and replaces the other files there by what that wrote.
+fn bundle(workspace: &Workspace, name: &str) -> Result<(), Error> {
+    let (trained, models) = (
+        workspace.target().join("measure").join(name),
+        workspace.root().join("models").join(name),
+    );
+    cargo(workspace)
+        .args([
+            "run",
+            "--release",
+            "--quiet",
+            "--package",
+            "pliant-trainer",
+            "--",
+            "train",
+        ])
+        .arg(models.join("recipe.toml"))
+        .arg("--out")
+        .arg(&trained)
+        .run()?;
+    for entry in std::fs::read_dir(&models).at(&models)? {
+        let file = entry.at(&models)?.file_name();
+        if file != "recipe.toml" {
+            std::fs::copy(trained.join(&file), models.join(&file)).at(trained.join(&file))?;
+        }
+    }
+    Ok(())
 }
 
 /// The firmware's own report: each `name: number ...` line under its name.

@@ -31,6 +31,7 @@ pub(crate) const BOARDS: [Board; 2] = [
             (measure::PROGRAM, "adaptation"),
             (super::REAL_TIME, ""),
             (super::trust::PACKAGE, ""),
+            (super::motifs::PACKAGE, ""),
             (super::flight::PACKAGE, ""),
         ],
         // Cortex-M4F and M7F, hard-float calls.

@@ -4,6 +4,7 @@ mod boards;
 mod elf;
 mod flight;
 pub(crate) mod measure;
+mod motifs;
 mod run;
 pub(crate) mod toolchain;
 mod trust;
@@ -136,6 +137,9 @@ fn run_checks(workspace: &Workspace, board: &Board, choice: Choice, install: boo
         checks.verdict(Check::Damage, trust::corruption(workspace, board, &toolchain));
         checks.verdict(Check::Replay, trust::replay(workspace, board, &toolchain));
     }
+    if board.runs(motifs::PACKAGE) {
+        checks.verdict(Check::Motifs, motifs::adapt(workspace, board, &toolchain));
+    }
     if board.runs(flight::PACKAGE)
         && let Some(elf) = checks.verdict(Check::FlightLinks, flight::build(workspace, board, &toolchain))
     {
@@ -158,12 +162,13 @@ enum Check {
     RealTime,
     Damage,
     Replay,
+    Motifs,
     FlightLinks,
     Flight,
 }
 
 impl Check {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::Clippy,
         Self::PlantedPanic,
         Self::Links,
@@ -175,6 +180,7 @@ impl Check {
         Self::RealTime,
         Self::Damage,
         Self::Replay,
+        Self::Motifs,
         Self::FlightLinks,
         Self::Flight,
     ];
@@ -184,6 +190,7 @@ impl Check {
         Self::ALL.into_iter().filter(|check| match check {
             Self::RealTimeLinks | Self::RealTime => board.runs(REAL_TIME),
             Self::Damage | Self::Replay => board.runs(trust::PACKAGE),
+            Self::Motifs => board.runs(motifs::PACKAGE),
             Self::FlightLinks | Self::Flight => board.runs(flight::PACKAGE),
             _ => true,
         })
@@ -207,6 +214,7 @@ impl Check {
             Self::Flight => {
                 "flown by the emulated Cortex-M4F and M7, quadrotors go where the host's inference takes them, bit for bit"
             }
+            Self::Motifs => "an unseen motif is learned on the board from twenty sequences, with the host's bits",
             Self::Replay => "what the board learned is replayed on the host from its telemetry, bit for bit",
         }
     }

@@ -207,7 +207,8 @@ fn meta_gradient(
         _ => vec![support.to_vec(); settings.inner.steps()],
     };
     let adapted = inner_loop(graph, problem, settings, &meta, start.clone(), &batches)?;
-    let losses = (rows.loss)(graph, &adapted, query)?;
+    // The two are one but where the rule takes its steps along a loss of its own.
+    let losses = (rows.score)(graph, &adapted, query)?;
     let after = sum_of_task_means(graph, losses)?;
     let share = 1.0 / total_tasks as f32;
     let after = graph.scale(after, share)?;

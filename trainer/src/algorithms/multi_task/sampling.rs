@@ -11,7 +11,8 @@ const LEAST: f64 = 0.1;
 /// relative to those at the start (1 where unknown).
 pub(super) fn chances(sampling: Sampling, temperature: f32, rows: &[usize], difficulty: &[f32]) -> Vec<f64> {
     let raw: Vec<f64> = match sampling {
-        Sampling::Uniform => vec![1.0; rows.len()],
+        // What is open is drawn alike.
+        Sampling::Uniform | Sampling::Curriculum => vec![1.0; rows.len()],
         Sampling::Proportional => rows.iter().map(|&rows| rows as f64).collect(),
         Sampling::Temperature => rows
             .iter()
@@ -31,6 +32,17 @@ pub(super) fn chances(sampling: Sampling, temperature: f32, rows: &[usize], diff
     let bounded: Vec<f64> = raw.iter().map(|value| (value / sum).max(least)).collect();
     let sum: f64 = bounded.iter().sum();
     bounded.into_iter().map(|value| value / sum).collect()
+}
+
+/// The tasks that are open, in ascending order: this share of them, one at least, by ascending difficulty; of equally difficult
+/// ones those in front.
+pub(super) fn open(difficulty: &[f32], share: f32) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..difficulty.len()).collect();
+    order.sort_by(|&a, &b| difficulty[a].total_cmp(&difficulty[b]));
+    let count = (share * difficulty.len() as f32).ceil() as usize;
+    order.truncate(count.clamp(1, difficulty.len().max(1)));
+    order.sort_unstable();
+    order
 }
 
 /// Draws `count` tasks without repetition, one after the other by their chances; in ascending order.
@@ -72,6 +84,19 @@ mod tests {
         // What is learned still comes now and then.
         let learned = of(Sampling::Difficulty, &[1.0, 0.0]);
         assert!(learned[1] > 0.04 && learned[1] < 0.06, "{learned:?}");
+    }
+
+    #[test]
+    fn the_easiest_tasks_are_open_first() {
+        let difficulty = [0.9, 0.2, 0.5, 0.2];
+        assert_eq!(open(&difficulty, 0.0), [1]);
+        assert_eq!(open(&difficulty, 0.25), [1]);
+        assert_eq!(open(&difficulty, 0.3), [1, 3]);
+        assert_eq!(open(&difficulty, 0.75), [1, 2, 3]);
+        assert_eq!(open(&difficulty, 1.0), [0, 1, 2, 3]);
+        let schedule = crate::recipe::Curriculum::default();
+        let shares = [0, 49, 50, 250, 500, 900].map(|step| schedule.open(step, 1000));
+        assert_eq!(shares, [1.0, 1.0, 0.325, 0.625, 1.0, 1.0]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use pliant_compiler::policy::{Activation, MultiTask, TargetLoss};
 
 use super::mixup::mix;
-use super::sampling::{chances, draw};
+use super::sampling::{chances, draw, open};
 use super::{Lookahead, MultiTaskLearner, MultiTaskSettings, predict};
 use crate::algorithms::{Algorithm, Iteration, Learned, NamedTensor, TaskBatch, TrainingState};
 use crate::engine::Engine;
@@ -170,13 +170,41 @@ impl MultiTaskTraining {
 
     /// The mean over tasks of the loss on the validation rows; of numbers relative to their variance.
     fn validate(&mut self) -> Result<f32, TrainError> {
+        let losses = self.validation_losses()?;
+        Ok((losses.iter().sum::<f64>() / self.tables.len() as f64) as f32)
+    }
+
+    /// Each task's loss on its validation rows; of numbers relative to their variance.
+    fn validation_losses(&mut self) -> Result<Vec<f64>, TrainError> {
         let parameters = self.learner.parameters()?;
-        let mut sum = 0.0;
-        for (task, table) in self.tables.iter().enumerate() {
-            let (_, outputs) = predict(self.learner.settings(), &parameters, task, &table.validation.inputs)?;
-            sum += validation_loss(table, &outputs);
+        let tables = self.tables.iter().enumerate();
+        tables
+            .map(|(task, table)| {
+                let (_, outputs) = predict(self.learner.settings(), &parameters, task, &table.validation.inputs)?;
+                Ok(validation_loss(table, &outputs))
+            })
+            .collect()
+    }
+
+    /// What has been learned of each task: its loss relative to that at the start, 1 where it is not known.
+    fn difficulty(&self) -> Vec<f32> {
+        let relative = |(last, first): (&f32, &f32)| if *first > 0.0 { last / first } else { 1.0 };
+        self.last.iter().zip(&self.first).map(relative).collect()
+    }
+
+    /// The tasks that a curriculum has open, of which it measures now and then how difficult they are.
+    fn open_tasks(&mut self, iteration: u64) -> Result<Vec<usize>, TrainError> {
+        let schedule = self.recipe.curriculum;
+        if iteration.is_multiple_of(schedule.every) {
+            self.last = self.validation_losses()?.into_iter().map(|loss| loss as f32).collect();
+            if iteration == 0 {
+                self.first.clone_from(&self.last);
+            }
         }
-        Ok((sum / self.tables.len() as f64) as f32)
+        Ok(open(
+            &self.difficulty(),
+            schedule.open(iteration, self.recipe.iterations),
+        ))
     }
 }
 
@@ -293,19 +321,28 @@ impl Algorithm for MultiTaskTraining {
     fn step(&mut self) -> Result<Iteration, TrainError> {
         let iteration = self.learner.completed();
         let tasks = self.tables.len();
-        let drawn = match self.recipe.tasks {
-            0 => (0..tasks).collect(),
+        let curriculum = self.recipe.sampling == recipe::Sampling::Curriculum;
+        let there: Vec<usize> = match curriculum {
+            true => self.open_tasks(iteration)?,
+            false => (0..tasks).collect(),
+        };
+        let drawn: Vec<usize> = match self.recipe.tasks {
+            0 => there,
             count => {
-                let rows: Vec<usize> = self.tables.iter().map(|table| table.count(Split::Train)).collect();
-                let relative = |(last, first): (&f32, &f32)| if *first > 0.0 { last / first } else { 1.0 };
-                let difficulty: Vec<f32> = self.last.iter().zip(&self.first).map(relative).collect();
+                let rows: Vec<usize> = there
+                    .iter()
+                    .map(|&task| self.tables[task].count(Split::Train))
+                    .collect();
+                let all = self.difficulty();
+                let difficulty: Vec<f32> = there.iter().map(|&task| all[task]).collect();
                 let chances = chances(
                     self.recipe.sampling,
                     self.recipe.sampling_temperature,
                     &rows,
                     &difficulty,
                 );
-                draw(&chances, count, &mut stream(self.seed, "tasks of a step", &[iteration]))
+                let drawn = draw(&chances, count, &mut stream(self.seed, "tasks of a step", &[iteration]));
+                drawn.into_iter().map(|place| there[place]).collect()
             }
         };
         let rows: Vec<Option<TaskRows>> = (0..tasks)
@@ -318,7 +355,12 @@ impl Algorithm for MultiTaskTraining {
             })
             .collect();
         let losses = self.learner.train_on_batch(&batches(&rows, &self.tables))?;
-        for (task, loss) in losses.iter().enumerate().filter(|(_, loss)| !loss.is_nan()) {
+        // A curriculum goes by the validation rows.
+        let seen = losses
+            .iter()
+            .enumerate()
+            .filter(|(_, loss)| !loss.is_nan() && !curriculum);
+        for (task, loss) in seen {
             self.last[task] = *loss;
             if self.first[task] == 0.0 {
                 self.first[task] = *loss;
@@ -341,6 +383,7 @@ impl Algorithm for MultiTaskTraining {
             metrics: vec![
                 ("loss", mean),
                 ("conflict rate", self.learner.conflict_rate() as f32),
+                ("tasks in a step", drawn.len() as f32),
                 ("time in balancing", self.learner.balancing_share() as f32),
                 (
                     "best validation loss",

@@ -91,6 +91,10 @@ impl Problem {
                 network: Mlp::new(&[gru.hidden, gru.hidden, 1], Activation::Tanh),
                 of_memory: true,
             },
+            Network::Scan(scan) => ValueFunction {
+                network: Mlp::new(&[scan.length, scan.detectors, 1], Activation::Tanh),
+                of_memory: false,
+            },
             Network::Mlp(mlp) => {
                 let mut sizes = mlp.sizes.clone();
                 if let Some(last) = sizes.last_mut() {
