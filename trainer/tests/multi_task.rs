@@ -288,10 +288,25 @@ fn unlike_tables() -> Vec<TaskTable> {
 }
 
 /// Unlike inputs and targets in one image: answers are numbers in their unit and probabilities, and after every sensor of
-/// a task has been recalibrated, 32 labelled rows bring at least 80 % of the lost score back, whatever the task.
+/// a task has been recalibrated, 32 labelled rows bring at least 80 % of the lost score back, whatever the task, in the mean of
+/// five seeds.
 #[test]
 fn unlike_tasks_share_an_image_and_follow_their_sensors() {
+    const SEEDS: u64 = 5;
+    let mut recovered = [0.0; 3];
+    for seed in 0..SEEDS {
+        for (mean, share) in recovered.iter_mut().zip(follows_its_sensors(seed)) {
+            *mean += share / SEEDS as f64;
+        }
+    }
+    println!("recovered: {recovered:.3?}");
+    assert!(recovered.iter().all(|&share| share > 0.8), "{recovered:?}");
+}
+
+/// The share of the score lost to recalibrated sensors that adaptation brings back, for each task.
+fn follows_its_sensors(seed: u64) -> [f64; 3] {
     let mut recipe = small(1000);
+    recipe.seed = seed;
     recipe.policy.hidden = vec![24];
     let settings = recipe::MultiTask {
         encoder: 24,
@@ -302,7 +317,7 @@ fn unlike_tasks_share_an_image_and_follow_their_sensors() {
         weight_decay: 0.01,
         adaptation: HeadAdaptation {
             rows: 32,
-            input_rate: 0.03,
+            input_rate: 0.015,
             rate: 0.1,
             ..HeadAdaptation::default()
         },
@@ -313,6 +328,7 @@ fn unlike_tasks_share_an_image_and_follow_their_sensors() {
     let image = Image::new_checked(&bytes).unwrap();
     let mut memory = vec![0.0; workspace_len(image.bytes())];
     let mut policy = Policy::new(&image, None, &mut memory).unwrap();
+    let mut recovered = [0.0; 3];
     for (task, table) in tables.iter().enumerate() {
         policy.select(task as u32).unwrap();
         let error = test_error(&mut policy, table, task as u64, (4, 3)).unwrap();
@@ -355,12 +371,9 @@ fn unlike_tasks_share_an_image_and_follow_their_sensors() {
             "{}: the shift costs {error} to {before}",
             table.name
         );
-        assert!(
-            before - after > 0.8 * (before - error),
-            "{}: {before} {after}",
-            table.name
-        );
+        recovered[task] = (before - after) / (before - error);
     }
+    recovered
 }
 
 /// A run that was saved and restored goes on with the same bits: sampling, noise and early stopping included.
