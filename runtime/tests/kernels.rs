@@ -31,6 +31,11 @@ fn check(record: Record, memory: &Memory, tolerance: f32) {
             Some(exact) => assert!(exact.same_bits(&actual), "{level:?} {record:?}"),
             None => exact = Some(actual.clone()),
         }
+        #[cfg(feature = "std")]
+        assert!(
+            prepared(&records, level, memory).same_bits(&actual),
+            "prepared, {level:?} {record:?}"
+        );
         if tolerance == 0.0 {
             assert!(expected.same_bits(&actual), "{level:?} {record:?}");
         } else {
@@ -54,6 +59,15 @@ fn compare(expected: &Memory, actual: &Memory, tolerance: f32, record: &Record) 
             "{expected} {actual} {record:?}"
         );
     }
+}
+
+/// What a prepared plan of these records makes of the memory.
+#[cfg(feature = "std")]
+fn prepared(records: &[Record], level: Level, memory: &Memory) -> Memory {
+    let plan = pliant_runtime::plan::PreparedPlan::new(records, memory.sizes()).unwrap();
+    let mut memory = memory.clone();
+    plan.run_on(level, false, &mut memory.spaces()).unwrap();
+    memory
 }
 
 const NONE: u32 = Operand::NONE.0;
@@ -135,6 +149,11 @@ fn run_everywhere(record: Record, memory: &Memory) {
         let found = run(level, false);
         let same = |(a, b): (&f32, &f32)| a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan();
         assert!(wanted.iter().zip(&found).all(same), "{level:?} {record:?}");
+        #[cfg(feature = "std")]
+        {
+            let [_, _, found, ..] = prepared(&records, level, memory).0;
+            assert!(wanted.iter().zip(&found).all(same), "prepared, {level:?} {record:?}");
+        }
         run(level, true);
     }
 }
@@ -209,9 +228,9 @@ fn small_shapes_of_every_kernel() {
         let mut words = [0; 16];
         words[0] = Opcode::Chain as u32 | 3 << 8;
         for (index, instruction) in words[1..].chunks_exact_mut(5).enumerate() {
-            let at = |index: usize| operand(Space::Arena, 5 + 70 * index);
+            let at = |index: usize| operand(Space::Arena, 5 + 100 * index);
             let first = if index == 0 { a } else { at(index - 1) };
-            instruction.copy_from_slice(&[u32::from(function.bits()) | 67 << 8, at(index), first, b, c]);
+            instruction.copy_from_slice(&[u32::from(function.bits()) | 99 << 8, at(index), first, b, c]);
             instruction[2 + function.operands()..].fill(0);
             for word in instruction[2 + function.operands()..]
                 .iter_mut()

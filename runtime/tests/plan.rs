@@ -3,8 +3,11 @@
 mod support;
 
 use pliant_runtime::image::record::{Binary, ChainFunction, Opcode, Operand, Record, Space, Unary, flags};
+#[cfg(feature = "std")]
 use pliant_runtime::kernels::Level;
-use pliant_runtime::plan::{AdaptedRef, Exact, Fast, Plan, PlanError, PreparedPlan, RecordProblem, SpaceSizes, Spaces};
+#[cfg(feature = "std")]
+use pliant_runtime::plan::PreparedPlan;
+use pliant_runtime::plan::{AdaptedRef, Exact, Fast, Plan, PlanError, RecordProblem, SpaceSizes, Spaces};
 use support::{Memory, Random, operand, record, unary};
 
 const NONE: u32 = Operand::NONE.0;
@@ -383,6 +386,7 @@ fn wild_chain(random: &mut Random) -> Record {
 
 /// A prepared plan refuses what a plan refuses, and gives its bits on every instruction set.
 #[test]
+#[cfg(feature = "std")]
 fn prepared_chains_give_the_same_bits() {
     let mut random = Random(17);
     let original = Memory::random(&mut random, 110);

@@ -5,7 +5,7 @@
 //! `g = d/dp sum_r w_r loss_r(p)`, `p' = p - alpha (g s / sum_r w_r)`
 //!
 //! MAML (Finn et al. 2017) with one `alpha` for all, Meta-SGD (Li et al. 2017) with one a parameter; on a
-//! [`Subset`](super::Subset) of the parameters it is ANIL or CAVIA. The sums over rows are a fold, so a device takes the rows in chunks of fixed size; the division and the update come last.
+//! [`Subset`] of the parameters it is ANIL or CAVIA. The sums over rows are a fold, so a device takes the rows in chunks of fixed size; the division and the update come last.
 //!
 //! With a gradient clip `c` the mean gradient `g / sum_r w_r`, where its L2 norm over all parameters that adapt exceeds
 //! `c`, is scaled down to norm `c` before the step (Pascanu et al. 2013, "On the difficulty of training recurrent neural
