@@ -7,6 +7,8 @@
 #[cfg(feature = "std")]
 pub(crate) mod prepared;
 
+// Element by element.
+use super::elementwise::map as each;
 use super::elementwise::{Source, Strided, UnaryFunction};
 use super::execute::Operands;
 use super::{COMPACT, KernelSet, functions as f};
@@ -31,25 +33,6 @@ macro_rules! map {
             }
         }
     }};
-}
-
-/// As `map!`, element by element.
-macro_rules! each {
-    ($out:ident; $a:ident => $value:expr) => {
-        for (out, &$a) in $out.iter_mut().zip($a) {
-            *out = $value;
-        }
-    };
-    ($out:ident; $a:ident, $b:ident => $value:expr) => {
-        for ((out, &$a), &$b) in $out.iter_mut().zip($a).zip($b) {
-            *out = $value;
-        }
-    };
-    ($out:ident; $a:ident, $b:ident, $c:ident => $value:expr) => {
-        for (((out, &$a), &$b), &$c) in $out.iter_mut().zip($a).zip($b).zip($c) {
-            *out = $value;
-        }
-    };
 }
 
 /// As `map!`, of whole blocks.

@@ -58,6 +58,8 @@ macro_rules! map {
     };
 }
 
+pub(super) use map;
+
 /// `one!(; a, b => value)` is the value.
 macro_rules! one {
     (; $($operand:ident),+ => $value:expr) => {
