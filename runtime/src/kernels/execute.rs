@@ -33,7 +33,7 @@ pub(super) fn records<K: KernelSet>(mut records: &[Record], table: &mut Table<'_
 #[cfg(feature = "std")]
 #[derive(Clone, Debug)]
 pub(crate) enum Part {
-    /// Checked records, no two of them chains.
+    /// Checked records, none of them a chain.
     Records(std::boxed::Box<[Record]>),
     /// What chains one after the other do.
     Chain(super::Chain),
