@@ -407,7 +407,14 @@ fn parquet_and_arrow_train_the_same_bundle_as_text() {
     };
     // The same tasks, in the same order; and other rows make another bundle.
     assert!(each("parquet") == each("csv") && each("csv") == text);
-    assert!(one("table.csv") != bundle(&folder.join("tasks"), &["far", "mid", "east", "west"].map(|site| format!("{site}.csv")), ""));
+    assert!(
+        one("table.csv")
+            != bundle(
+                &folder.join("tasks"),
+                &["far", "mid", "east", "west"].map(|site| format!("{site}.csv")),
+                ""
+            )
+    );
 }
 
 #[cfg(not(feature = "columnar"))]
@@ -416,7 +423,10 @@ fn a_build_without_parquet_says_how_to_build_with_it() {
     let folder = tempfile::tempdir().unwrap();
     let target = "targets = [\"y\"]";
     let message = refusal(folder.path(), "table.parquet", "PAR1", target);
-    assert!(message.contains("table.parquet: this build of pliant reads no Parquet; build with `--features columnar`"), "{message}");
+    assert!(
+        message.contains("table.parquet: this build of pliant reads no Parquet; build with `--features columnar`"),
+        "{message}"
+    );
     let message = refusal(folder.path(), "table.feather", "ARROW1", target);
     assert!(message.contains("reads no Arrow"), "{message}");
 }
