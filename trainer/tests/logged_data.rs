@@ -365,6 +365,72 @@ fn a_ridge_head_learns_to_learn_from_files() {
     assert_eq!(evaluation.refused, 0, "the guards know how far tasks lie apart");
 }
 
+/// A bundle trained a few steps from files of one kind, but for the recipe and the card, which name them.
+#[cfg(feature = "columnar")]
+fn bundle(folder: &Path, files: &[String], task_column: &str) -> Vec<(String, Vec<u8>)> {
+    let more = format!(
+        "{task_column}\ninputs = [\"x\"]\ntargets = [\"y\"]\nmissing = \"mean\"\nshots = 4\nqueries = 6\nsplit = [0.5, 0.25, 0.25]"
+    );
+    let recipe = recipe(RIDGE, folder, &format!("{files:?}"), &more);
+    let Some(Tasks::Supervised(family)) = Tasks::of(&recipe).unwrap() else {
+        panic!()
+    };
+    let settings = MetaSettings::of(&recipe.algorithm).unwrap();
+    let mut training: Maml = supervised(&recipe, settings, family, &PlanEngine::fast(), 1).unwrap();
+    while training.completed() < 5 {
+        training.step().unwrap();
+    }
+    let exported = export(&recipe, &training.learned().unwrap(), 1).unwrap();
+    let mut files: Vec<(String, Vec<u8>)> = Vec::new();
+    for (name, bytes) in exported.files {
+        if name != "recipe.toml" && name != "card.md" {
+            files.push((name.to_owned(), bytes));
+        }
+    }
+    files
+}
+
+#[cfg(feature = "columnar")]
+#[test]
+fn parquet_and_arrow_train_the_same_bundle_as_text() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/logged");
+    let column = "task_column = \"site\"";
+    let one = |file: &str| bundle(&folder, &[file.to_owned()], column);
+    let text = one("table.csv");
+    assert!(text.iter().any(|(name, _)| name == "policy.pliant"));
+    for file in ["pandas.parquet", "groups.parquet", "lz4.feather", "stream.arrows"] {
+        assert!(one(file) == text, "{file}");
+    }
+    let each = |ending: &str| {
+        let sites = ["north", "south", "east", "west", "mid", "far"];
+        bundle(&folder.join("tasks"), &sites.map(|site| format!("{site}.{ending}")), "")
+    };
+    // The same tasks, in the same order; and other rows make another bundle.
+    assert!(each("parquet") == each("csv") && each("csv") == text);
+    assert!(
+        one("table.csv")
+            != bundle(
+                &folder.join("tasks"),
+                &["far", "mid", "east", "west"].map(|site| format!("{site}.csv")),
+                ""
+            )
+    );
+}
+
+#[cfg(not(feature = "columnar"))]
+#[test]
+fn a_build_without_parquet_says_how_to_build_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = "targets = [\"y\"]";
+    let message = refusal(folder.path(), "table.parquet", "PAR1", target);
+    assert!(
+        message.contains("table.parquet: this build of pliant reads no Parquet; build with `--features columnar`"),
+        "{message}"
+    );
+    let message = refusal(folder.path(), "table.feather", "ARROW1", target);
+    assert!(message.contains("reads no Arrow"), "{message}");
+}
+
 #[test]
 fn what_is_wrong_is_named_with_its_place() {
     let folder = tempfile::tempdir().unwrap();
@@ -434,7 +500,7 @@ fn what_is_wrong_is_named_with_its_place() {
         "{message}"
     );
     let message = refusal(folder, "notes.doc", "x", target);
-    assert!(message.contains("save the table as .csv or .tsv"), "{message}");
+    assert!(message.contains("save the table as .csv, .tsv"), "{message}");
     let message = refusal(
         folder,
         "angle.csv",

@@ -21,9 +21,6 @@ mod quiet;
 mod records;
 
 use cortex_m_rt::entry;
-use mps2::counter::Counter;
-use mps2::memory;
-use mps2::semihosting::{self, Console};
 
 /// The image that is measured.
 #[cfg(feature = "plan")]
@@ -41,18 +38,7 @@ const MEMORY: usize = 0;
 fn main() -> ! {
     static mut WORKSPACE: [f32; MEMORY] = [0.0; MEMORY];
 
-    memory::paint_stack();
-    let Some(core) = cortex_m::Peripherals::take() else {
-        semihosting::exit(1)
-    };
-    let mut console = Console::open();
-    let counter = Counter::start(core.SYST);
-    console.figure("memory bytes", 4 * MEMORY as u64);
-    let done = measure(core::hint::black_box(WORKSPACE), &mut console, &counter);
-    console.figure("static bytes", memory::static_bytes().into());
-    console.figure("stack bytes", memory::stack_bytes().into());
-    console.figure("flash bytes", memory::flash_bytes().into());
-    semihosting::exit(if done.is_some() { 0 } else { 2 })
+    mps2::program::run(WORKSPACE, measure)
 }
 
 #[cfg(all(feature = "adaptation", not(feature = "quiet")))]
@@ -64,7 +50,7 @@ use quiet::measure;
 
 /// Nothing but the report.
 #[cfg(not(any(feature = "inference", feature = "quiet")))]
-fn measure(_: &mut [f32], console: &mut Console, counter: &Counter) -> Option<()> {
+fn measure(_: &mut [f32], console: &mut mps2::semihosting::Console, counter: &mps2::counter::Counter) -> Option<()> {
     console.figure("instructions", counter.instructions());
     Some(())
 }

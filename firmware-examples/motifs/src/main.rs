@@ -10,8 +10,7 @@ use core::hint::black_box;
 
 use cortex_m_rt::entry;
 use mps2::counter::Counter;
-use mps2::memory;
-use mps2::semihosting::{self, Console};
+use mps2::semihosting::Console;
 use pliant_runtime::image::Image;
 use pliant_runtime::policy::{Actor, Policy};
 
@@ -33,17 +32,7 @@ const MEMORY: usize = pliant_runtime::policy::workspace_len(IMAGE);
 fn main() -> ! {
     static mut WORKSPACE: [f32; MEMORY] = [0.0; MEMORY];
 
-    memory::paint_stack();
-    let Some(core) = cortex_m::Peripherals::take() else {
-        semihosting::exit(1)
-    };
-    let mut console = Console::open();
-    let counter = Counter::start(core.SYST);
-    console.figure("memory bytes", 4 * MEMORY as u64);
-    let done = run(black_box(WORKSPACE), &mut console, &counter);
-    console.figure("stack bytes", memory::stack_bytes().into());
-    console.figure("flash bytes", memory::flash_bytes().into());
-    semihosting::exit(if done.is_some() { 0 } else { 2 })
+    mps2::program::run(WORKSPACE, run)
 }
 
 /// Scores, adapts, scores again; `None` when the image is refused, or the adaptation.

@@ -6,6 +6,7 @@
 //! | `counter` (a feature, on by default) | instructions since the start |
 //! | [`uart`] | a serial port |
 //! | [`memory`] | RAM and flash that the program takes |
+//! | `program` (with `counter`) | the start, the report and the end of a program that runs once |
 //! | `panic` | a handler that makes a reachable panic fail to link |
 #![no_std]
 
@@ -13,6 +14,8 @@
 pub mod counter;
 pub mod memory;
 mod panic;
+#[cfg(feature = "counter")]
+pub mod program;
 pub mod uart;
 
 pub use semihosting_console as semihosting;

@@ -8,7 +8,9 @@ use super::gru::Gru;
 use super::matmul::{MatMul, Product, Start};
 use super::reduce::Reduce;
 use super::{GRADIENT, KernelSet};
-use crate::image::record::{Binary, Opcode, Operand, Record, Reduce as ReduceFunction, Ternary, Unary, flags};
+#[allow(unused_imports)] // Without any kernel.
+use crate::image::record::Opcode;
+use crate::image::record::{Binary, Operand, Record, Reduce as ReduceFunction, Ternary, Unary, flags};
 use crate::plan::Table;
 
 /// Runs checked records one after the other.
@@ -166,6 +168,7 @@ fn words<const N: usize>(record: &Record, start: usize) -> [usize; N] {
 }
 
 #[inline(always)]
+#[allow(unused_variables)] // Without any kernel.
 fn run<K: KernelSet>(record: &Record, table: &mut Table<'_>) -> Option<()> {
     match record.opcode()? {
         #[cfg(feature = "kernel-matmul")]

@@ -395,6 +395,7 @@ pub(super) fn record(record: &Record, sizes: &SpaceSizes) -> Result<(), RecordPr
 fn checked(record: &Record, sizes: &SpaceSizes) -> Check {
     let code = record.words[0] as u8;
     let opcode = record.opcode().ok_or(Rule::Kernel.at(code.into()))?;
+    #[allow(unused_mut, unused_variables)] // Without any kernel.
     let mut checker = Checker {
         record,
         sizes,

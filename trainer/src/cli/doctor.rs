@@ -53,6 +53,7 @@ pub(super) fn run(args: &DoctorArgs) -> Result<(), CliError> {
     for name in ENGINE_NAMES.into_iter().filter(|name| *name != "auto") {
         findings.push(engine(name)?);
     }
+    findings.push(columnar());
     findings.extend(programs());
     findings.extend(targets());
     if args.json {
@@ -168,6 +169,21 @@ fn engine(name: &'static str) -> Result<Finding, CliError> {
         detail,
         get,
     })
+}
+
+/// Whether this build reads columnar files.
+fn columnar() -> Finding {
+    let here = cfg!(feature = "columnar");
+    Finding {
+        group: "logged data",
+        name: "Parquet, Arrow".to_owned(),
+        here,
+        detail: match here {
+            true => "read beside CSV".to_owned(),
+            false => "not part of this build, which reads CSV".to_owned(),
+        },
+        get: (!here).then(|| "cargo build --release -p pliant-trainer --features columnar".to_owned()),
+    }
 }
 
 fn programs() -> Vec<Finding> {

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::check::Checker;
 use crate::random::{fill_standard_normal, stream};
 
-/// Tasks from logged data: a file a task, or a column that names the task of a row. Files are CSV (`.csv`; `.tsv` with
-/// tabs), with a header; an empty cell is a missing value, and so is what `missing_markers` lists. See docs/logged-data.md.
+/// Tasks from logged data: a file a task, or a column that names the task of a row. Files are CSV with a header (`.csv`;
+/// `.tsv` with tabs), Parquet (`.parquet`) or Arrow (`.arrow`, `.arrows`, `.feather`; a file or a stream). An empty cell or a
+/// null is a missing value, and so is what `missing_markers` lists. See docs/logged-data.md.
 ///
 /// ```toml
 /// [family.logged]
@@ -58,8 +59,9 @@ pub struct Logged {
     /// Rows that miss inputs. Default `mean`.
     #[serde(default)]
     pub missing: Missing,
-    /// Cells that stand for a missing value beside the empty one, exactly as written: `["NA", "NaN", "?"]`. Default: none, so
-    /// that no class is lost for its name; a number column with another cell is refused, with its line.
+    /// Cells that stand for a missing value beside the empty one, exactly as written: `["NA", "NaN", "?"]`. `NaN` is the NaN
+    /// of a column of floats too. Default: none, so that no class is lost for its name; a number column with another cell is
+    /// refused, with its line.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing_markers: Vec<String>,
     /// What is different for a task, by its name.

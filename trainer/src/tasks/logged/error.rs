@@ -35,6 +35,42 @@ pub enum DataError {
         /// What is there.
         found: Vec<String>,
     },
+    /// A column that the recipe uses is of a type that is neither numbers nor text.
+    #[error(
+        "{}, column `{column}`: it holds {found}, not numbers, booleans or text; write it as one of these, or name the columns to \
+         use with `inputs`",
+        path.display()
+    )]
+    ColumnType {
+        /// The file.
+        path: PathBuf,
+        /// The column.
+        column: String,
+        /// Its type, in words.
+        found: String,
+    },
+    /// A column of a damaged file.
+    #[error("{}, column `{column}`: {problem}", path.display())]
+    Column {
+        /// The file.
+        path: PathBuf,
+        /// The column.
+        column: String,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
+    /// This build does not read the format.
+    #[error(
+        "{}: this build of pliant reads no {format}; build with `--features columnar` (part of the default features), or save the \
+         table as .csv",
+        path.display()
+    )]
+    NotBuilt {
+        /// The file.
+        path: PathBuf,
+        /// What the file is.
+        format: &'static str,
+    },
     /// A cell does not hold what its column is used for.
     #[error("{}, {place}, column `{column}`: {found} is not {wanted}; {instead}", path.display())]
     Cell {

@@ -1,10 +1,20 @@
 //! Tasks from logged data: files of rows become tables for multi-task learning, or a family to learn to learn from.
 
+#[cfg(feature = "columnar")]
+mod arrow;
+mod column;
 mod error;
 mod family;
 mod frame;
+#[cfg(feature = "columnar")]
+mod guard;
+#[cfg(feature = "columnar")]
+mod parquet;
 mod source;
 mod tables;
+#[cfg(all(test, feature = "columnar"))]
+mod tests;
+mod text;
 
 pub use error::DataError;
 pub use family::LoggedFamily;
