@@ -143,6 +143,7 @@ fn settings() -> recipe::AnalyticPolicyGradient {
         state_decay: 0.97,
         clip_cotangent: 1e3,
         retries: 2,
+        whole: 0.0,
         replay: 0.25,
         skip_above: 10.0,
         output_scale: 0.1,

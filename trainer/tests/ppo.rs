@@ -33,6 +33,7 @@ fn settings() -> recipe::Ppo {
         entropy_weight: 0.01,
         final_entropy_weight: None,
         reward_scale: 1.0,
+        regret_weight: 0.0,
         normalise_observations: false,
         log_std: -0.3,
         log_std_floor: -5.0,
@@ -68,6 +69,7 @@ struct Steps {
     log_probability: Vec<f32>,
     advantage: Vec<f32>,
     target: Vec<f32>,
+    regret: Vec<f32>,
 }
 
 impl Steps {
@@ -83,6 +85,7 @@ impl Steps {
         let mut action = normal(width);
         let advantage = normal(1);
         let target = normal(1);
+        let regret = normal(width).iter().map(|value| value.abs()).collect();
         // Far enough from what the policy would say for some ratios to be clipped, near enough for some not to be.
         let usual = if matches!(actions, ActionSpace::Discrete(_)) {
             -1.1
@@ -107,6 +110,7 @@ impl Steps {
             log_probability,
             advantage,
             target,
+            regret,
         }
     }
 }
@@ -144,6 +148,7 @@ fn loss(problem: &Problem, settings: &recipe::Ppo, weights: &[Vec<f64>], steps: 
         let action = part(&steps.action, width);
         let (old, advantage) = (part(&steps.log_probability, 1), part(&steps.advantage, 1));
         let target = part(&steps.target, 1);
+        let regret = part(&steps.regret, width);
         for instance in 0..BATCH {
             let (mut log_probability, mut entropy) = (0.0, 0.0);
             for number in 0..width {
@@ -151,6 +156,7 @@ fn loss(problem: &Problem, settings: &recipe::Ppo, weights: &[Vec<f64>], steps: 
                 if discrete {
                     log_probability += action[at] * output[at].ln();
                     entropy -= output[at] * output[at].ln();
+                    total += f64::from(settings.regret_weight) * output[at] * regret[at];
                 } else {
                     let z = (action[at] - output[at]) / log_std[number].exp();
                     let half_log_tau = 0.5 * (2.0 * core::f64::consts::PI).ln();
@@ -198,6 +204,7 @@ fn gradient(
             ("log_probability", &steps.log_probability, 1),
             ("advantage", &steps.advantage, 1),
             ("return", &steps.target, 1),
+            ("regret", &steps.regret, problem.actions.width()),
         ] {
             if let Some(input) = input(name) {
                 program
@@ -227,8 +234,11 @@ fn gradient(
 /// Back-propagation of the clipped surrogate, through time where there is memory, against central differences of a loss
 /// written out by hand in double precision; and unrolled, against the same in a loop.
 fn check(policy: PolicyDescription, actions: ActionSpace) {
+    check_with(settings(), policy, actions);
+}
+
+fn check_with(settings: recipe::Ppo, policy: PolicyDescription, actions: ActionSpace) {
     let problem = Problem::new(policy, actions).unwrap();
-    let settings = settings();
     let steps = Steps::draw(actions);
     let weights: Vec<Vec<f32>> = initialise(&problem.parameters(), Initialiser::FanIn, 3)
         .into_iter()
@@ -261,6 +271,16 @@ fn check(policy: PolicyDescription, actions: ActionSpace) {
 fn gradient_with_memory_and_choices() {
     let actions = ActionSpace::Discrete(3);
     check(PolicyDescription::deterministic(gru(OBSERVATIONS, 3)), actions);
+}
+
+#[test]
+fn gradient_with_memory_and_regrets() {
+    let settings = recipe::Ppo {
+        regret_weight: 0.7,
+        ..settings()
+    };
+    let policy = PolicyDescription::deterministic(gru(OBSERVATIONS, 3));
+    check_with(settings, policy, ActionSpace::Discrete(3));
 }
 
 #[test]

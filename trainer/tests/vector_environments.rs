@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use pliant_runtime::experience::End;
 use pliant_trainer::envs::{
-    Bandits, CartPole, HalfCircle, Plant, Simulated, Simulator, SwingUp, TabularProcesses, VectorEnvironment,
+    Bandits, CartPole, HalfCircle, Plant, Regret, Simulated, Simulator, SwingUp, TabularProcesses, Trials,
+    VectorEnvironment,
 };
 use pliant_trainer::random::stream;
 use pliant_trainer::tasks::{Split, task_stream};
@@ -63,6 +64,86 @@ const PROCESS: [&str; 6] = [
     "[1, 1] 1.9086 1.4475",
     "[0, 0] 1.0836 -0.7285",
 ];
+
+/// Mean return of episodes in which a policy that does not look chooses, and their mean summed regret.
+fn return_and_regret<E: VectorEnvironment + Clone>(environment: &E) -> (f64, f64) {
+    let (batch, choices) = (environment.batch(), environment.actions().width());
+    let (mut plain, mut regretting) = (environment.clone(), Regret::new(environment.clone()));
+    let (mut rewards, mut ends) = (vec![0.0; batch], vec![End::Continue; batch]);
+    let (mut total, mut lost) = (0.0, 0.0);
+    for step in 0..environment.horizon() {
+        let actions: Vec<f32> = (0..batch)
+            .map(|instance| ((instance + step) % choices) as f32)
+            .collect();
+        let sum = |rewards: &[f32]| rewards.iter().map(|&reward| f64::from(reward)).sum::<f64>() / batch as f64;
+        plain.step(&actions, &mut rewards, &mut ends);
+        total += sum(&rewards);
+        regretting.step(&actions, &mut rewards, &mut ends);
+        assert!(rewards.iter().all(|reward| *reward <= 0.0), "a regret is a loss");
+        lost -= sum(&rewards);
+    }
+    (total, lost)
+}
+
+/// Of an episode of the best policy of a process with 4 states, 3 actions and 5 steps, from state 0.
+fn best_return(processes: &TabularProcesses, instance: usize) -> f64 {
+    let (rewards, transitions) = (processes.mean_rewards(instance), processes.transitions(instance));
+    let mut values = [0.0; 4];
+    for _ in 0..5 {
+        values = core::array::from_fn(|state| {
+            let value = |action: usize| {
+                let pair = state * 3 + action;
+                let moves = transitions[pair * 4..(pair + 1) * 4].iter().zip(values);
+                f64::from(rewards[pair]) + moves.map(|(&share, value)| f64::from(share) * value).sum::<f64>()
+            };
+            value(0).max(value(1)).max(value(2))
+        });
+    }
+    values[0]
+}
+
+/// In the mean, what any policy loses is what the best one has beyond it (Kakade and Langford 2002, lemma 6.1).
+#[test]
+fn return_and_regret_add_up_to_the_best_return() {
+    const INSTANCES: usize = 20_000;
+    let processes = start(TabularProcesses::new(4, 3, 5, INSTANCES), Split::Test, 0);
+    let best = (0..INSTANCES)
+        .map(|instance| best_return(&processes, instance))
+        .sum::<f64>()
+        / INSTANCES as f64;
+    let (total, lost) = return_and_regret(&processes);
+    // The deviation of five rewards over the root of 20,000 is 0.02.
+    assert!((total + lost - best).abs() < 0.08, "{total} + {lost}, not {best}");
+    assert!(lost > 0.5, "there is something to lose: {lost}");
+
+    let bandits = start(Bandits::new(3, 8, INSTANCES), Split::Test, 0);
+    let best = |instance| {
+        bandits
+            .probabilities(instance)
+            .iter()
+            .fold(0.0f32, |most, &p| most.max(p))
+    };
+    let best = 8.0 * (0..INSTANCES).map(|instance| f64::from(best(instance))).sum::<f64>() / INSTANCES as f64;
+    let (total, lost) = return_and_regret(&bandits);
+    assert!((total + lost - best).abs() < 0.04, "{total} + {lost}, not {best}");
+}
+
+/// What is learned from changes, what the policy sees does not.
+#[test]
+fn who_learns_from_regret_sees_rewards() {
+    let trials = start(Trials::new(Bandits::new(3, 8, 4), 1), Split::Test, 0);
+    let (mut plain, mut regretting) = (trials.clone(), Regret::new(trials));
+    let (mut rewards, mut ends) = ([0.0; 4], [End::Continue; 4]);
+    let width = plain.observation_width() * 4;
+    let (mut seen, mut seen_too) = (vec![0.0; width], vec![0.0; width]);
+    for _ in 0..8 {
+        plain.step(&[0.0, 1.0, 2.0, 0.0], &mut rewards, &mut ends);
+        plain.observe(&mut seen);
+        regretting.step(&[0.0, 1.0, 2.0, 0.0], &mut rewards, &mut ends);
+        regretting.observe(&mut seen_too);
+        assert_eq!(seen, seen_too);
+    }
+}
 
 #[test]
 fn splits_share_no_task_and_a_task_is_always_the_same() {

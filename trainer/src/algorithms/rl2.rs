@@ -12,7 +12,7 @@
 use super::Ppo;
 use super::ppo::Problem;
 use crate::engine::Engine;
-use crate::envs::{Trials, VectorEnvironment};
+use crate::envs::{Regret, Trials, VectorEnvironment};
 use crate::error::TrainError;
 use crate::recipe;
 
@@ -32,6 +32,13 @@ pub fn rl2(
     if problem.memory() == 0 {
         return Err(TrainError::NoMemory);
     }
-    let trials = |batch| -> Box<dyn VectorEnvironment> { Box::new(Trials::new(environment(batch), settings.episodes)) };
+    let trials = |batch| -> Box<dyn VectorEnvironment> {
+        let trials = Trials::new(environment(batch), settings.episodes);
+        if settings.ppo.regret_weight > 0.0 {
+            Box::new(Regret::new(trials))
+        } else {
+            Box::new(trials)
+        }
+    };
     Ppo::new(&settings.ppo, seed, problem, initialiser, &trials, engine, threads)
 }

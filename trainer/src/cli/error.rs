@@ -65,6 +65,10 @@ pub(super) enum CliError {
         "`[family.{family}]` is no simulated system with parameters to tell an oracle; the recipes cart-pole, pendulum, arm and vehicle have one"
     )]
     NoGap { family: &'static str },
+    #[error(
+        "`{adaptive}` cannot take the adaptive policy's place beside `{recipe}`: they must have the same `[family]` and `[evaluation]`"
+    )]
+    NoGapBetween { recipe: String, adaptive: String },
     #[error("cannot use {path}, kept from a training: {problem}; delete it, or choose another folder with --keep")]
     Kept { path: PathBuf, problem: String },
     #[error(
@@ -125,6 +129,7 @@ impl CliError {
             | Self::Bundle(_)
             | Self::OtherRecipe { .. }
             | Self::NoGap { .. }
+            | Self::NoGapBetween { .. }
             | Self::NotTogether { .. }
             | Self::Kept { .. }
             | Self::Replay(_)

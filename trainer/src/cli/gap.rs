@@ -25,11 +25,13 @@ Trains the recipe three times over for each seed: as it is (adaptive), without
 memory (non-adaptive: policy.memory=0), and with the true parameters of the task
 beside the observation (oracle: policy.privileged=true). Each device image then
 controls the same held-out systems. The share of the gap that is closed is
-(adaptive - non-adaptive) / (oracle - non-adaptive).
+(adaptive - non-adaptive) / (oracle - non-adaptive). Another recipe of the same
+family can take the adaptive policy's place.
 
 Examples:
   pliant gap pendulum
   pliant gap my-recipe.toml --seeds 0,1 --set family.cart-pole.push=[0.0,0.0]
+  pliant gap cart-pole --adaptive cart-pole-student
   pliant gap arm --keep gap-arm         interrupted, the same command goes on";
 
 #[derive(Debug, Args)]
@@ -38,10 +40,13 @@ pub(super) struct GapArgs {
     /// Name of a recipe that comes with pliant, or the path of one
     #[arg(value_name = "RECIPE")]
     recipe: String,
+    /// Recipe of the adaptive policy, of the same family [default: RECIPE itself]
+    #[arg(long, value_name = "RECIPE")]
+    adaptive: Option<String>,
     /// Seeds of training
     #[arg(long, value_name = "SEEDS", value_delimiter = ',', default_value = "0,1,2", value_parser = clap::value_parser!(i64).range(0..))]
     seeds: Vec<i64>,
-    /// Set a field of the recipe; may be given again
+    /// Set a field of the recipe, and where it is of `family` or `evaluation` of the other one too; may be given again
     #[arg(long, value_name = "PATH=VALUE")]
     set: Vec<String>,
     /// What runs the training graphs
@@ -58,10 +63,13 @@ pub(super) struct GapArgs {
     json: bool,
 }
 
+/// The way that another recipe may take.
+const ADAPTIVE: &str = "adaptive";
+
 /// The three ways a recipe is trained, worst first, and the field in which they differ from it.
 const WAYS: [(&str, Option<&str>); 3] = [
     ("non-adaptive", Some("policy.memory=0")),
-    ("adaptive", None),
+    (ADAPTIVE, None),
     ("oracle", Some("policy.privileged=true")),
 ];
 
@@ -69,6 +77,8 @@ const WAYS: [(&str, Option<&str>); 3] = [
 #[derive(Serialize)]
 struct Outcome<'a> {
     recipe: &'a str,
+    /// The recipe of the adaptive policy.
+    adaptive: &'a str,
     /// Held-out tasks, and the seed that draws them.
     tasks: u64,
     evaluation_seed: u64,
@@ -95,13 +105,33 @@ pub(super) fn run(args: &GapArgs) -> Result<(), CliError> {
         source.set(assignment)?;
     }
     let recipe = source.parse()?;
+    let adaptive = match &args.adaptive {
+        None => source.clone(),
+        Some(name) => {
+            let mut other = Source::find(name)?;
+            let shared = |field: &&String| field.starts_with("family.") || field.starts_with("evaluation.");
+            args.set.iter().filter(shared).try_for_each(|field| other.set(field))?;
+            other
+        }
+    };
+    let other = adaptive.parse()?;
+    if other.family != recipe.family || other.evaluation != recipe.evaluation {
+        return Err(CliError::NoGapBetween {
+            recipe: recipe.name,
+            adaptive: other.name,
+        });
+    }
     let threads = threads(args.threads);
     let (mut seeds, mut all) = (Vec::new(), Vec::new());
     for &seed in &args.seeds {
         let (mut found, mut seconds, mut terminated) = (Returns::default(), [0.0; 3], [0.0; 3]);
         let columns = [&mut found.non_adaptive, &mut found.adaptive, &mut found.oracle];
         for (index, ((way, field), column)) in WAYS.into_iter().zip(columns).enumerate() {
-            let mut source = source.clone();
+            let mut source = if way == ADAPTIVE {
+                adaptive.clone()
+            } else {
+                source.clone()
+            };
             source.set(&format!("seed={seed}"))?;
             field.map_or(Ok(()), |field| source.set(field))?;
             let recipe = source.parse()?;
@@ -143,6 +173,7 @@ pub(super) fn run(args: &GapArgs) -> Result<(), CliError> {
     if args.json {
         print_json(&Outcome {
             recipe: &recipe.name,
+            adaptive: &other.name,
             tasks: recipe.evaluation.tasks,
             evaluation_seed: recipe.evaluation.seed,
             episodes: recipe.evaluation.episodes,

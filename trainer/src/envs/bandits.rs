@@ -82,4 +82,15 @@ impl VectorEnvironment for Bandits {
             };
         }
     }
+
+    fn regrets(&self, regrets: &mut [f32]) -> bool {
+        let batch = self.batch();
+        for (instance, own) in self.probabilities.chunks_exact(self.arms).enumerate() {
+            let best = own.iter().fold(0.0f32, |best, &other| best.max(other));
+            for (arm, probability) in own.iter().enumerate() {
+                regrets[arm * batch + instance] = best - probability;
+            }
+        }
+        true
+    }
 }

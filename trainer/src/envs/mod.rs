@@ -6,6 +6,7 @@ mod half_circle;
 mod navigation;
 mod pendulum;
 pub mod quadrotor;
+mod regret;
 mod simulation;
 mod swing_up;
 mod tabular;
@@ -20,6 +21,7 @@ pub use half_circle::HalfCircle;
 pub use navigation::{MAX_STEP, Navigation};
 pub use pendulum::Pendulum;
 pub use quadrotor::Quadrotor;
+pub use regret::Regret;
 pub use simulation::{
     Channels, Expression, Expressions, GraphStep, Instances, Lanes, MOST_PERIODS, Number, Outcome, Plant, Reference,
     Simulated, Simulation, Simulator, System, Told, Widths, delay_weights, delayed, runge_kutta, smooth_distance,
@@ -29,6 +31,7 @@ pub use vehicle::{Car, Vehicle};
 
 pub use swing_up::{SwingUp, TORQUE as SWING_UP_TORQUE};
 pub use tabular::TabularProcesses;
+pub(crate) use tabular::action_values;
 pub use trials::Trials;
 pub use vector::{ActionSpace, VectorEnvironment};
 

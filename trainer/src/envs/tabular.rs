@@ -20,6 +20,8 @@ pub struct TabularProcesses {
     chance: Vec<Stream>,
     states: Vec<usize>,
     ages: Vec<usize>,
+    /// V*(s) - Q*(s, a) at each step of an episode, `[batch][horizon][states][actions]`.
+    losses: Vec<f32>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +52,26 @@ impl TabularProcesses {
             chance: vec![Stream::seed_from_u64(0); batch],
             states: vec![0; batch],
             ages: vec![0; batch],
+            losses: vec![0.0; batch * horizon * sizes.pairs()],
+        }
+    }
+
+    /// Finds what each action loses at each step of an episode.
+    fn solve(&mut self, instance: usize) {
+        let Sizes {
+            states,
+            actions,
+            horizon,
+        } = self.sizes;
+        let wide = |values: &[f32]| values.iter().map(|&value| f64::from(value)).collect::<Vec<_>>();
+        let (rewards, transitions) = (wide(self.mean_rewards(instance)), wide(self.transitions(instance)));
+        let values = action_values(&rewards, &transitions, [states, actions], horizon);
+        let losses = self.losses[instance * values.len()..][..values.len()].chunks_exact_mut(actions);
+        for (losses, values) in losses.zip(values.chunks_exact(actions)) {
+            let best = values.iter().fold(f64::NEG_INFINITY, |best, &other| best.max(other));
+            for (loss, value) in losses.iter_mut().zip(values) {
+                *loss = (best - value) as f32;
+            }
         }
     }
 
@@ -69,6 +91,34 @@ impl TabularProcesses {
     pub fn state(&self, instance: usize) -> usize {
         self.states[instance]
     }
+}
+
+/// Values of actions `[horizon][states][actions]` of the policy that is optimal for mean rewards `[states][actions]` and
+/// transition probabilities `[states][actions][states]`, by dynamic programming (Bellman 1957).
+pub(crate) fn action_values(
+    rewards: &[f64],
+    transitions: &[f64],
+    [states, actions]: [usize; 2],
+    horizon: usize,
+) -> Vec<f64> {
+    let pairs = states * actions;
+    let mut all = vec![0.0; horizon * pairs];
+    let mut next = vec![0.0; states];
+    for step in (0..horizon).rev() {
+        let own = &mut all[step * pairs..(step + 1) * pairs];
+        for ((value, reward), row) in own.iter_mut().zip(rewards).zip(transitions.chunks_exact(states)) {
+            let future: f64 = row
+                .iter()
+                .zip(&next)
+                .map(|(probability, value)| probability * value)
+                .sum();
+            *value = reward + future;
+        }
+        for (next, own) in next.iter_mut().zip(own.chunks_exact(actions)) {
+            *next = own.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        }
+    }
+    all
 }
 
 impl VectorEnvironment for TabularProcesses {
@@ -104,6 +154,7 @@ impl VectorEnvironment for TabularProcesses {
             let sum: f32 = row.iter().sum::<f32>().max(f32::MIN_POSITIVE);
             row.iter_mut().for_each(|weight| *weight /= sum);
         }
+        self.solve(instance);
     }
 
     fn new_episode(&mut self, instance: usize, random: &mut Stream) {
@@ -146,5 +197,22 @@ impl VectorEnvironment for TabularProcesses {
                 End::Continue
             };
         }
+    }
+
+    fn regrets(&self, regrets: &mut [f32]) -> bool {
+        let Sizes {
+            states,
+            actions,
+            horizon,
+        } = self.sizes;
+        let batch = self.batch();
+        for instance in 0..batch {
+            let age = self.ages[instance].min(horizon - 1);
+            let at = ((instance * horizon + age) * states + self.states[instance]) * actions;
+            for (action, loss) in self.losses[at..at + actions].iter().enumerate() {
+                regrets[action * batch + instance] = *loss;
+            }
+        }
+        true
     }
 }

@@ -142,4 +142,8 @@ impl<E: VectorEnvironment> VectorEnvironment for Trials<E> {
             };
         }
     }
+
+    fn regrets(&self, regrets: &mut [f32]) -> bool {
+        self.inner.regrets(regrets)
+    }
 }

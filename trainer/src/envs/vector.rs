@@ -83,6 +83,13 @@ pub trait VectorEnvironment: Send {
     /// Moves every instance by one step: reads `actions`, `[width, batch]` in physical units where they are continuous,
     /// otherwise `[batch]`, the number of the choice; writes `rewards` `[batch]` and `ends` `[batch]`.
     fn step(&mut self, actions: &[f32], rewards: &mut [f32], ends: &mut [End]);
+
+    /// Writes what each choice would lose in each instance against the best one, played on in the best way: V*(s) - Q*(s, a),
+    /// at least 0, `[choices, batch]`. False, and nothing is written, where the environment does not know the best.
+    fn regrets(&self, regrets: &mut [f32]) -> bool {
+        let _ = regrets;
+        false
+    }
 }
 
 impl<E: VectorEnvironment + ?Sized> VectorEnvironment for Box<E> {
@@ -124,5 +131,9 @@ impl<E: VectorEnvironment + ?Sized> VectorEnvironment for Box<E> {
 
     fn step(&mut self, actions: &[f32], rewards: &mut [f32], ends: &mut [End]) {
         (**self).step(actions, rewards, ends);
+    }
+
+    fn regrets(&self, regrets: &mut [f32]) -> bool {
+        (**self).regrets(regrets)
     }
 }

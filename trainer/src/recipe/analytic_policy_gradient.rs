@@ -14,6 +14,10 @@ pub struct AnalyticPolicyGradient {
     /// Validation and evaluation are always whole. From 0 to 100000; default 0.
     #[serde(default)]
     pub episode: usize,
+    /// Share of the instances whose training episodes are whole all the same: where a policy must find out at the start what it
+    /// controls and then hold on, the others show it many starts, and these the long run. From 0 to 1; default 0.
+    #[serde(default, skip_serializing_if = "AnalyticPolicyGradient::is_none")]
+    pub whole: f32,
     /// Times that a terminated training episode is begun again, the same task from the same start, before another takes its
     /// place: what the policy fails at, it meets more often (compare Jiang et al. 2021, "Prioritized level replay"). From 0 to
     /// 1000; default 0.
@@ -114,6 +118,7 @@ impl AnalyticPolicyGradient {
         checker.count("window", self.window as u64, 1, 2000);
         checker.count("episode", self.episode as u64, 0, 100_000);
         checker.count("retries", self.retries as u64, 0, 1000);
+        checker.between("whole", self.whole, 0.0, 1.0);
         checker.between("replay", self.replay, 0.0, 0.9);
         checker.between("averaging", self.averaging, 0.0, 0.9999);
         checker.count("environments", self.environments as u64, 1, 65536);

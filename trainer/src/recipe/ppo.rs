@@ -48,6 +48,12 @@ pub struct Ppo {
     /// Greater than 0, at most 1000; default 1.
     #[serde(default = "Ppo::one")]
     pub reward_scale: f32,
+    /// For RL2 on families whose simulator knows the best (`[family.bandit]`, `[family.tabular]`). Above 0 training learns from
+    /// regrets in place of rewards, which the policy goes on seeing: what a step lost against the best action, played on in
+    /// the best way. The best policy is the same; the chance of rewards and transitions is gone. The expected regret of the
+    /// next action, over all actions and with this weight, counts beside the surrogate. From 0 to 100; default 0: rewards.
+    #[serde(default, skip_serializing_if = "Ppo::is_none")]
+    pub regret_weight: f32,
     /// Whether observations are brought to mean 0 and deviation 1 by what training saw; the contract then does so on the
     /// device. Default false.
     #[serde(default)]
@@ -75,6 +81,11 @@ impl Ppo {
         let first = self.entropy_weight;
         let last = self.final_entropy_weight.unwrap_or(first);
         first + (last - first) * (iteration as f32 / self.iterations as f32)
+    }
+
+    /// For leaving out what is not used.
+    fn is_none(weight: &f32) -> bool {
+        *weight == 0.0
     }
 
     fn default_shards() -> usize {
@@ -107,6 +118,7 @@ impl Ppo {
         checker.count("environments", self.environments as u64, 1, 65536);
         checker.count("shards", self.shards as u64, 1, 256);
         checker.count("steps", self.steps as u64, 1, 10_000);
+        checker.between("regret_weight", self.regret_weight, 0.0, 100.0);
         checker.count("epochs", self.epochs as u64, 1, 100);
         checker.count("minibatches", self.minibatches as u64, 1, 1024);
         checker.count("truncation", self.truncation as u64, 0, 10_000);

@@ -109,6 +109,19 @@ impl Recipe {
                 let range = "0 for `[algorithm.multi-task-ppo]`: its policies have no memory";
                 checker.require(policy.memory == 0, "policy.memory", policy.memory, range);
             }
+            (Algorithm::Rl2(algorithm), family) => {
+                checker.require(
+                    algorithm.ppo.regret_weight == 0.0 || matches!(family, Family::Bandit(_) | Family::Tabular(_)),
+                    "algorithm.rl2.ppo.regret_weight",
+                    algorithm.ppo.regret_weight,
+                    format_args!("0: `[family.{}]` does not know the best", family.name()),
+                );
+            }
+            (Algorithm::Ppo(algorithm), _) => {
+                let range = "0: only `[algorithm.rl2]` learns from regret";
+                let weight = algorithm.regret_weight;
+                checker.require(weight == 0.0, "algorithm.ppo.regret_weight", weight, range);
+            }
             (Algorithm::TeacherStudent(_), _) => {
                 let range = "false: the teacher sees the parameters, the student does not";
                 checker.require(!policy.privileged, "policy.privileged", policy.privileged, range);

@@ -102,7 +102,8 @@ impl Shard {
         )?;
         let simulator = problem.simulator.clone();
         let memory = problem.memory();
-        let mut worlds = Worlds::new(simulator, memory, batch, seed, index, Split::Train, settings.episode);
+        let episodes = (settings.episode, settings.whole);
+        let mut worlds = Worlds::new(simulator, memory, batch, seed, index, Split::Train, episodes);
         worlds.replay = settings.replay;
         Ok(Self {
             index,
@@ -162,7 +163,7 @@ impl Shard {
                 if lost {
                     worlds.retry(instance, self.retries);
                     kept.renewed.push(instance);
-                } else if worlds.instances.ages[instance] >= worlds.episode {
+                } else if worlds.ended(instance) {
                     worlds.follow(instance);
                     kept.renewed.push(instance);
                 }
@@ -254,7 +255,7 @@ impl Shard {
             self.seed,
             chunk,
             Split::Validation,
-            0,
+            (0, 0.0),
         );
         let count = count.min(worlds.instances.batch);
         let mut random = stream(self.seed, "sensor noise, validation", &[chunk]);

@@ -14,8 +14,8 @@ pub(super) struct Worlds {
     pub(super) instances: Instances,
     /// `[memory, batch]`
     pub(super) memory: Vec<f32>,
-    /// Steps after which an instance is renewed.
-    pub(super) episode: usize,
+    /// Steps after which each instance is renewed.
+    episodes: Vec<usize>,
     /// Tasks drawn so far.
     pub(super) draws: u64,
     /// The number of the draw that each instance has its task and start from.
@@ -36,7 +36,9 @@ pub(super) struct Worlds {
 }
 
 impl Worlds {
-    /// Fresh instances, as old as if they had been running for ever: their ages are spread over an episode.
+    /// Fresh instances, as old as if they had been running for ever: their ages are spread over an episode. Of the instances
+    /// the share `whole` has whole episodes, the last ones; those of the others end after `episode` steps, where that is
+    /// not 0.
     pub(super) fn new(
         simulator: Arc<dyn Simulator>,
         memory: usize,
@@ -44,11 +46,18 @@ impl Worlds {
         seed: u64,
         shard: u64,
         split: Split,
-        episode: usize,
+        (episode, whole): (usize, f32),
     ) -> Self {
+        let short = match episode {
+            0 => 0,
+            _ => batch - (whole * batch as f32).round() as usize,
+        };
+        let horizon = simulator.horizon();
         let mut worlds = Self {
             memory: vec![0.0; memory * batch],
-            episode: if episode == 0 { simulator.horizon() } else { episode },
+            episodes: (0..batch)
+                .map(|instance| if instance < short { episode } else { horizon })
+                .collect(),
             instances: Instances::new(simulator, batch),
             draws: 0,
             origins: vec![0; batch],
@@ -63,9 +72,19 @@ impl Worlds {
         };
         for instance in 0..batch {
             worlds.renew(instance);
-            worlds.instances.ages[instance] = instance * worlds.episode / batch;
+            let (place, among) = if instance < short {
+                (instance, short)
+            } else {
+                (instance - short, batch - short)
+            };
+            worlds.instances.ages[instance] = place * worlds.episodes[instance] / among;
         }
         worlds
+    }
+
+    /// Whether an instance is at the end of its episode.
+    pub(super) fn ended(&self, instance: usize) -> bool {
+        self.instances.ages[instance] >= self.episodes[instance]
     }
 
     /// A new task at the start of an episode, with an empty memory, in place of an instance.
@@ -132,7 +151,7 @@ mod tests {
     #[test]
     fn a_lost_episode_begins_again_and_then_makes_way() {
         let system = Arc::new(CartPole::default());
-        let mut worlds = Worlds::new(system, 0, 3, 0, 0, Split::Train, 0);
+        let mut worlds = Worlds::new(system, 0, 3, 0, 0, Split::Train, (0, 0.0));
         let begun = worlds.instances.clone();
         for tries in 0..2 {
             worlds.instances.state.fill(9.0);
@@ -148,9 +167,16 @@ mod tests {
     }
 
     #[test]
+    fn a_share_of_the_episodes_is_whole() {
+        let worlds = Worlds::new(Arc::new(CartPole::default()), 0, 8, 0, 0, Split::Train, (100, 0.25));
+        assert_eq!(worlds.episodes, [100, 100, 100, 100, 100, 100, 500, 500]);
+        assert_eq!(worlds.instances.ages, [0, 16, 33, 50, 66, 83, 0, 250]);
+    }
+
+    #[test]
     fn lost_episodes_come_back_among_new_ones() {
         let system = Arc::new(CartPole::default());
-        let mut worlds = Worlds::new(system, 0, 2, 0, 0, Split::Train, 0);
+        let mut worlds = Worlds::new(system, 0, 2, 0, 0, Split::Train, (0, 0.0));
         worlds.replay = 0.5;
         let lost = worlds.instances.drawn[0];
         worlds.retry(0, 0);

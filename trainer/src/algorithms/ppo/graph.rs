@@ -20,6 +20,7 @@ pub(super) const ACTION: &str = "action";
 pub(super) const LOG_PROBABILITY: &str = "log_probability";
 pub(super) const ADVANTAGE: &str = "advantage";
 pub(super) const RETURN: &str = "return";
+pub(super) const REGRET: &str = "regret";
 pub(super) const ENTROPY_WEIGHT: &str = "entropy_weight";
 pub(super) const MEMORY_COTANGENT: &str = "cotangent/memory";
 pub(super) const SUMS: &str = "sums";
@@ -265,7 +266,8 @@ pub fn memory_options(problem: &Problem) -> CompileOptions {
 }
 
 /// The gradient of the loss (Schulman et al. 2017, equations 7 and 9), summed over `unroll` steps of `batch` instances:
-/// `-min(r A, clip(r, 1 - c, 1 + c) A) + w_v (V - R)^2 / 2 - w_H H`, where `r` is the ratio of the action's probability
+/// `-min(r A, clip(r, 1 - c, 1 + c) A) + w_v (V - R)^2 / 2 - w_H H`, and where regrets are learned from, the expected one of
+/// all actions with its weight; where `r` is the ratio of the action's probability
 /// to what it was when it was taken.
 ///
 /// For a recurrent policy this is the vector-Jacobian product of those steps: it takes the cotangent of the memory after
@@ -283,6 +285,10 @@ pub fn loss_graph(problem: &Problem, settings: &recipe::Ppo, unroll: usize, batc
     };
     let action = field(ACTION, problem.actions.width())?;
     let [old, advantage, target] = [field(LOG_PROBABILITY, 1)?, field(ADVANTAGE, 1)?, field(RETURN, 1)?];
+    let regrets = match settings.regret_weight {
+        0.0 => None,
+        _ => Some(graph.input(REGRET, DType::F32, &[unroll, problem.actions.width(), batch])?),
+    };
     let entropy_weight = graph.input(ENTROPY_WEIGHT, DType::F32, &[])?;
     let recurrent = problem.memory() > 0;
     let cotangent = match problem.memory() {
@@ -314,6 +320,12 @@ pub fn loss_graph(problem: &Problem, settings: &recipe::Ppo, unroll: usize, batc
             entropy_weight,
             batch,
         )?;
+        let mut terms = terms;
+        if let Some(regrets) = regrets {
+            let regrets = at(&mut graph, regrets, step)?;
+            let expected = expected_regret(&mut graph, &made, regrets, settings.regret_weight)?;
+            terms[0] = graph.add(terms[0], expected)?;
+        }
         totals = Some(match totals {
             None => terms,
             Some(mut totals) => {
@@ -393,6 +405,15 @@ fn terms(
     let divergence = graph.sub(excess, log_ratio)?;
     let mut total = |value: ValueId| graph.reduce_sum(value, &[1], false);
     Ok([total(loss)?, total(square)?, total(entropy)?, total(divergence)?])
+}
+
+/// The regret of the next action in the mean over all actions, times `weight`, summed over the instances: `[1]`.
+fn expected_regret(graph: &mut Graph, step: &Step, regrets: ValueId, weight: f32) -> Result<ValueId, GraphError> {
+    let probabilities = graph.softmax(step.output, 0)?;
+    let each = graph.mul(probabilities, regrets)?;
+    let each = graph.scale(each, weight)?;
+    let expected = graph.reduce_sum(each, &[0], true)?;
+    graph.reduce_sum(expected, &[1], false)
 }
 
 /// Step number `step` of `[steps, width, batch]`: `[width, batch]`.

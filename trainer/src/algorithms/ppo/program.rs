@@ -1,7 +1,8 @@
 //! A compiled graph with its inputs by name.
 
 use super::graph::{
-    ACTION, ADVANTAGE, ENTROPY_WEIGHT, KEEP, LOG_PROBABILITY, MEMORY, MEMORY_COTANGENT, OBSERVATION, RETURN, SUMS,
+    ACTION, ADVANTAGE, ENTROPY_WEIGHT, KEEP, LOG_PROBABILITY, MEMORY, MEMORY_COTANGENT, OBSERVATION, REGRET, RETURN,
+    SUMS,
 };
 use crate::engine::{EngineError, Program};
 
@@ -15,6 +16,7 @@ pub(super) struct Compiled {
     pub(super) log_probability: Option<usize>,
     pub(super) advantage: Option<usize>,
     pub(super) target: Option<usize>,
+    pub(super) regret: Option<usize>,
     pub(super) entropy_weight: Option<usize>,
     pub(super) cotangent: Option<usize>,
     pub(super) sums: Option<usize>,
@@ -41,6 +43,7 @@ impl Compiled {
             log_probability: find(LOG_PROBABILITY),
             advantage: find(ADVANTAGE),
             target: find(RETURN),
+            regret: find(REGRET),
             entropy_weight: find(ENTROPY_WEIGHT),
             cotangent: find(MEMORY_COTANGENT),
             sums: find(SUMS),

@@ -84,7 +84,14 @@ impl Shard {
             loss: compile(loss_graph(problem, settings, unroll, columns)?, loss_options(problem))?,
             unroll,
             groups: (0..groups)
-                .map(|_| Group::new(environment(batch), problem, settings.steps))
+                .map(|_| {
+                    Group::new(
+                        environment(batch),
+                        problem,
+                        settings.steps,
+                        settings.regret_weight > 0.0,
+                    )
+                })
                 .collect(),
             order: Vec::new(),
             fields: Default::default(),
@@ -213,6 +220,9 @@ impl Shard {
             loss.set(loss.keep, &window.keep[span(window.batch)])?;
             loss.set(loss.memory, &window.memories[step * memory..(step + 1) * memory])?;
             loss.set(loss.action, &window.actions[span(action)])?;
+            if !window.regrets.is_empty() {
+                loss.set(loss.regret, &window.regrets[span(action)])?;
+            }
             for (input, values) in [
                 (loss.log_probability, &window.log_probabilities),
                 (loss.advantage, &window.advantages),

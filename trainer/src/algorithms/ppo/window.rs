@@ -30,6 +30,8 @@ pub(super) struct Window {
     pub(super) memories: Vec<f32>,
     pub(super) advantages: Vec<f32>,
     pub(super) returns: Vec<f32>,
+    /// What each choice would lose, where training learns from that; otherwise empty.
+    pub(super) regrets: Vec<f32>,
 }
 
 /// What a window came to.
@@ -76,7 +78,7 @@ pub(super) struct Group {
 }
 
 impl Group {
-    pub(super) fn new(environment: Box<dyn VectorEnvironment>, problem: &Problem, steps: usize) -> Self {
+    pub(super) fn new(environment: Box<dyn VectorEnvironment>, problem: &Problem, steps: usize, regrets: bool) -> Self {
         let batch = environment.batch();
         let (observations, actions) = (problem.observations(), problem.actions.width());
         let zeros = |width: usize| vec![0.0; steps * width * batch];
@@ -92,6 +94,7 @@ impl Group {
             memories: vec![0.0; (steps + 1) * problem.memory() * batch],
             advantages: zeros(1),
             returns: zeros(1),
+            regrets: if regrets { zeros(actions) } else { Vec::new() },
         };
         let row = |width: usize| vec![0.0; width * batch];
         let scratch = Scratch {
@@ -157,6 +160,11 @@ impl Group {
                     .get(act.next_memory, &mut self.window.memories[after..after + memory])?;
             }
             self.choose(act, step, &mut chance.exploration)?;
+            let choices = self.window.regrets.len() / settings.steps;
+            if choices > 0 {
+                self.environment
+                    .regrets(&mut self.window.regrets[step * choices..(step + 1) * choices]);
+            }
 
             let ends = &mut self.window.ends[row.clone()];
             self.environment

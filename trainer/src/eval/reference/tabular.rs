@@ -3,7 +3,7 @@
 use pliant_runtime::experience::End;
 
 use super::bandit::{gamma, greatest};
-use crate::envs::{ActionSpace, TabularProcesses, VectorEnvironment};
+use crate::envs::{ActionSpace, TabularProcesses, VectorEnvironment, action_values};
 use crate::random::{Stream, fill_standard_normal, uniform};
 
 /// How actions are chosen.
@@ -75,30 +75,9 @@ impl Posterior {
     }
 }
 
-/// Values of actions `[horizon][states][actions]` of the policy that is optimal in a model, by dynamic programming.
-fn values(model: &Model, [states, actions]: [usize; 2], horizon: usize) -> Vec<f64> {
-    let pairs = states * actions;
-    let mut all = vec![0.0; horizon * pairs];
-    let mut next = vec![0.0; states];
-    for step in (0..horizon).rev() {
-        let own = &mut all[step * pairs..(step + 1) * pairs];
-        for (pair, value) in own.iter_mut().enumerate() {
-            let row = &model.transitions[pair * states..(pair + 1) * states];
-            let future: f64 = row
-                .iter()
-                .zip(&next)
-                .map(|(probability, value)| probability * value)
-                .sum();
-            *value = model.rewards[pair] + future;
-        }
-        for (state, next) in next.iter_mut().enumerate() {
-            *next = own[state * actions..(state + 1) * actions]
-                .iter()
-                .copied()
-                .fold(f64::NEG_INFINITY, f64::max);
-        }
-    }
-    all
+/// Values of the actions of the policy that is optimal in a model.
+fn values(model: &Model, sizes: [usize; 2], horizon: usize) -> Vec<f64> {
+    action_values(&model.rewards, &model.transitions, sizes, horizon)
 }
 
 /// Returns of a player's episodes, one after the other in instance 0, whose task has been drawn. `episode` seeds the
