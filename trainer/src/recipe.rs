@@ -279,7 +279,9 @@ pub enum RecipeError {
         source: std::io::Error,
     },
     /// Not TOML, a field missing, unknown, or of the wrong type. The message quotes the line.
-    #[error("{origin}: {message}\nEvery field and its range is documented under `pliant train --help-recipe`.")]
+    #[error(
+        "{origin}: {message}\nEvery field and its range stands at its definition: trainer/src/recipe.rs and trainer/src/recipe/ of the sources."
+    )]
     Syntax {
         /// File or embedded name.
         origin: String,

@@ -25,6 +25,7 @@ use pliant_compiler::policy::Parameter;
 pub use graph::{
     Problem, backward_graph, backward_options, optimiser_graph, optimiser_options, step_graph, step_options,
 };
+pub(super) use graph::{optimiser_tensors, restore_optimiser};
 pub use rollout::{RolloutFamily, rollout_rule};
 
 use super::maml_policy_gradient::share_out;
@@ -332,13 +333,7 @@ impl Algorithm for AnalyticPolicyGradient {
     }
 
     fn state(&mut self) -> Result<TrainingState, TrainError> {
-        let mut tensors = Vec::new();
-        for (index, (name, _)) in optimiser_options(&self.shapes).resident.into_iter().enumerate() {
-            let shape = self.shapes[index % self.shapes.len()].shape.clone();
-            let mut values = vec![0.0; shape.iter().product()];
-            self.optimiser.get(index, &mut values)?;
-            tensors.push(NamedTensor { name, shape, values });
-        }
+        let mut tensors = optimiser_tensors(self.optimiser.as_mut(), &self.shapes)?;
         for (kind, all) in [("average", &self.average), ("best", &self.best)] {
             for (shape, values) in self.shapes.iter().zip(all) {
                 tensors.push(NamedTensor {
@@ -401,17 +396,8 @@ impl Algorithm for AnalyticPolicyGradient {
         let wanted = self.state()?;
         let names = wanted.tensors.iter();
         state.check(names.map(|tensor| (tensor.name.as_str(), tensor.shape.as_slice())))?;
-        let count = self.shapes.len();
-        let mut tensors = state.tensors.iter().map(|tensor| &tensor.values);
-        for index in 0..3 * count {
-            let values = tensors.next().expect("checked");
-            // Between the parameters and their moments stand the gradients.
-            let input = if index < count { index } else { index + count };
-            self.optimiser.set(input, values)?;
-            if index < count {
-                self.parameters[index].clone_from(values);
-            }
-        }
+        let rest = restore_optimiser(self.optimiser.as_mut(), &mut self.parameters, &state.tensors)?;
+        let mut tensors = rest.iter().map(|tensor| &tensor.values);
         for values in self.average.iter_mut().chain(&mut self.best) {
             values.clone_from(tensors.next().expect("checked"));
         }

@@ -28,7 +28,7 @@ pub use multi_task::{MultiTaskPpo, multi_task_probe};
 
 pub use graph::{Problem, act_graph, advance_graph, loss_graph, loss_options, memory_options};
 
-use super::analytic_policy_gradient::{optimiser_graph, optimiser_options};
+use super::analytic_policy_gradient::{optimiser_graph, optimiser_options, optimiser_tensors, restore_optimiser};
 use super::maml_policy_gradient::LOG_STD;
 use super::sharing::Sharing;
 use super::{Algorithm, Iteration, Learned, NamedTensor, TrainingState};
@@ -279,13 +279,7 @@ impl Algorithm for Ppo {
     }
 
     fn state(&mut self) -> Result<TrainingState, TrainError> {
-        let mut tensors = Vec::new();
-        for (index, (name, _)) in optimiser_options(&self.shapes).resident.into_iter().enumerate() {
-            let shape = self.shapes[index % self.shapes.len()].shape.clone();
-            let mut values = vec![0.0; shape.iter().product()];
-            self.optimiser.get(index, &mut values)?;
-            tensors.push(NamedTensor { name, shape, values });
-        }
+        let mut tensors = optimiser_tensors(self.optimiser.as_mut(), &self.shapes)?;
         let Normaliser { count, mean, variance } = &self.normaliser;
         for (name, values) in [
             ("observation/mean", mean.clone()),
@@ -310,16 +304,7 @@ impl Algorithm for Ppo {
         let wanted = self.state()?;
         let names = wanted.tensors.iter();
         state.check(names.map(|tensor| (tensor.name.as_str(), tensor.shape.as_slice())))?;
-        let count = self.shapes.len();
-        let (variables, rest) = state.tensors.split_at(3 * count);
-        for (index, tensor) in variables.iter().enumerate() {
-            // Between the parameters and their moments stand the gradients.
-            let input = if index < count { index } else { index + count };
-            self.optimiser.set(input, &tensor.values)?;
-            if let Some(parameter) = self.parameters.get_mut(index) {
-                parameter.clone_from(&tensor.values);
-            }
-        }
+        let rest = restore_optimiser(self.optimiser.as_mut(), &mut self.parameters, &state.tensors)?;
         if let [mean, variance, seen, last_return] = rest {
             self.normaliser = Normaliser {
                 count: seen.values[0],

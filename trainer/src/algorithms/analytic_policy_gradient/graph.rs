@@ -6,7 +6,8 @@ use pliant_compiler::autodiff::vector_jacobian;
 use pliant_compiler::graph::{DType, Graph, GraphError, Tensor, ValueId};
 use pliant_compiler::policy::{Layout, Parameter, PolicyDescription};
 
-use crate::engine::CompileOptions;
+use crate::algorithms::NamedTensor;
+use crate::engine::{CompileOptions, Program};
 use crate::envs::Simulator;
 use crate::error::TrainError;
 use crate::optim::adam;
@@ -269,6 +270,47 @@ pub fn optimiser_options(shapes: &[Parameter]) -> CompileOptions {
         .flat_map(|kind| shapes.iter().map(move |shape| format!("{kind}{}", shape.name)))
         .collect();
     resident(names.iter().map(String::as_str))
+}
+
+/// What the program of [`optimiser_graph`] holds, to be saved: the parameters, then their first and second moments.
+///
+/// # Errors
+/// The engine's.
+pub(in crate::algorithms) fn optimiser_tensors(
+    optimiser: &mut dyn Program,
+    shapes: &[Parameter],
+) -> Result<Vec<NamedTensor>, TrainError> {
+    let names = optimiser_options(shapes).resident.into_iter();
+    let tensor = |(index, ((name, _), parameter)): (usize, ((String, String), &Parameter))| {
+        let shape = parameter.shape.clone();
+        let mut values = vec![0.0; shape.iter().product()];
+        optimiser.get(index, &mut values)?;
+        Ok(NamedTensor { name, shape, values })
+    };
+    names.zip(shapes.iter().cycle()).enumerate().map(tensor).collect()
+}
+
+/// Gives `tensors`, saved by [`optimiser_tensors`] and checked, back to the program, and the parameters among them to
+/// `parameters`; what follows them.
+///
+/// # Errors
+/// The engine's.
+pub(in crate::algorithms) fn restore_optimiser<'t>(
+    optimiser: &mut dyn Program,
+    parameters: &mut [Vec<f32>],
+    tensors: &'t [NamedTensor],
+) -> Result<&'t [NamedTensor], TrainError> {
+    let count = parameters.len();
+    let (variables, rest) = tensors.split_at(3 * count);
+    for (index, tensor) in variables.iter().enumerate() {
+        // Between the parameters and their moments stand the gradients.
+        let input = if index < count { index } else { index + count };
+        optimiser.set(input, &tensor.values)?;
+        if let Some(values) = parameters.get_mut(index) {
+            values.clone_from(&tensor.values);
+        }
+    }
+    Ok(rest)
 }
 
 fn resident<'n>(names: impl Iterator<Item = &'n str>) -> CompileOptions {

@@ -15,7 +15,9 @@ use super::normaliser::Normaliser;
 use super::return_scale::ReturnScale;
 use super::shard::{Position, Shard, Share};
 use super::window::{Tally, Window};
-use crate::algorithms::analytic_policy_gradient::{optimiser_graph, optimiser_options};
+use crate::algorithms::analytic_policy_gradient::{
+    optimiser_graph, optimiser_options, optimiser_tensors, restore_optimiser,
+};
 use crate::algorithms::maml_policy_gradient::{LOG_STD, share_out};
 use crate::algorithms::{Algorithm, Iteration, Learned, NamedTensor, TrainingState};
 use crate::balancing::{Balancer, Gram, Step, balancer};
@@ -449,13 +451,7 @@ impl Algorithm for MultiTaskPpo {
     }
 
     fn state(&mut self) -> Result<TrainingState, TrainError> {
-        let mut tensors = Vec::new();
-        for (index, (name, _)) in optimiser_options(&self.shapes).resident.into_iter().enumerate() {
-            let shape = self.shapes[index % self.shapes.len()].shape.clone();
-            let mut values = vec![0.0; shape.iter().product()];
-            self.optimiser.get(index, &mut values)?;
-            tensors.push(NamedTensor { name, shape, values });
-        }
+        let mut tensors = optimiser_tensors(self.optimiser.as_mut(), &self.shapes)?;
         // What the optimiser holds may be from before the value functions were rescaled.
         for (tensor, values) in tensors.iter_mut().zip(&self.values) {
             tensor.values.clone_from(values);
@@ -472,16 +468,7 @@ impl Algorithm for MultiTaskPpo {
         let wanted = self.state()?;
         let names = wanted.tensors.iter();
         state.check(names.map(|tensor| (tensor.name.as_str(), tensor.shape.as_slice())))?;
-        let count = self.shapes.len();
-        let (variables, scales) = state.tensors.split_at(3 * count);
-        for (index, tensor) in variables.iter().enumerate() {
-            // Between the parameters and their moments stand the gradients.
-            let input = if index < count { index } else { index + count };
-            self.optimiser.set(input, &tensor.values)?;
-            if let Some(values) = self.values.get_mut(index) {
-                values.clone_from(&tensor.values);
-            }
-        }
+        let scales = restore_optimiser(self.optimiser.as_mut(), &mut self.values, &state.tensors)?;
         for (task, tensors) in self.tasks.iter_mut().zip(scales.chunks_exact(3)) {
             let [mean, variance, counters] = tensors else { continue };
             let [count, centre, second, windows, last_return] = counters.values[..] else {
