@@ -100,7 +100,11 @@ fn families_without_an_oracle_are_refused() {
 #[ignore = "slow: trains 36 policies"]
 fn adaptation_closes_the_gap() {
     for recipe in ["pendulum", "cart-pole", "arm", "vehicle"] {
-        let found = gap(&[recipe]);
+        let taught: &[&str] = match recipe {
+            "cart-pole" => &["cart-pole", "--adaptive", "cart-pole-student"],
+            other => &[other],
+        };
+        let found = gap(taught);
         let (closed, width) = (&found["overall"]["closed"], &found["overall"]["width"]);
         assert!(
             number(&width["mean"]) >= 10.0,
@@ -108,4 +112,60 @@ fn adaptation_closes_the_gap() {
         );
         assert!(number(&closed["mean"]) >= 89.0, "{recipe}: {found}");
     }
+}
+
+#[test]
+fn another_recipe_must_have_the_same_systems() {
+    let output = Command::new(env!("CARGO_BIN_EXE_pliant"))
+        .args(["gap", "cart-pole", "--adaptive", "arm"])
+        .output()
+        .unwrap();
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        said.contains("`arm` cannot take the adaptive policy's place beside `cart-pole`"),
+        "{said}"
+    );
+}
+
+/// The student of a teacher in the adaptive policy's place; what is set of the family holds for both.
+#[test]
+fn another_recipe_takes_the_adaptive_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("student.toml");
+    let text = std::fs::read_to_string(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../models/cart-pole-student/recipe.toml"
+    ));
+    let mut short = String::new();
+    for line in text.unwrap().lines() {
+        let line = match line.split_once(" = ") {
+            Some(("updates", _)) => "updates = 4",
+            Some(("environments", _)) => "environments = 8",
+            Some(("validation_episodes", _)) => "validation_episodes = 8",
+            _ => line,
+        };
+        short += line;
+        short.push('\n');
+    }
+    std::fs::write(&path, short).unwrap();
+    let found = gap(&[
+        "cart-pole",
+        "--adaptive",
+        path.to_str().unwrap(),
+        "--seeds",
+        "0",
+        "--set",
+        "algorithm.analytic-policy-gradient.cycles=[{ updates = 4, rate = 1.0, final_rate = 0.1 }]",
+        "--set",
+        "algorithm.analytic-policy-gradient.environments=8",
+        "--set",
+        "algorithm.analytic-policy-gradient.validation_episodes=8",
+        "--set",
+        "family.cart-pole.push=[0.0, 0.0]",
+        "--set",
+        "evaluation.tasks=5",
+    ]);
+    assert_eq!(found["adaptive"], "cart-pole-student");
+    assert!(number(&found["overall"]["adaptive"]["mean"]).is_finite(), "{found}");
 }
