@@ -156,6 +156,10 @@ fn what_cannot_be_trained_is_refused_by_name() {
         uneven.contains("minibatches") && uneven.contains("a divisor of 500"),
         "{uneven}"
     );
+    let mut blind = Source::find("half-circle").unwrap();
+    blind.set("algorithm.rl2.ppo.regret_weight=1.0").unwrap();
+    let blind = blind.parse().unwrap_err().to_string();
+    assert!(blind.contains("does not know the best"), "{blind}");
     let mut source = Source::find("sinusoid").unwrap();
     let rl2 = Source::find("mdp").unwrap().text;
     let at = |text: &str, mark: &str| text.find(mark).unwrap();

@@ -109,13 +109,10 @@ impl Recipe {
                 let range = "0 for `[algorithm.multi-task-ppo]`: its policies have no memory";
                 checker.require(policy.memory == 0, "policy.memory", policy.memory, range);
             }
-            (Algorithm::Rl2(algorithm), family) => {
-                checker.require(
-                    algorithm.ppo.regret_weight == 0.0 || matches!(family, Family::Bandit(_) | Family::Tabular(_)),
-                    "algorithm.rl2.ppo.regret_weight",
-                    algorithm.ppo.regret_weight,
-                    format_args!("0: `[family.{}]` does not know the best", family.name()),
-                );
+            (Algorithm::Rl2(algorithm), Family::HalfCircle(_)) => {
+                let range = "0: `[family.half-circle]` does not know the best";
+                let weight = algorithm.ppo.regret_weight;
+                checker.require(weight == 0.0, "algorithm.rl2.ppo.regret_weight", weight, range);
             }
             (Algorithm::Ppo(algorithm), _) => {
                 let range = "0: only `[algorithm.rl2]` learns from regret";
