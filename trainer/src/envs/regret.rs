@@ -6,7 +6,8 @@ use super::{ActionSpace, VectorEnvironment};
 use crate::random::Stream;
 
 /// An environment with choices whose rewards are the [`VectorEnvironment::regrets`] of what is chosen, with a minus: what a
-/// step lost against the best that was to be had from its state on. The observations are as before; where they hold rewards, they hold the real ones.
+/// step lost against the best that was to be had from its state on. The observations are as before; where they hold
+/// rewards, they hold the real ones.
 ///
 /// For an optimal value V* of the task that is told to the trainer only, the return of an episode is V*(s_0) plus, in the
 /// mean, the sum of the advantages A*(s_t, a_t) = -regret of its steps (Kakade and Langford 2002, lemma 6.1), whatever the
