@@ -86,6 +86,7 @@ fn network(sizes: &str) -> Option<Network> {
             activation: Activation::Relu,
             hidden: hidden.parse().ok()?,
             outputs: outputs.parse().ok()?,
+            changes: 0,
         }));
     }
     let sizes: Vec<usize> = layers.iter().map(|size| size.parse().ok()).collect::<Option<_>>()?;

@@ -112,6 +112,7 @@ fn recurrent_and_partly_frozen_policies_pass_their_golden_steps() {
         activation: Activation::Relu,
         hidden: 8,
         outputs: 2,
+        changes: 0,
     };
     let policy = PolicyDescription::deterministic(gru);
     let bytes = compile_policy(

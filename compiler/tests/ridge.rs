@@ -444,6 +444,7 @@ fn policies_without_a_linear_head_are_refused() {
         activation: Activation::Tanh,
         hidden: 3,
         outputs: 1,
+        changes: 0,
     };
     for policy in [
         PolicyDescription::deterministic(Mlp::new(&[2, 1], Activation::Tanh)),

@@ -412,6 +412,7 @@ fn network(recipe: &Recipe, inputs: usize, outputs: usize) -> Network {
             activation,
             hidden: memory,
             outputs,
+            changes: recipe.policy.changes,
         });
     }
     let hidden = recipe.policy.hidden.iter().copied();

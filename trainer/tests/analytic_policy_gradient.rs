@@ -22,6 +22,7 @@ fn problem(hidden: usize) -> Problem {
         activation: Activation::Relu,
         hidden,
         outputs: 4,
+        changes: 0,
     };
     Problem {
         policy: PolicyDescription::bounded(gru),

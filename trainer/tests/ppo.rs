@@ -53,6 +53,7 @@ fn gru(observations: usize, outputs: usize) -> Network {
         activation: Activation::Tanh,
         hidden: 8,
         outputs,
+        changes: 0,
     })
 }
 

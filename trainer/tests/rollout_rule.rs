@@ -204,6 +204,7 @@ fn a_policy_that_remembers_is_refused() {
         activation: Activation::Relu,
         hidden: 4,
         outputs: 1,
+        changes: 0,
     };
     let problem = flown::Problem {
         policy: PolicyDescription::bounded(gru),

@@ -10,11 +10,16 @@ use crate::graph::{Graph, GraphError, ValueId};
 /// `n = tanh(x W_n + b_n + r (h U_n + c_n))`, `h' = (1 - z) n + z h`, as in cuDNN and PyTorch. The three blocks of each
 /// matrix lie side by side in the order r, z, n.
 ///
+/// With `changes` c above 0 the encoder is given, beside the observation `o_t`, how it has changed, `c (o_t - o_{t-1})`, and
+/// what the network put out before, `tanh(y_{t-1})` (zeros at the first step): what a system does in answer to an action, from
+/// which its parameters can be told at once. Both are kept in the state, behind `h`: it then has `hidden + observations +
+/// outputs + 1` elements, the last one saying that there is a previous step.
+///
 /// ```
 /// use pliant_compiler::graph::{DType, Graph};
 /// use pliant_compiler::policy::{Activation, Gru, Layout};
 ///
-/// let gru = Gru { observations: 22, encoder: 16, activation: Activation::Relu, hidden: 16, outputs: 4 };
+/// let gru = Gru { observations: 22, encoder: 16, activation: Activation::Relu, hidden: 16, outputs: 4, changes: 0 };
 /// let mut graph = Graph::new();
 /// let parameters: Vec<_> =
 ///     gru.parameters().iter().map(|p| graph.input(&p.name, DType::F32, &p.shape).unwrap()).collect();
@@ -32,18 +37,37 @@ pub struct Gru {
     pub encoder: usize,
     /// After the encoding layer.
     pub activation: Activation,
-    /// Elements of the state.
+    /// Elements of the unit's state `h`.
     pub hidden: usize,
     /// Elements of an output.
     pub outputs: usize,
+    /// What the change of the observation is multiplied by for the encoder; 0 where it is not given it, nor the previous
+    /// output.
+    pub changes: u32,
 }
 
 impl Gru {
+    /// Elements of the state that is handed from step to step.
+    pub fn state(&self) -> usize {
+        match self.changes {
+            0 => self.hidden,
+            _ => self.hidden + self.observations + self.outputs + 1,
+        }
+    }
+
+    /// Elements that the encoder is given.
+    fn encoder_inputs(&self) -> usize {
+        match self.changes {
+            0 => self.observations,
+            _ => 2 * self.observations + self.outputs,
+        }
+    }
+
     /// Encoder, input and recurrent matrices and biases of the unit, head.
     pub fn parameters(&self) -> Vec<Parameter> {
         let gates = 3 * self.hidden;
         vec![
-            Parameter::new("encoder.weight", &[self.observations, self.encoder]),
+            Parameter::new("encoder.weight", &[self.encoder_inputs(), self.encoder]),
             Parameter::new("encoder.bias", &[self.encoder]),
             Parameter::new("gru.input_weight", &[self.encoder, gates]),
             Parameter::new("gru.input_bias", &[gates]),
@@ -54,8 +78,8 @@ impl Gru {
         ]
     }
 
-    /// Outputs and next states, laid out as `layout` says: `[.., rows, outputs]` and `[.., rows, hidden]`, or `[outputs,
-    /// instances]` and `[hidden, instances]`.
+    /// Outputs and next states, laid out as `layout` says: `[.., rows, outputs]` and `[.., rows, state]`, or `[outputs,
+    /// instances]` and `[state, instances]`.
     ///
     /// # Errors
     /// [`GraphError::Operator`] when shapes do not fit.
@@ -67,10 +91,47 @@ impl Gru {
         observation: ValueId,
         state: ValueId,
     ) -> Result<(ValueId, ValueId), GraphError> {
+        if self.changes == 0 {
+            return self.unit(graph, layout, parameters, observation, state);
+        }
+        let axis = layout.elements_axis(graph, state);
+        let mut first = 0;
+        let mut part = |graph: &mut Graph, elements: usize| {
+            first += elements;
+            graph.slice(state, axis, first - elements, first)
+        };
+        let hidden = part(graph, self.hidden)?;
+        let (previous, output, begun) = (
+            part(graph, self.observations)?,
+            part(graph, self.outputs)?,
+            part(graph, 1)?,
+        );
+        // Nothing has changed before the first step, where there is nothing to compare with.
+        let compared = graph.mul(observation, begun)?;
+        let change = graph.sub(compared, previous)?;
+        let factor = graph.scalar(self.changes as f32);
+        let change = graph.mul(change, factor)?;
+        let output = graph.tanh(output)?;
+        let seen = graph.concat(&[observation, change, output], axis)?;
+        let (output, hidden) = self.unit(graph, layout, parameters, seen, hidden)?;
+        let shape = graph.shape(begun).to_vec();
+        let begun = graph.full(&shape, 1.0)?;
+        Ok((output, graph.concat(&[hidden, observation, output, begun], axis)?))
+    }
+
+    /// Encoder, unit and head.
+    fn unit(
+        &self,
+        graph: &mut Graph,
+        layout: Layout,
+        parameters: &[ValueId],
+        seen: ValueId,
+        state: ValueId,
+    ) -> Result<(ValueId, ValueId), GraphError> {
         let layer = |graph: &mut Graph, x: ValueId, first: usize| {
             layout.affine(graph, x, parameters[first], parameters[first + 1])
         };
-        let encoded = layer(graph, observation, 0)?;
+        let encoded = layer(graph, seen, 0)?;
         let encoded = self.activation.apply(graph, encoded)?;
         let from_input = layer(graph, encoded, 2)?;
         let from_state = layer(graph, state, 4)?;

@@ -128,7 +128,7 @@ impl Network {
     pub fn state(&self) -> usize {
         match self {
             Self::Mlp(_) | Self::Scan(_) => 0,
-            Self::Gru(gru) => gru.hidden,
+            Self::Gru(gru) => gru.state(),
         }
     }
 
@@ -163,7 +163,7 @@ impl Network {
                     None => {
                         let mut shape = graph.shape(observation).to_vec();
                         if let Some(elements) = shape.get_mut(layout.elements_axis(graph, observation)) {
-                            *elements = gru.hidden;
+                            *elements = gru.state();
                         }
                         graph.full(&shape, 0.0)?
                     }

@@ -146,6 +146,7 @@ fn teacher(settings: &recipe::TeacherStudent, recipe: &Recipe) -> Recipe {
     let mut teacher = recipe.clone();
     teacher.policy.privileged = true;
     teacher.policy.memory = 0;
+    teacher.policy.changes = 0;
     teacher.policy.hidden.clone_from(&settings.teacher_hidden);
     teacher
 }

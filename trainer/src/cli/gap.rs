@@ -66,11 +66,12 @@ pub(super) struct GapArgs {
 /// The way that another recipe may take.
 const ADAPTIVE: &str = "adaptive";
 
-/// The three ways a recipe is trained, worst first, and the field in which they differ from it.
-const WAYS: [(&str, Option<&str>); 3] = [
-    ("non-adaptive", Some("policy.memory=0")),
-    (ADAPTIVE, None),
-    ("oracle", Some("policy.privileged=true")),
+/// The three ways a recipe is trained, worst first, and the fields in which they differ from it.
+const WAYS: [(&str, &[&str]); 3] = [
+    // What has changed would be remembered.
+    ("non-adaptive", &["policy.memory=0", "policy.changes=0"]),
+    (ADAPTIVE, &[]),
+    ("oracle", &["policy.privileged=true"]),
 ];
 
 /// What `--json` prints.
@@ -126,14 +127,14 @@ pub(super) fn run(args: &GapArgs) -> Result<(), CliError> {
     for &seed in &args.seeds {
         let (mut found, mut seconds, mut terminated) = (Returns::default(), [0.0; 3], [0.0; 3]);
         let columns = [&mut found.non_adaptive, &mut found.adaptive, &mut found.oracle];
-        for (index, ((way, field), column)) in WAYS.into_iter().zip(columns).enumerate() {
+        for (index, ((way, fields), column)) in WAYS.into_iter().zip(columns).enumerate() {
             let mut source = if way == ADAPTIVE {
                 adaptive.clone()
             } else {
                 source.clone()
             };
             source.set(&format!("seed={seed}"))?;
-            field.map_or(Ok(()), |field| source.set(field))?;
+            fields.iter().try_for_each(|field| source.set(field))?;
             let recipe = source.parse()?;
             let path = args
                 .keep

@@ -16,6 +16,10 @@ pub struct Policy {
     /// default 0: no memory.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub memory: usize,
+    /// Where above 0, a policy with `memory` also sees how each observation has changed since the previous step, times this,
+    /// and its previous output, both kept in its memory. 0 to 1000; default 0: neither.
+    #[serde(default, skip_serializing_if = "no_changes")]
+    pub changes: u32,
     /// Elements of a context vector that adapts in place of weights: every row is given it beside its input. 0 to 64;
     /// default 0: none.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -71,6 +75,10 @@ fn is_zero(value: &usize) -> bool {
     *value == 0
 }
 
+fn no_changes(value: &u32) -> bool {
+    *value == 0
+}
+
 impl Policy {
     pub(super) fn check(&self, checker: &mut Checker) {
         checker.require(
@@ -89,6 +97,13 @@ impl Policy {
             "hidden",
             format_args!("{:?}", self.hidden),
             "one layer, where `memory` is above 0",
+        );
+        checker.count("changes", u64::from(self.changes), 0, 1000);
+        checker.require(
+            self.changes == 0 || self.memory > 0,
+            "changes",
+            self.changes,
+            "0 where `memory` is 0: the previous observation is kept there",
         );
     }
 }

@@ -89,7 +89,7 @@ impl Problem {
         }
         let value = match &policy.network {
             Network::Gru(gru) => ValueFunction {
-                network: Mlp::new(&[gru.hidden, gru.hidden, 1], Activation::Tanh),
+                network: Mlp::new(&[gru.state(), gru.hidden, 1], Activation::Tanh),
                 of_memory: true,
             },
             Network::Scan(scan) => ValueFunction {
