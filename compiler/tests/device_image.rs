@@ -114,15 +114,19 @@ fn recurrent_and_partly_frozen_policies_pass_their_golden_steps() {
         outputs: 2,
         changes: 0,
     };
-    let policy = PolicyDescription::deterministic(gru);
-    let bytes = compile_policy(
-        &policy,
-        &parameters(&policy, 2),
-        None,
-        &contract(3, 2),
-        &ImageOptions::default(),
-    )
-    .unwrap();
+    let recurrent = |gru: Gru| {
+        let policy = PolicyDescription::deterministic(gru);
+        let parameters = parameters(&policy, 2);
+        compile_policy(&policy, &parameters, None, &contract(3, 2), &ImageOptions::default()).unwrap()
+    };
+    // With the previous observation and output in the state, it is still one fused unit.
+    let changes = recurrent(Gru {
+        changes: 10,
+        ..gru.clone()
+    });
+    assert_eq!(check(&changes), 2);
+    assert!(inspect(&changes).unwrap().plans["act"].kernels.contains(&"gru"));
+    let bytes = recurrent(gru);
     assert_eq!(check(&bytes), 2);
     let report = inspect(&bytes).unwrap();
     assert_eq!(report.adapted_parameters, 0);

@@ -15,14 +15,14 @@ use pliant_trainer::nn::initialise;
 use pliant_trainer::random::stream;
 use pliant_trainer::recipe::{self, Adam, Cycle, Initialiser};
 
-fn problem(hidden: usize) -> Problem {
+fn problem(hidden: usize, changes: u32) -> Problem {
     let gru = Gru {
         observations: Quadrotor::OBSERVATION,
         encoder: hidden,
         activation: Activation::Relu,
         hidden,
         outputs: 4,
-        changes: 0,
+        changes,
     };
     Problem {
         policy: PolicyDescription::bounded(gru),
@@ -53,9 +53,19 @@ fn drawn(simulator: &dyn Simulator, batch: usize) -> (Vec<f32>, Vec<f32>) {
 /// precision, against central differences of the same window in double precision.
 #[test]
 fn the_gradient_of_a_window_agrees_with_finite_differences() {
+    window_gradient(0);
+}
+
+/// The same through what the policy remembers of the observation and of its output.
+#[test]
+fn the_gradient_through_changes_agrees_with_finite_differences() {
+    window_gradient(10);
+}
+
+fn window_gradient(changes: u32) {
     const BATCH: usize = 3;
     const WINDOW: usize = 12;
-    let problem = problem(5);
+    let problem = problem(5, changes);
     let widths = problem.simulator.widths();
     let (state, parameters) = drawn(problem.simulator.as_ref(), BATCH);
     let weights: Vec<Vec<f32>> = initialise(&problem.parameters(), Initialiser::FanIn, 3)
@@ -176,7 +186,7 @@ fn learner(threads: usize) -> AnalyticPolicyGradient {
     AnalyticPolicyGradient::new(
         &settings(),
         3,
-        &problem(8),
+        &problem(8, 0),
         Initialiser::FanIn,
         &PlanEngine::fast(),
         threads,

@@ -160,3 +160,71 @@ impl Gru {
         Ok((layer(graph, next, 6)?, next))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::DType;
+    use crate::reference::{Tensor64, evaluate};
+
+    /// Output and next state of one instance, each parameter a wave of its own.
+    fn step(gru: &Gru, layout: Layout, observation: &[f64], state: &[f64]) -> (Vec<f64>, Vec<f64>) {
+        let shape = |elements: usize| match layout {
+            Layout::Rows => [1, elements],
+            Layout::Columns => [elements, 1],
+        };
+        let mut graph = Graph::new();
+        let described = gru.parameters();
+        let parameters: Vec<ValueId> = described
+            .iter()
+            .map(|p| graph.input(&p.name, DType::F32, &p.shape).unwrap())
+            .collect();
+        let x = graph.input("x", DType::F32, &shape(observation.len())).unwrap();
+        let h = graph.input("h", DType::F32, &shape(state.len())).unwrap();
+        let (y, next) = gru.forward(&mut graph, layout, &parameters, x, h).unwrap();
+        graph.output("y", y).unwrap();
+        graph.output("next", next).unwrap();
+        let wave = |elements: usize| (0..elements).map(|i| (0.7 * i as f64 + elements as f64).sin() * 0.5).collect();
+        let mut given: Vec<(&str, Tensor64)> = described
+            .iter()
+            .map(|p| (p.name.as_str(), Tensor64::new(&p.shape, wave(p.elements()))))
+            .collect();
+        given.push(("x", Tensor64::new(&shape(observation.len()), observation.to_vec())));
+        given.push(("h", Tensor64::new(&shape(state.len()), state.to_vec())));
+        let mut outputs = evaluate(&graph, &given).unwrap().into_iter();
+        let mut next = || outputs.next().unwrap().data;
+        (next(), next())
+    }
+
+    #[test]
+    fn a_policy_that_sees_changes_is_one_that_is_given_them() {
+        let seeing = Gru {
+            observations: 2,
+            encoder: 4,
+            activation: Activation::Relu,
+            hidden: 3,
+            outputs: 1,
+            changes: 5,
+        };
+        let given = Gru {
+            observations: 5,
+            changes: 0,
+            ..seeing.clone()
+        };
+        for layout in [Layout::Rows, Layout::Columns] {
+            let (mut state, mut unit) = (vec![0.0; seeing.state()], vec![0.0; 3]);
+            let (mut change, mut output) = ([0.0; 2], 0.0f64);
+            let observations = [[0.3, -0.2], [0.5, 0.1], [-0.4, 0.2]];
+            for (at, observation) in observations.iter().enumerate() {
+                if at > 0 {
+                    change = [0, 1].map(|i| 5.0 * (observation[i] - observations[at - 1][i]));
+                }
+                let told = [observation[0], observation[1], change[0], change[1], output.tanh()];
+                let (y, next) = step(&given, layout, &told, &unit);
+                let (seen, seen_next) = step(&seeing, layout, observation, &state);
+                assert!((y[0] - seen[0]).abs() < 1e-12, "{layout:?}, step {at}: {} {}", y[0], seen[0]);
+                (output, unit, state) = (y[0], next, seen_next);
+            }
+        }
+    }
+}

@@ -182,6 +182,7 @@ fn rules_that_do_not_go_with_the_policy_are_refused() {
             &["policy.hidden=[8]", "policy.memory=4"],
             "`policy.memory` = 4",
         ),
+        ("sinusoid", &["policy.changes=10"], "`policy.changes` = 10"),
         (
             "sinusoid-ridge",
             &["algorithm.ridge.forgetting=1.5"],
