@@ -184,7 +184,11 @@ mod tests {
         let (y, next) = gru.forward(&mut graph, layout, &parameters, x, h).unwrap();
         graph.output("y", y).unwrap();
         graph.output("next", next).unwrap();
-        let wave = |elements: usize| (0..elements).map(|i| (0.7 * i as f64 + elements as f64).sin() * 0.5).collect();
+        let wave = |elements: usize| {
+            (0..elements)
+                .map(|i| (0.7 * i as f64 + elements as f64).sin() * 0.5)
+                .collect()
+        };
         let mut given: Vec<(&str, Tensor64)> = described
             .iter()
             .map(|p| (p.name.as_str(), Tensor64::new(&p.shape, wave(p.elements()))))
@@ -222,7 +226,12 @@ mod tests {
                 let told = [observation[0], observation[1], change[0], change[1], output.tanh()];
                 let (y, next) = step(&given, layout, &told, &unit);
                 let (seen, seen_next) = step(&seeing, layout, observation, &state);
-                assert!((y[0] - seen[0]).abs() < 1e-12, "{layout:?}, step {at}: {} {}", y[0], seen[0]);
+                assert!(
+                    (y[0] - seen[0]).abs() < 1e-12,
+                    "{layout:?}, step {at}: {} {}",
+                    y[0],
+                    seen[0]
+                );
                 (output, unit, state) = (y[0], next, seen_next);
             }
         }

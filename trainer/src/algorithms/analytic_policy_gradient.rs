@@ -88,7 +88,12 @@ impl AnalyticPolicyGradient {
     ) -> Result<Self, TrainError> {
         let shapes = problem.parameters();
         let mut initial = initialise(&shapes, initialiser, seed);
-        prepare(&mut initial, settings.output_scale, settings.update_gate_bias);
+        prepare(
+            &mut initial,
+            &problem.policy.network,
+            settings.output_scale,
+            settings.update_gate_bias,
+        );
         let parameters: Vec<Vec<f32>> = initial.into_iter().map(|tensor| tensor.values).collect();
         let batch = settings.environments / settings.shards;
         let shards = (0..settings.shards as u64)

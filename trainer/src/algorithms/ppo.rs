@@ -85,7 +85,12 @@ impl Ppo {
         let shapes = problem.parameters();
         let policy = problem.policy_parameters();
         let mut initial = initialise(&shapes, initialiser, seed);
-        prepare(&mut initial[..policy], settings.output_scale, settings.update_gate_bias);
+        prepare(
+            &mut initial[..policy],
+            &problem.policy.network,
+            settings.output_scale,
+            settings.update_gate_bias,
+        );
         for tensor in initial.iter_mut().filter(|tensor| tensor.name == LOG_STD) {
             tensor.values.fill(settings.log_std);
         }

@@ -1,10 +1,18 @@
 //! What control policies start from beyond random weights.
 
+use pliant_compiler::policy::Network;
+
 use crate::algorithms::NamedTensor;
 
 /// Small outputs, and an update gate that starts open for the past: multiplies the last weight of a policy by
-/// `output_scale`, and adds `update_gate_bias` to the bias of the update gate where there is one.
-pub fn prepare(parameters: &mut [NamedTensor], output_scale: f32, update_gate_bias: f32) {
+/// `output_scale`, and adds `update_gate_bias` to the bias of the update gate where there is one. What has changed counts for
+/// nothing at first: a policy that answers to accelerations at random is hard to keep from falling.
+pub fn prepare(parameters: &mut [NamedTensor], network: &Network, output_scale: f32, update_gate_bias: f32) {
+    if let Network::Gru(gru) = network
+        && let Some(weight) = parameters.iter_mut().find(|tensor| tensor.name == "encoder.weight")
+    {
+        weight.values[gru.observations * gru.encoder..].fill(0.0);
+    }
     if let Some(last) = parameters.iter_mut().rfind(|tensor| tensor.name.ends_with(".weight")) {
         last.values.iter_mut().for_each(|value| *value *= output_scale);
     }
