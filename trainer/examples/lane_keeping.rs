@@ -34,6 +34,9 @@ const CLASSES: [(&str, &[&str]); 7] = [
     ("bent axle and side wind", &["offset=[0.04, 0.05]", "camber=[1.2, 1.5]"]),
 ];
 
+/// What makes the same policy one that remembers nothing.
+const WITHOUT_MEMORY: [&str; 2] = ["policy.memory=0", "policy.changes=0"];
+
 /// A class that no training met.
 const UNSEEN: (&str, &[&str]) = (
     "lorry, never trained on",
@@ -48,7 +51,7 @@ fn main() -> Result<(), Failure> {
     println!("|---|---|---|---|---|");
     for (name, sets) in CLASSES.into_iter().chain([UNSEEN]) {
         let cells = [
-            score(&recipe(sets, &["policy.memory=0"])?, &plain)?,
+            score(&recipe(sets, &WITHOUT_MEMORY)?, &plain)?,
             score(&recipe(sets, &[])?, &adaptive)?,
         ];
         let cost = cells.each_ref().map(|cell| {
@@ -80,7 +83,7 @@ fn recipe(sets: &[&str], more: &[&str]) -> Result<Recipe, Failure> {
 
 /// The image of a policy that sees the same and remembers nothing.
 fn without_memory() -> Result<AlignedBytes, Failure> {
-    let recipe = recipe(&[], &["policy.memory=0"])?;
+    let recipe = recipe(&[], &WITHOUT_MEMORY)?;
     let mut learner = learner(&recipe, &(Arc::new(PlanEngine::fast()) as _), 1)?;
     while learner.completed() < learner.iterations() {
         learner.step()?;
