@@ -15,6 +15,7 @@ pub const POLICY: Gru = Gru {
     activation: Activation::Relu,
     hidden: 16,
     outputs: 4,
+    changes: 0,
 };
 
 /// The graphs, with inputs by name: `state`, `drawn` (the vehicle), `hidden`, each `[numbers, batch]`, and the parameters.

@@ -24,6 +24,7 @@ pub fn description(work: &str) -> PolicyDescription {
             activation: Activation::Relu,
             hidden: 16,
             outputs: 4,
+            changes: 0,
         }),
     }
 }
