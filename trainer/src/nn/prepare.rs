@@ -23,3 +23,33 @@ pub fn prepare(parameters: &mut [NamedTensor], network: &Network, output_scale: 
             .for_each(|value| *value += update_gate_bias);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use pliant_compiler::policy::{Activation, Gru};
+
+    use super::*;
+    use crate::nn::initialise;
+    use crate::recipe::Initialiser;
+
+    #[test]
+    fn what_has_changed_counts_for_nothing_at_first() {
+        for (changes, inputs) in [(0, 3), (10, 3 + 3 + 2)] {
+            let network = Network::Gru(Gru {
+                observations: 3,
+                encoder: 4,
+                activation: Activation::Relu,
+                hidden: 5,
+                outputs: 2,
+                changes,
+            });
+            let mut parameters = initialise(&network.parameters(), Initialiser::FanIn, 0);
+            let before = parameters[0].values.clone();
+            prepare(&mut parameters, &network, 1.0, 0.0);
+            let (seen, changed) = parameters[0].values.split_at(3 * 4);
+            assert_eq!(seen, &before[..3 * 4]);
+            assert!(before.iter().all(|&weight| weight != 0.0));
+            assert_eq!(changed, vec![0.0; (inputs - 3) * 4]);
+        }
+    }
+}

@@ -18,7 +18,7 @@ pub struct Policy {
     pub memory: usize,
     /// Where above 0, a policy with `memory` also sees how each observation has changed since the previous step, times this,
     /// and its previous output, both kept in its memory. 0 to 1000; default 0: neither.
-    #[serde(default, skip_serializing_if = "no_changes")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub changes: u32,
     /// Elements of a context vector that adapts in place of weights: every row is given it beside its input. 0 to 64;
     /// default 0: none.
@@ -71,12 +71,8 @@ impl Scan {
 }
 
 /// For leaving out what is not used.
-fn is_zero(value: &usize) -> bool {
-    *value == 0
-}
-
-fn no_changes(value: &u32) -> bool {
-    *value == 0
+fn is_zero<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl Policy {
