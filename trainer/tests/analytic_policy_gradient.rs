@@ -153,6 +153,7 @@ fn settings() -> recipe::AnalyticPolicyGradient {
         shards: 3,
         state_decay: 0.97,
         clip_cotangent: 1e3,
+        clip_shard: Some(0.001),
         retries: 2,
         whole: 0.0,
         replay: 0.25,
@@ -177,6 +178,7 @@ fn settings() -> recipe::AnalyticPolicyGradient {
         optimizer: Adam {
             beta2: 0.99,
             clip_norm: Some(0.001),
+            orthogonal: Some(0.1),
             ..Adam::new(0.01)
         },
     }

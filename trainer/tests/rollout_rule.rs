@@ -39,6 +39,7 @@ fn settings(iterations: u64, tasks: usize, learn_rate: bool) -> MetaSettings {
             epsilon: 1e-8,
             clip_elements: None,
             clip_norm: Some(1.0),
+            orthogonal: None,
         },
         inner: Inner::Gradient {
             steps: 1,

@@ -72,6 +72,7 @@ pub const ADAM: Adam = Adam {
     epsilon: 1e-8,
     clip_elements: None,
     clip_norm: None,
+    orthogonal: None,
 };
 
 /// One step of Adam, bias corrections in the step size.

@@ -7,13 +7,15 @@
 //! 1990). An instance that is terminated or at the end of its episode is replaced by a fresh one of a task never seen, in
 //! the middle of a window, and no cotangent passes there.
 //!
-//! Three guards against the gradients' heavy tails: the cotangent of the physical state decays from step to step (Xu et
+//! Four guards against the gradients' heavy tails: the cotangent of the physical state decays from step to step (Xu et
 //! al. 2022, "Accelerated policy learning with parallel differentiable simulation", cut horizons for the same reason);
-//! each instance's cotangent is clipped; an update whose gradient is far above the running norm is skipped. Validation
-//! picks the result, and a run whose validation fails goes back to its best parameters.
+//! each instance's cotangent is clipped; a shard's gradient may be, before the shards are averaged; an update whose
+//! gradient is far above the running norm is skipped. Validation picks the result, and a run whose validation fails goes
+//! back to its best parameters.
 //!
 //! `docs/algorithms/analytic-policy-gradient.md` has the equations, the bias and where the method fails.
 
+mod average;
 mod graph;
 mod rollout;
 mod shard;
@@ -34,6 +36,7 @@ use crate::engine::{CompileOptions, Engine, Program};
 use crate::error::TrainError;
 use crate::nn::{initialise, prepare};
 use crate::recipe;
+use average::{average, norm};
 use shard::{Shard, Validation, Window};
 
 /// Weight of the newest gradient norm in the running mean.
@@ -180,20 +183,15 @@ impl AnalyticPolicyGradient {
             *window = shard.window(parameters, steps, update)?;
             Ok(())
         })?;
-        // Summed in the order of the shards, whichever thread was first.
-        let scale = 1.0 / (self.settings.environments * steps) as f32;
-        let mut sum: Vec<Vec<f32>> = parameters.iter().map(|values| vec![0.0; values.len()]).collect();
-        let mut cost = 0.0;
-        for (_, window) in &items {
-            cost += window.cost;
-            for (sum, gradient) in sum.iter_mut().zip(&window.gradients) {
-                sum.iter_mut()
-                    .zip(gradient)
-                    .for_each(|(sum, value)| *sum += value * scale);
-            }
-        }
+        let cost: f64 = items.iter().map(|(_, window)| window.cost).sum();
+        let instances = self.settings.environments / self.settings.shards;
+        let mean = average(
+            items.iter().map(|(_, window)| window.gradients.as_slice()),
+            1.0 / (instances * steps) as f32,
+            self.settings.clip_shard,
+        );
         self.counters.environment_steps += (self.settings.environments * steps) as u64;
-        Ok((sum, (cost * f64::from(scale)) as f32))
+        Ok((mean, (cost / (self.settings.environments * steps) as f64) as f32))
     }
 
     /// Whether a gradient of this norm is used.
@@ -323,8 +321,7 @@ impl Algorithm for AnalyticPolicyGradient {
 
     fn step(&mut self) -> Result<Iteration, TrainError> {
         let (gradient, cost) = self.gradient()?;
-        let norm = gradient.iter().flatten().map(|value| value * value).sum::<f32>().sqrt();
-        if self.accept(norm) {
+        if self.accept(norm(&gradient)) {
             self.apply(&gradient)?;
         }
         self.counters.completed += 1;

@@ -5,7 +5,7 @@
 
 use pliant_compiler::graph::{Graph, GraphError, ValueId};
 
-use super::{clip_elements, clip_norm, rate};
+use super::{clip_elements, clip_norm, is_muon_matrix, muon_direction, rate};
 use crate::recipe::Adam;
 
 /// What one step of Adam computes: new values, one a parameter.
@@ -19,7 +19,9 @@ pub struct AdamStep {
     pub second: Vec<ValueId>,
 }
 
-/// Adds one step of Adam, with the clipping the settings ask for (elements first, then the norm).
+/// Adds one step of Adam, with the clipping the settings ask for (elements first, then the norm). With
+/// [`Adam::orthogonal`] the weight matrices move by their orthogonalised first moment ([`muon_direction`]) with the same
+/// step size; their second moments are kept all the same, so that the state has one form.
 ///
 /// `first` and `second` are the moments, of the parameters' shapes, zero at the start; `step_size` is a scalar, see
 /// [`adam_step_size`].
@@ -52,9 +54,14 @@ pub fn adam(
         let m = blend(graph, first[i], gradients[i], settings.beta1)?;
         let square = graph.square(gradients[i])?;
         let v = blend(graph, second[i], square, settings.beta2)?;
-        let root = graph.sqrt(v)?;
-        let divisor = graph.add(root, epsilon)?;
-        let direction = graph.div(m, divisor)?;
+        let direction = match settings.orthogonal {
+            Some(scale) if is_muon_matrix(graph.shape(m)) => muon_direction(graph, m, scale)?,
+            _ => {
+                let root = graph.sqrt(v)?;
+                let divisor = graph.add(root, epsilon)?;
+                graph.div(m, divisor)?
+            }
+        };
         let change = graph.mul(direction, step_size)?;
         step.parameters.push(graph.sub(parameters[i], change)?);
         step.first.push(m);

@@ -45,6 +45,12 @@ pub struct AnalyticPolicyGradient {
     /// of cost per unit of state. Greater than 0, at most 1e9.
     #[serde(default = "AnalyticPolicyGradient::default_clip_cotangent")]
     pub clip_cotangent: f32,
+    /// Before the shards' gradients are averaged, each is scaled down to at most this L2 norm. In an unstable system the
+    /// gradient of a few instances is many times that of all others: so they rule their shard, not the update. Far below
+    /// the usual norm every shard counts the same. More shards divide more finely, and cost more time. Greater than 0, at
+    /// most 1e9; absent: not clipped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clip_shard: Option<f32>,
     /// An update is skipped when its gradient norm exceeds the running mean so many times. Greater than 1, at most 1e6.
     #[serde(default = "AnalyticPolicyGradient::default_skip_above")]
     pub skip_above: f32,
@@ -131,6 +137,9 @@ impl AnalyticPolicyGradient {
         );
         checker.between("state_decay", self.state_decay, 0.0, 1.0);
         checker.positive("clip_cotangent", self.clip_cotangent, 1e9);
+        if let Some(clip) = self.clip_shard {
+            checker.positive("clip_shard", clip, 1e9);
+        }
         checker.require(
             self.skip_above > 1.0 && self.skip_above <= 1e6,
             "skip_above",

@@ -152,6 +152,11 @@ pub struct Adam {
     /// The whole gradient is scaled down to at most this L2 norm. Greater than 0, at most 1e6; absent: not clipped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clip_norm: Option<f32>,
+    /// Weight matrices with at least 4 rows and columns move by their orthogonalised first moment (Muon, Jordan et al.
+    /// 2024) with this root mean square in units of the rate, instead of about 0.2 to 1 as Adam moves them. Greater than
+    /// 0, at most 10; absent: Adam moves all parameters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub orthogonal: Option<f32>,
 }
 
 impl Adam {
@@ -177,6 +182,7 @@ impl Adam {
             epsilon: Self::default_epsilon(),
             clip_elements: None,
             clip_norm: None,
+            orthogonal: None,
         }
     }
 
@@ -191,6 +197,9 @@ impl Adam {
         }
         if let Some(clip) = self.clip_norm {
             checker.positive("clip_norm", clip, 1e6);
+        }
+        if let Some(scale) = self.orthogonal {
+            checker.positive("orthogonal", scale, 10.0);
         }
     }
 }
