@@ -23,10 +23,10 @@ use crate::tasks::{Split, simulator};
 const AFTER_HELP: &str = "\
 Trains the recipe three times over for each seed: as it is (adaptive), without
 memory (non-adaptive: policy.memory=0, policy.changes=0), and with the true
-parameters of the task beside the observation (oracle: policy.privileged=true). Each device image then
-controls the same held-out systems. The share of the gap that is closed is
-(adaptive - non-adaptive) / (oracle - non-adaptive). Another recipe of the same
-family can take the adaptive policy's place.
+parameters of the task beside the observation (oracle: policy.privileged=true).
+Each device image then controls the same held-out systems. The share of the gap
+that is closed is (adaptive - non-adaptive) / (oracle - non-adaptive). Another
+recipe of the same family can take the adaptive policy's place.
 
 Examples:
   pliant gap pendulum

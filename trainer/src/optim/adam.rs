@@ -5,7 +5,8 @@
 
 use pliant_compiler::graph::{Graph, GraphError, ValueId};
 
-use super::{clip_elements, clip_norm, is_muon_matrix, muon_direction, rate};
+use super::muon::{is_muon_matrix, muon_direction};
+use super::{clip_elements, clip_norm, rate};
 use crate::recipe::Adam;
 
 /// What one step of Adam computes: new values, one a parameter.

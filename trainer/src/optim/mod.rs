@@ -11,6 +11,6 @@ mod tests;
 
 pub use adam::{AdamStep, adam, adam_step_size};
 pub use clip::{clip_elements, clip_norm};
-pub use muon::{is_muon_matrix, muon_direction};
+pub use muon::muon_direction;
 pub use schedule::rate;
 pub use sgd::sgd;

@@ -3,6 +3,8 @@
 
 use pliant_compiler::graph::{Graph, GraphError, ValueId};
 
+use super::clip::norm;
+
 /// Rows and columns that a parameter must have at least to be moved so: smaller ones are biases, and last layers of few
 /// outputs, in which there is little to make orthogonal.
 const LEAST: usize = 4;
@@ -14,15 +16,15 @@ const ITERATIONS: usize = 5;
 const TINY: f32 = 1e-12;
 
 /// Whether a parameter of this shape is a matrix that Muon moves: two axes of at least 4 each.
-pub fn is_muon_matrix(shape: &[usize]) -> bool {
+pub(super) fn is_muon_matrix(shape: &[usize]) -> bool {
     shape.len() == 2 && shape.iter().all(|&size| size >= LEAST)
 }
 
 /// The direction in which a matrix with this `momentum` (`[rows, columns]`) moves, with the root mean square `scale`
 /// (of a matrix with full rank: the singular values are only about 1).
 ///
-/// Of `U S V^T` it is `scale sqrt(max(rows, columns)) U V^T`, which has the root mean square of Adam's direction times
-/// `scale` (Liu et al. 2025, "Muon is scalable for LLM training", equation 4, has 0.2).
+/// Of `U S V^T` it is `scale sqrt(max(rows, columns)) U V^T`. Liu et al. 2025 ("Muon is scalable for LLM training") scale
+/// so, with 0.2 to move as far as Adam.
 ///
 /// ```
 /// use pliant_compiler::graph::{DType, Graph};
@@ -45,9 +47,7 @@ pub fn muon_direction(graph: &mut Graph, momentum: ValueId, scale: f32) -> Resul
         momentum
     };
     // The Frobenius norm bounds the largest singular value.
-    let square = graph.square(wide)?;
-    let sum = graph.sum_all(square)?;
-    let norm = graph.sqrt(sum)?;
+    let norm = norm(graph, &[wide])?;
     let tiny = graph.scalar(TINY);
     let norm = graph.add(norm, tiny)?;
     let mut direction = graph.div(wide, norm)?;
