@@ -35,6 +35,7 @@ fn settings() -> recipe::Ppo {
         reward_scale: 1.0,
         regret_weight: 0.0,
         normalise_observations: false,
+        discount_lost: false,
         log_std: -0.3,
         log_std_floor: -5.0,
         output_scale: 0.5,
@@ -342,6 +343,7 @@ fn feed_forward(threads: usize, settings: recipe::Ppo) -> Ppo {
 fn threads_and_resuming_change_nothing() {
     let normalised = recipe::Ppo {
         normalise_observations: true,
+        discount_lost: false,
         ..settings()
     };
     let makers: [&dyn Fn(usize) -> Ppo; 2] = [&|threads| recurrent(threads, settings()), &|threads| {

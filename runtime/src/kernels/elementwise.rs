@@ -17,6 +17,9 @@ const BLOCK: usize = 256;
 /// Rows shorter than this share a block.
 const SHORT: usize = BLOCK / 4;
 
+/// Values of the widest vector: rows shorter than this are not worth a loop each.
+const VECTOR: usize = 16;
+
 /// Where an operand's values come from.
 #[derive(Clone, Copy)]
 pub(super) enum Source<'a> {
@@ -220,12 +223,32 @@ fn by_rows(function: Binary, [d0, d1, d2]: [usize; 3], [a, b]: [Strided<'_>; 2],
         return false;
     };
     let dense = (d1 == 1 || a.strides[1] == d2) && a.strides[2] == 1;
-    if d0 != 1 || !dense || b.strides[2] != 0 || b.strides[1] != 1 || d2 < SHORT {
+    if d0 != 1 || !dense || b.strides[2] != 0 || b.strides[1] != 1 || d2 < VECTOR {
         return false;
     }
     macro_rules! rows {
         ($a:ident, $b:ident => $value:expr) => {
             match a.source {
+                // Rows of one vector. The compiler would take the same place of many rows together, gathered and scattered; a
+                // number that it cannot see through keeps it to the row.
+                Source::Values(values) if d2 == VECTOR => {
+                    let rows = out.as_chunks_mut::<VECTOR>().0.iter_mut();
+                    for ((row, values), &number) in rows.zip(values.as_chunks::<VECTOR>().0).zip(numbers) {
+                        let $b = core::hint::black_box(number);
+                        for (out, &$a) in row.iter_mut().zip(values) {
+                            *out = $value;
+                        }
+                    }
+                }
+                Source::Output if d2 == VECTOR => {
+                    for (row, &number) in out.as_chunks_mut::<VECTOR>().0.iter_mut().zip(numbers) {
+                        let $b = core::hint::black_box(number);
+                        for out in row {
+                            let $a = *out;
+                            *out = $value;
+                        }
+                    }
+                }
                 Source::Values(values) => {
                     for ((row, values), &$b) in out
                         .chunks_mut(d2.max(1))

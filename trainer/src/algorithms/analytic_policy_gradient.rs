@@ -43,8 +43,6 @@ use shard::{Shard, Validation, Window};
 const NORM_WEIGHT: f32 = 0.02;
 /// What a skipped update raises the running norm by: a gradient that has really grown is let through in the end.
 const NORM_GROWTH: f32 = 1.05;
-/// A validation whose cost exceeds the best one so many times has failed.
-const FAILED: f64 = 4.0;
 
 /// Analytic policy gradient in progress.
 pub struct AnalyticPolicyGradient {
@@ -176,11 +174,16 @@ impl AnalyticPolicyGradient {
 
     /// The mean gradient of a window of every shard, and the mean cost of a step.
     fn gradient(&mut self) -> Result<(Vec<Vec<f32>>, f32), TrainError> {
+        let extremes = if self.counters.completed < self.settings.extremes_after {
+            0.0
+        } else {
+            self.settings.extremes
+        };
         let (parameters, steps, update) = (&self.parameters, self.settings.window, self.counters.completed);
         let mut items: Vec<(&mut Shard, Window)> =
             self.shards.iter_mut().map(|shard| (shard, Window::default())).collect();
         share_out(&mut vec![(); self.threads], &mut items, |(), _, (shard, window)| {
-            *window = shard.window(parameters, steps, update)?;
+            *window = shard.window(parameters, steps, update, extremes)?;
             Ok(())
         })?;
         let cost: f64 = items.iter().map(|(_, window)| window.cost).sum();
@@ -271,7 +274,7 @@ impl AnalyticPolicyGradient {
         if cost < f64::from(self.counters.best) {
             self.counters.best = cost as f32;
             self.best.clone_from(&self.average);
-        } else if cost > FAILED * f64::from(self.counters.best) {
+        } else if cost > f64::from(self.settings.go_back_above) * f64::from(self.counters.best) {
             self.parameters.clone_from(&self.best);
             self.average.clone_from(&self.best);
             self.upload()?;

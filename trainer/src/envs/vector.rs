@@ -70,6 +70,12 @@ pub trait VectorEnvironment: Send {
     /// Steps after which an episode ends at the latest.
     fn horizon(&self) -> usize;
 
+    /// Says at what rate a learner discounts later rewards, 0 to 1: an environment that pays at once in place of rewards
+    /// that would come later discounts them alike. Before it is called the rate is 1. By default nothing is paid so.
+    fn discount_at(&mut self, rate: f32) {
+        let _ = rate;
+    }
+
     /// Draws a new task for an instance. Ends its episode.
     fn new_task(&mut self, instance: usize, random: &mut Stream);
 
@@ -115,6 +121,10 @@ impl<E: VectorEnvironment + ?Sized> VectorEnvironment for Box<E> {
 
     fn horizon(&self) -> usize {
         (**self).horizon()
+    }
+
+    fn discount_at(&mut self, rate: f32) {
+        (**self).discount_at(rate);
     }
 
     fn new_task(&mut self, instance: usize, random: &mut Stream) {

@@ -27,6 +27,15 @@ pub struct AnalyticPolicyGradient {
     /// terminated, and takes them in turn. From 0 to 0.9; default 0.
     #[serde(default, skip_serializing_if = "AnalyticPolicyGradient::is_none")]
     pub replay: f32,
+    /// Share of the new training episodes whose system and start crowd at the ends of their ranges (each uniform draw follows
+    /// the arcsine distribution instead). What is hard often lies in a corner of several ranges, where plain draws hardly ever
+    /// are. Validation and evaluation draw plainly. From 0 to 1; default 0.
+    #[serde(default, skip_serializing_if = "AnalyticPolicyGradient::is_none")]
+    pub extremes: f32,
+    /// Updates before the first of them: a policy that does not yet hold plain draws is upset by hard ones. From 0 to
+    /// 10000000; default 0.
+    #[serde(default, skip_serializing_if = "AnalyticPolicyGradient::is_nothing")]
+    pub extremes_after: u64,
     /// Decay of the running average of the parameters, which is what is validated and deployed; 0 for the parameters
     /// themselves. From 0 to 0.9999; default 0.
     #[serde(default)]
@@ -67,6 +76,13 @@ pub struct AnalyticPolicyGradient {
     pub cycles: Vec<Cycle>,
     /// Updates between validations; the parameters that did best are the result. From 1 to 1000000.
     pub validate_every: u64,
+    /// A validation whose cost exceeds the best one so many times has failed: training goes back to the best parameters, with
+    /// moments of zero. Near 1 it leaves a worse basin soon after it fell into it. Greater than 1, at most 1e6; default 4.
+    #[serde(
+        default = "AnalyticPolicyGradient::default_go_back_above",
+        skip_serializing_if = "AnalyticPolicyGradient::is_default_go_back_above"
+    )]
+    pub go_back_above: f32,
     /// Whole episodes of a validation, the same ones each time. From 1 to 100000.
     pub validation_episodes: usize,
     /// The optimiser; its rate is multiplied by the cycles'.
@@ -92,6 +108,11 @@ impl AnalyticPolicyGradient {
     }
 
     /// For leaving out what is not used.
+    const fn is_nothing(updates: &u64) -> bool {
+        *updates == 0
+    }
+
+    /// For leaving out what is not used.
     fn is_none(share: &f32) -> bool {
         *share == 0.0
     }
@@ -106,6 +127,15 @@ impl AnalyticPolicyGradient {
 
     fn default_skip_above() -> f32 {
         10.0
+    }
+
+    fn default_go_back_above() -> f32 {
+        4.0
+    }
+
+    /// For leaving out what is not used.
+    fn is_default_go_back_above(times: &f32) -> bool {
+        *times == Self::default_go_back_above()
     }
 
     fn default_output_scale() -> f32 {
@@ -126,6 +156,8 @@ impl AnalyticPolicyGradient {
         checker.count("retries", self.retries as u64, 0, 1000);
         checker.between("whole", self.whole, 0.0, 1.0);
         checker.between("replay", self.replay, 0.0, 0.9);
+        checker.between("extremes", self.extremes, 0.0, 1.0);
+        checker.count("extremes_after", self.extremes_after, 0, 10_000_000);
         checker.between("averaging", self.averaging, 0.0, 0.9999);
         checker.count("environments", self.environments as u64, 1, 65536);
         checker.count("shards", self.shards as u64, 1, 256);
@@ -144,6 +176,12 @@ impl AnalyticPolicyGradient {
             self.skip_above > 1.0 && self.skip_above <= 1e6,
             "skip_above",
             self.skip_above,
+            "greater than 1, at most 1000000",
+        );
+        checker.require(
+            self.go_back_above > 1.0 && self.go_back_above <= 1e6,
+            "go_back_above",
+            self.go_back_above,
             "greater than 1, at most 1000000",
         );
         checker.positive("output_scale", self.output_scale, 1.0);

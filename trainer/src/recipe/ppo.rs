@@ -33,6 +33,10 @@ pub struct Ppo {
     pub clip: f32,
     /// Discount for each step. From 0 to 1.
     pub discount: f32,
+    /// Whether what a terminated episode of a simulated system pays for the steps it loses is discounted, as it would be were
+    /// it paid step by step. Undiscounted, one lost episode outweighs all others of an iteration. Default false.
+    #[serde(default, skip_serializing_if = "Ppo::is_false")]
+    pub discount_lost: bool,
     /// Lambda of generalised advantage estimation. From 0 to 1.
     pub gae_lambda: f32,
     /// Weight of the value function's squared error. From 0 to 100; default 0.5.
@@ -81,6 +85,11 @@ impl Ppo {
         let first = self.entropy_weight;
         let last = self.final_entropy_weight.unwrap_or(first);
         first + (last - first) * (iteration as f32 / self.iterations as f32)
+    }
+
+    /// For leaving out what is not used.
+    const fn is_false(flag: &bool) -> bool {
+        !*flag
     }
 
     /// For leaving out what is not used.

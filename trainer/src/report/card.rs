@@ -41,7 +41,8 @@ pub fn card(recipe: &Recipe, record: &RunRecord, report: &ImageReport, results: 
         let _ = writeln!(text, "| environment steps | {} |", training.environment_steps);
     }
     let _ = writeln!(text, "| engine | `{}`, {} threads |", record.engine, record.threads);
-    let _ = writeln!(text, "| time | {:.0} s |", training.seconds);
+    let decimals = if training.seconds < 10.0 { 2 } else { 0 };
+    let _ = writeln!(text, "| time | {:.decimals$} s |", training.seconds);
     let _ = writeln!(text, "| pliant | {} |", env!("CARGO_PKG_VERSION"));
     let _ = writeln!(text, "\nEverything else is in `recipe.toml`.\n");
 

@@ -112,12 +112,12 @@ impl MotifFamily {
 }
 
 /// A whole number below `count`.
-fn below(random: &mut impl Rng, count: usize) -> usize {
+fn below(random: &mut Stream, count: usize) -> usize {
     ((u128::from(random.next_u64()) * count as u128) >> 64) as usize
 }
 
 /// A base by its probabilities.
-fn draw(probabilities: &[f64; BASES], random: &mut impl Rng) -> f32 {
+fn draw(probabilities: &[f64; BASES], random: &mut Stream) -> f32 {
     let mut left = f64::from(uniform(random, 0.0, 1.0));
     for (base, probability) in probabilities.iter().enumerate() {
         left -= probability;
@@ -133,7 +133,7 @@ fn draw(probabilities: &[f64; BASES], random: &mut impl Rng) -> f32 {
 }
 
 /// A draw of the symmetric Dirichlet distribution: gamma variables over their sum.
-fn dirichlet(concentration: f64, random: &mut impl Rng) -> [f64; BASES] {
+fn dirichlet(concentration: f64, random: &mut Stream) -> [f64; BASES] {
     loop {
         let draws = [(); BASES].map(|()| gamma(concentration, random));
         let sum: f64 = draws.iter().sum();
@@ -145,8 +145,8 @@ fn dirichlet(concentration: f64, random: &mut impl Rng) -> [f64; BASES] {
 }
 
 /// A gamma variable of this shape and scale 1 (Marsaglia and Tsang 2000; the boost for shapes below 1 is theirs).
-fn gamma(shape: f64, random: &mut impl Rng) -> f64 {
-    let positive = |random: &mut _| 1.0 - f64::from(uniform(random, 0.0, 1.0));
+fn gamma(shape: f64, random: &mut Stream) -> f64 {
+    let positive = |random: &mut Stream| 1.0 - f64::from(uniform(random, 0.0, 1.0));
     if shape < 1.0 {
         let boost = positive(random).powf(1.0 / shape);
         return gamma(shape + 1.0, random) * boost;

@@ -119,8 +119,15 @@ impl Shard {
     }
 
     /// Simulates `steps` steps with these parameters and gives the gradient of the summed cost. `update` numbers the
-    /// windows, for the noise.
-    pub(super) fn window(&mut self, parameters: &[Vec<f32>], steps: usize, update: u64) -> Result<Window, TrainError> {
+    /// windows, for the noise; of the episodes that begin, the share `extremes` does so at the ends of its ranges.
+    pub(super) fn window(
+        &mut self,
+        parameters: &[Vec<f32>],
+        steps: usize,
+        update: u64,
+        extremes: f32,
+    ) -> Result<Window, TrainError> {
+        self.worlds.extremes = extremes;
         for (input, values) in parameters.iter().enumerate() {
             self.forward.program.set(input, values)?;
             self.backward.program.set(input, values)?;

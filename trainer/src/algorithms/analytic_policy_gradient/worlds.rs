@@ -18,13 +18,15 @@ pub(super) struct Worlds {
     episodes: Vec<usize>,
     /// Tasks drawn so far.
     pub(super) draws: u64,
-    /// The number of the draw that each instance has its task and start from.
+    /// What each instance has its task and start from: twice the number of the draw, and 1 more where it is an extreme one.
     pub(super) origins: Vec<u64>,
     /// Times that each instance has begun its episode again.
     pub(super) retries: Vec<usize>,
     /// Share of the episodes that are taken from the lost ones.
     pub(super) replay: f32,
-    /// Draws of the last episodes that were lost, the oldest overwritten first.
+    /// Share of the new draws that crowd at the ends of their ranges.
+    pub(super) extremes: f32,
+    /// Origins of the last episodes that were lost, the oldest overwritten first.
     pub(super) lost: [u64; LOST],
     /// How many have been written there.
     pub(super) losses: u64,
@@ -63,6 +65,7 @@ impl Worlds {
             origins: vec![0; batch],
             retries: vec![0; batch],
             replay: 0.0,
+            extremes: 0.0,
             lost: [0; LOST],
             losses: 0,
             renewals: 0,
@@ -89,7 +92,8 @@ impl Worlds {
 
     /// A new task at the start of an episode, with an empty memory, in place of an instance.
     pub(super) fn renew(&mut self, instance: usize) {
-        self.origins[instance] = self.draws;
+        let (_, extreme) = turn(self.draws, self.extremes);
+        self.origins[instance] = 2 * self.draws + u64::from(extreme);
         self.retries[instance] = 0;
         self.draws += 1;
         self.begin(instance);
@@ -97,9 +101,7 @@ impl Worlds {
 
     /// What follows an episode that was not lost, or was lost for the last time: a new task, or one of those that were lost.
     pub(super) fn follow(&mut self, instance: usize) {
-        let share = |renewals: u64| (renewals as f64 * f64::from(self.replay)) as u64;
-        let replays = share(self.renewals);
-        let due = share(self.renewals + 1) > replays;
+        let (replays, due) = turn(self.renewals, self.replay);
         self.renewals += 1;
         let remembered = self.losses.min(LOST as u64);
         if !due || remembered == 0 {
@@ -127,11 +129,20 @@ impl Worlds {
     }
 
     fn begin(&mut self, instance: usize) {
-        let indices = [self.shard, self.origins[instance]];
-        let mut random = stream(self.seed, self.split.simulated_tasks(), &indices);
+        let origin = self.origins[instance];
+        let mut random = stream(self.seed, self.split.simulated_tasks(), &[self.shard, origin / 2]);
+        if origin % 2 == 1 {
+            random = random.extreme();
+        }
         self.instances.renew(instance, &mut random);
         zero_column(&mut self.memory, self.instances.batch, instance);
     }
+}
+
+/// How many of the first `count` it befalls, where it befalls a share of all, and whether it befalls the next one.
+fn turn(count: u64, share: f32) -> (u64, bool) {
+    let befallen = |count: u64| (count as f64 * f64::from(share)) as u64;
+    (befallen(count), befallen(count + 1) > befallen(count))
 }
 
 /// Sets one instance of columns to 0.
@@ -171,6 +182,35 @@ mod tests {
         let worlds = Worlds::new(Arc::new(CartPole::default()), 0, 8, 0, 0, Split::Train, (100, 0.25));
         assert_eq!(worlds.episodes, [100, 100, 100, 100, 100, 100, 500, 500]);
         assert_eq!(worlds.instances.ages, [0, 16, 33, 50, 66, 83, 0, 250]);
+    }
+
+    #[test]
+    fn a_share_of_the_draws_is_extreme_and_replayed_as_it_was() {
+        let system = Arc::new(CartPole::default());
+        let mut worlds = Worlds::new(system, 0, 1, 0, 0, Split::Train, (0, 0.0));
+        worlds.extremes = 0.25;
+        let extreme: Vec<bool> = (0..8)
+            .map(|_| {
+                worlds.renew(0);
+                worlds.origins[0] % 2 == 1
+            })
+            .collect();
+        // The draw made before the share was set counts.
+        assert_eq!(extreme, [false, false, true, false, false, false, true, false]);
+        worlds.renew(0);
+        let origin = worlds.origins[0];
+        worlds.renew(0);
+        assert_eq!((origin % 2, worlds.origins[0] % 2), (0, 0));
+        worlds.renew(0);
+        let drawn = worlds.instances.drawn.clone();
+        assert_eq!(worlds.origins[0] % 2, 1);
+        let mut plain = Worlds::new(Arc::new(CartPole::default()), 0, 1, 0, 0, Split::Train, (0, 0.0));
+        plain.origins[0] = worlds.origins[0] - 1;
+        plain.begin(0);
+        assert_ne!(plain.instances.drawn, drawn, "the same draw, but not at the ends");
+        plain.origins[0] += 1;
+        plain.begin(0);
+        assert_eq!(plain.instances.drawn, drawn);
     }
 
     #[test]

@@ -2,12 +2,12 @@
 
 use rand_core::Rng;
 
-use crate::random::uniform;
+use crate::random::{Stream, uniform};
 use crate::tasks::TaskRows;
 
 /// Puts in the place of each row a point between it and another of them: `l x + (1 - l) x'`, targets alike, with `l` of
 /// Beta(`alpha`, `alpha`), 0 < `alpha` <= 1, for each row. Classes become probabilities; what one of both misses is missing.
-pub(super) fn mix(rows: &mut TaskRows, (inputs, outputs): (usize, usize), alpha: f32, random: &mut impl Rng) {
+pub(super) fn mix(rows: &mut TaskRows, (inputs, outputs): (usize, usize), alpha: f32, random: &mut Stream) {
     let count = rows.inputs.len() / inputs.max(1);
     let before = rows.clone();
     for row in 0..count {
@@ -25,7 +25,7 @@ pub(super) fn mix(rows: &mut TaskRows, (inputs, outputs): (usize, usize), alpha:
 }
 
 /// A number of Beta(alpha, alpha), by rejection (Johnk 1964): quick for `alpha` up to 1.
-fn beta(alpha: f32, random: &mut impl Rng) -> f32 {
+fn beta(alpha: f32, random: &mut Stream) -> f32 {
     loop {
         let mut power = || f64::from(uniform(random, 0.0, 1.0)).powf(1.0 / f64::from(alpha));
         let (a, b) = (power(), power());

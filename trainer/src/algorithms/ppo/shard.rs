@@ -85,12 +85,11 @@ impl Shard {
             unroll,
             groups: (0..groups)
                 .map(|_| {
-                    Group::new(
-                        environment(batch),
-                        problem,
-                        settings.steps,
-                        settings.regret_weight > 0.0,
-                    )
+                    let mut environment = environment(batch);
+                    if settings.discount_lost {
+                        environment.discount_at(settings.discount);
+                    }
+                    Group::new(environment, problem, settings.steps, settings.regret_weight > 0.0)
                 })
                 .collect(),
             order: Vec::new(),

@@ -12,7 +12,8 @@ use crate::random::{Stream, fill_standard_normal, stream};
 /// seen from outside.
 ///
 /// The reward is minus the cost; where an episode is terminated, the steps it loses are paid at once, each at
-/// [`lost_cost`](super::Plant::lost_cost), so that no policy gains by ending one. Actions are clipped to -1..1.
+/// [`lost_cost`](super::Plant::lost_cost) and discounted as the learner discounts
+/// ([`discount_at`](VectorEnvironment::discount_at)), so that no policy gains by ending one. Actions are clipped to -1..1.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -39,6 +40,8 @@ pub struct Simulated {
     random: Stream,
     action: Vec<f32>,
     alive: Vec<f32>,
+    /// What later rewards count for, from step to step.
+    discount: f32,
 }
 
 impl Simulated {
@@ -51,6 +54,7 @@ impl Simulated {
             random: stream(0, "sensor noise", &[]),
             action: vec![0.0; widths.action * batch],
             alive: vec![0.0; batch],
+            discount: 1.0,
             instances: Instances::new(simulator, batch),
         }
     }
@@ -75,6 +79,10 @@ impl VectorEnvironment for Simulated {
 
     fn horizon(&self) -> usize {
         self.instances.simulator.horizon()
+    }
+
+    fn discount_at(&mut self, rate: f32) {
+        self.discount = rate;
     }
 
     fn new_task(&mut self, instance: usize, random: &mut Stream) {
@@ -114,13 +122,13 @@ impl VectorEnvironment for Simulated {
             ages,
             ..
         } = &mut self.instances;
-        let (horizon, lost) = (simulator.horizon(), simulator.lost_cost());
+        let (horizon, lost, discount) = (simulator.horizon(), simulator.lost_cost(), self.discount);
         simulator.step_columns(state, drawn, &self.action, rewards, &mut self.alive);
         for instance in 0..*batch {
             ages[instance] += 1;
             rewards[instance] = -rewards[instance];
             ends[instance] = if self.alive[instance] < 0.5 {
-                rewards[instance] -= lost * horizon.saturating_sub(ages[instance]) as f32;
+                rewards[instance] -= lost * annuity(horizon.saturating_sub(ages[instance]), discount);
                 End::Terminated
             } else if ages[instance] >= horizon {
                 End::Truncated
@@ -129,5 +137,47 @@ impl VectorEnvironment for Simulated {
             };
         }
         fill_standard_normal(&mut self.random, &mut self.noise);
+    }
+}
+
+/// What 1 a step is worth, for so many steps from the next one on, to one who discounts at this rate.
+fn annuity(steps: usize, rate: f32) -> f32 {
+    if rate == 1.0 {
+        return steps as f32;
+    }
+    let rate = f64::from(rate);
+    let steps = i32::try_from(steps).unwrap_or(i32::MAX);
+    (rate * (1.0 - rate.powi(steps)) / (1.0 - rate)) as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::envs::CartPole;
+
+    #[test]
+    fn what_is_lost_is_paid_as_if_it_came_step_by_step() {
+        let fall = |rate: Option<f32>| {
+            let mut cart = Simulated::new("cart-pole", Arc::new(CartPole::default()), 1);
+            if let Some(rate) = rate {
+                cart.discount_at(rate);
+            }
+            let mut random = stream(0, "test", &[]);
+            cart.new_task(0, &mut random);
+            cart.new_episode(0, &mut random);
+            let (mut reward, mut end) = ([0.0], [End::Continue]);
+            let mut steps = 0;
+            while end[0] == End::Continue {
+                cart.step(&[1.0], &mut reward, &mut end);
+                steps += 1;
+            }
+            assert_eq!(end[0], End::Terminated);
+            (500 - steps, reward[0])
+        };
+        let (left, plain) = fall(None);
+        let (_, discounted) = fall(Some(0.98));
+        let sum = |rate: f32| (1..=left).map(|step| f64::from(rate).powi(step)).sum::<f64>() as f32;
+        assert!((plain - discounted - -10.0 * (left as f32 - sum(0.98))).abs() < 0.01 * left as f32);
+        assert!(discounted < -100.0 && plain < 5.0 * discounted, "{plain} {discounted}");
     }
 }
