@@ -285,7 +285,11 @@ fn unary_functions_of_every_length_and_in_place() {
 fn rows_with_one_number_each() {
     let memory = Memory::random(&mut Random(4), 8_000);
     for function in [Binary::Add, Binary::Mul, Binary::Sub] {
-        for (rows, columns) in [(1, 64), (3, 63), (16, 64), (5, 65), (48, 128), (7, 200)] {
+        let vectors = [(1, 16), (5, 16), (120, 16), (9, 15), (7, 17), (3, 32)];
+        for (rows, columns) in [(1, 64), (3, 63), (16, 64), (5, 65), (48, 128), (7, 200)]
+            .into_iter()
+            .chain(vectors)
+        {
             let (out, a, b) = (
                 operand(Space::Arena, 3),
                 operand(Space::State, 5),

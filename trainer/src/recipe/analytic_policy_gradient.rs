@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Adam, check::Checker};
+use super::{Adam, check::Checker, sections::is_zero};
 
 /// Gradients of the cost through policy and simulator, over truncated windows of persistent episodes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -16,25 +16,25 @@ pub struct AnalyticPolicyGradient {
     pub episode: usize,
     /// Share of the instances whose training episodes are whole all the same: where a policy must find out at the start what it
     /// controls and then hold on, the others show it many starts, and these the long run. From 0 to 1; default 0.
-    #[serde(default, skip_serializing_if = "AnalyticPolicyGradient::is_none")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub whole: f32,
     /// Times that a terminated training episode is begun again, the same task from the same start, before another takes its
     /// place: what the policy fails at, it meets more often (compare Jiang et al. 2021, "Prioritized level replay"). From 0 to
     /// 1000; default 0.
-    #[serde(default, skip_serializing_if = "AnalyticPolicyGradient::is_zero")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub retries: usize,
     /// Share of the training episodes that are ones lost before, from the same start: a shard remembers the last 32 that were
     /// terminated, and takes them in turn. From 0 to 0.9; default 0.
-    #[serde(default, skip_serializing_if = "AnalyticPolicyGradient::is_none")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub replay: f32,
     /// Share of the new training episodes whose system and start crowd at the ends of their ranges (each uniform draw follows
     /// the arcsine distribution instead). What is hard often lies in a corner of several ranges, where plain draws hardly ever
     /// are. Validation and evaluation draw plainly. From 0 to 1; default 0.
-    #[serde(default, skip_serializing_if = "AnalyticPolicyGradient::is_none")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub extremes: f32,
     /// Updates before the first of them: a policy that does not yet hold plain draws is upset by hard ones. From 0 to
     /// 10000000; default 0.
-    #[serde(default, skip_serializing_if = "AnalyticPolicyGradient::is_nothing")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub extremes_after: u64,
     /// Decay of the running average of the parameters, which is what is validated and deployed; 0 for the parameters
     /// themselves. From 0 to 0.9999; default 0.
@@ -102,21 +102,6 @@ pub struct Cycle {
 }
 
 impl AnalyticPolicyGradient {
-    /// For leaving out what is not used.
-    const fn is_zero(count: &usize) -> bool {
-        *count == 0
-    }
-
-    /// For leaving out what is not used.
-    const fn is_nothing(updates: &u64) -> bool {
-        *updates == 0
-    }
-
-    /// For leaving out what is not used.
-    fn is_none(share: &f32) -> bool {
-        *share == 0.0
-    }
-
     fn default_state_decay() -> f32 {
         0.97
     }

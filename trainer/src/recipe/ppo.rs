@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Adam, check::Checker};
+use super::{Adam, check::Checker, sections::is_zero};
 
 /// Proximal policy optimisation (Schulman et al. 2017) with generalised advantage estimation (Schulman et al. 2016). A
 /// policy with `memory` is trained by back-propagation through time.
@@ -35,7 +35,7 @@ pub struct Ppo {
     pub discount: f32,
     /// Whether what a terminated episode of a simulated system pays for the steps it loses is discounted, as it would be were
     /// it paid step by step. Undiscounted, one lost episode outweighs all others of an iteration. Default false.
-    #[serde(default, skip_serializing_if = "Ppo::is_false")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub discount_lost: bool,
     /// Lambda of generalised advantage estimation. From 0 to 1.
     pub gae_lambda: f32,
@@ -56,7 +56,7 @@ pub struct Ppo {
     /// regrets in place of rewards, which the policy goes on seeing: what a step lost against the best action, played on in
     /// the best way. The best policy is the same; the chance of rewards and transitions is gone. The expected regret of the
     /// next action, over all actions and with this weight, counts beside the surrogate. From 0 to 100; default 0: rewards.
-    #[serde(default, skip_serializing_if = "Ppo::is_none")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub regret_weight: f32,
     /// Whether observations are brought to mean 0 and deviation 1 by what training saw; the contract then does so on the
     /// device. Default false.
@@ -85,16 +85,6 @@ impl Ppo {
         let first = self.entropy_weight;
         let last = self.final_entropy_weight.unwrap_or(first);
         first + (last - first) * (iteration as f32 / self.iterations as f32)
-    }
-
-    /// For leaving out what is not used.
-    const fn is_false(flag: &bool) -> bool {
-        !*flag
-    }
-
-    /// For leaving out what is not used.
-    fn is_none(weight: &f32) -> bool {
-        *weight == 0.0
     }
 
     fn default_shards() -> usize {

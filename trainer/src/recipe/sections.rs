@@ -71,7 +71,7 @@ impl Scan {
 }
 
 /// For leaving out what is not used.
-fn is_zero<T: Default + PartialEq>(value: &T) -> bool {
+pub(super) fn is_zero<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
