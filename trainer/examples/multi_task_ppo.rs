@@ -5,8 +5,10 @@
 //! Markdown. What is done is kept in the file KEPT, so that it can be interrupted. `cargo xtask measure multi-task-ppo` puts the
 //! table into the page.
 //!
-//! To choose settings: `validation` scores on validation draws, `seeds=100..101` takes other seeds, `together` leaves single tasks out, and
-//! fields of the recipe may be set (`algorithm.multi-task-ppo.returns="raw"`). Keep those outcomes in a file of their own.
+//! A task alone has the plain width [`ALONE`]: one network for all may have up to twice the parameters of one of them.
+//!
+//! To choose settings: `validation` scores on validation draws, `seeds=100..101` takes other seeds, `together` leaves single tasks out,
+//! `alone=NAME` trains that one task only, and fields of the recipe may be set (`algorithm.multi-task-ppo.returns="raw"`). Keep those outcomes in a file of their own.
 
 use std::io::Write;
 use std::ops::Range;
@@ -26,6 +28,9 @@ use serde::{Deserialize, Serialize};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
+/// Of a task by itself.
+const ALONE: &str = "policy.hidden=[64, 64]";
+
 /// What one training came to.
 #[derive(Clone, Serialize, Deserialize)]
 struct Outcome {
@@ -44,6 +49,7 @@ struct Choice {
     seeds: Range<u64>,
     split: Split,
     together_only: bool,
+    only: Option<String>,
     sets: Vec<String>,
 }
 
@@ -54,6 +60,7 @@ fn main() -> Result<(), Failure> {
         seeds: 0..3,
         split: Split::Test,
         together_only: false,
+        only: None,
         sets: Vec::new(),
     };
     for argument in arguments {
@@ -62,6 +69,7 @@ fn main() -> Result<(), Failure> {
                 let (from, to) = range.split_once("..").ok_or("write seeds as seeds=100..105")?;
                 choice.seeds = from.parse()?..to.parse()?;
             }
+            Some(("alone", name)) => choice.only = Some(name.to_owned()),
             Some(_) => choice.sets.push(argument),
             None if argument == "validation" => choice.split = Split::Validation,
             None if argument == "together" => choice.together_only = true,
@@ -82,6 +90,9 @@ fn main() -> Result<(), Failure> {
         };
         let single = all.tasks.keys().map(|name| Some(name.clone()));
         for alone in std::iter::once(None).chain(single.filter(|_| !choice.together_only)) {
+            if choice.only.is_some() && alone != choice.only {
+                continue;
+            }
             if outcomes
                 .iter()
                 .any(|outcome| outcome.seed == seed && outcome.alone == alone)
@@ -102,6 +113,9 @@ fn main() -> Result<(), Failure> {
         }
     }
     outcomes.retain(|outcome| choice.seeds.contains(&outcome.seed));
+    if choice.only.is_some() {
+        return Ok(());
+    }
     table(&outcomes, choice.seeds.clone())
 }
 
@@ -109,6 +123,9 @@ fn main() -> Result<(), Failure> {
 fn recipe(choice: &Choice, seed: u64, alone: Option<&str>) -> Result<Recipe, Failure> {
     let mut source = Source::find("unlike-systems")?;
     source.set(&format!("seed={seed}"))?;
+    if alone.is_some() {
+        source.set(ALONE)?;
+    }
     for set in &choice.sets {
         source.set(set)?;
     }

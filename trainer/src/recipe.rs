@@ -61,6 +61,7 @@ pub use reptile::Reptile;
 pub use ridge::Ridge;
 pub use rl2::Rl2;
 pub use sections::{Activation, Adam, Checkpoint, Evaluation, Initialiser, Policy, Scan, Schedule};
+pub(crate) use sections::is_zero;
 pub use sinusoid::Sinusoid;
 pub use swing_up::SwingUp;
 pub use systems::{SystemTask, Systems};

@@ -72,6 +72,36 @@ fn the_figures_belong_together() {
     assert!(message.contains("it is of another recipe"), "{message}");
 }
 
+/// Trained from scratch on the very systems that are scored: many steps of them come close to the policy that adapts, a few do not.
+#[test]
+fn what_is_learned_from_scratch_is_set_beside() {
+    let found = gap(&[
+        "pendulum",
+        "--seeds",
+        "3",
+        "--scratch",
+        "2",
+        "--set",
+        "algorithm.analytic-policy-gradient.cycles=[{ updates = 400, rate = 1.0, final_rate = 0.01 }]",
+        "--set",
+        "algorithm.analytic-policy-gradient.environments=16",
+        "--set",
+        "evaluation.tasks=5",
+        "--set",
+        "evaluation.episodes=2",
+    ]);
+    let rows = found["from_scratch"]["rows"].as_array().unwrap();
+    let names: Vec<&str> = rows.iter().filter_map(|row| row["name"].as_str()).collect();
+    assert_eq!(names[..3], ["non-adaptive", "adaptive", "oracle"]);
+    assert!(names[3..].iter().all(|&name| name == "from scratch"), "{names:?}");
+    let steps: Vec<u64> = rows[3..].iter().filter_map(|row| row["steps"].as_u64()).collect();
+    assert_eq!(steps, [1600, 16_000, 160_000, 1_600_000]);
+    let mean = |row: usize| number(&rows[row]["all"]["mean"]);
+    let (adaptive, few, many) = (mean(1), mean(3), mean(6));
+    assert!(few < 5.0 * adaptive && many > 2.0 * adaptive, "{found}");
+    assert_eq!(rows[1]["by_seed"][0], rows[1]["all"]["mean"], "one seed is its own mean");
+}
+
 /// A family that tells no parameters is refused in words.
 #[test]
 fn families_without_an_oracle_are_refused() {

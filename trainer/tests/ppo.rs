@@ -36,6 +36,7 @@ fn settings() -> recipe::Ppo {
         regret_weight: 0.0,
         normalise_observations: false,
         discount_lost: false,
+        advantage_limit: 0.0,
         log_std: -0.3,
         log_std_floor: -5.0,
         output_scale: 0.5,

@@ -1,9 +1,10 @@
 //! The quadrotor: its dynamics against recorded trajectories of the published simulator, and what is drawn. `systems.rs` has
 //! what holds for every system.
 
-use pliant_trainer::envs::quadrotor::{Variation, Vehicle};
+use pliant_trainer::envs::quadrotor::{Variation, Vehicle, Vehicles};
 use pliant_trainer::envs::{Plant, Quadrotor, Reference, Simulator, System};
 use pliant_trainer::random::stream;
+use pliant_trainer::recipe::Source;
 use serde_json::Value;
 
 const GOLDEN: &str = include_str!("data/quadrotor_golden.json");
@@ -90,11 +91,39 @@ fn dynamics_follow_the_published_simulator() {
     assert!(worst < 1e-4, "differs by {worst:e}");
 }
 
+/// Vehicles of narrow ranges lie in them; a recipe names what is outside of what can be simulated.
+#[test]
+fn one_vehicle_that_is_known_has_narrow_ranges() {
+    let small = Vehicles {
+        thrust_to_weight: [2.0, 2.2],
+        mass: [0.030, 0.033],
+        torque_to_inertia: [700.0, 800.0],
+        rising: [0.05, 0.06],
+        disturbance: [0.0; 2],
+        ..Vehicles::PLAIN
+    };
+    let mut random = stream(4, "test", &[]);
+    for _ in 0..1000 {
+        let vehicle = small.draw(&mut random);
+        let ratio = 4.0 * vehicle.thrust.iter().sum::<f32>() / (vehicle.mass * 9.81);
+        assert!(ratio > 1.999 && ratio < 2.201, "{ratio}");
+        assert!(vehicle.mass > 0.0299 && vehicle.mass < 0.0331, "{}", vehicle.mass);
+        let agility = vehicle.torque_to_inertia();
+        assert!(agility > 699.0 && agility < 801.0, "{agility}");
+        assert!((0.05..=0.06).contains(&vehicle.rising));
+        assert_eq!(vehicle.disturbance, 0.0);
+    }
+    let mut source = Source::find("quadrotor").unwrap();
+    source.set("family.quadrotor.vehicles.mass=[0.03, 60.0]").unwrap();
+    let refused = source.parse().unwrap_err().to_string();
+    assert!(refused.contains("family.quadrotor.vehicles.mass"), "{refused}");
+}
+
 /// Moments of what is drawn, from the page of the distribution.
 #[test]
 fn the_distribution_is_the_published_one() {
     let mut random = stream(3, "test", &[]);
-    let vehicles: Vec<Vehicle> = (0..20_000).map(|_| Vehicle::draw(&mut random)).collect();
+    let vehicles: Vec<Vehicle> = (0..20_000).map(|_| Vehicles::PLAIN.draw(&mut random)).collect();
     let mean = |of: fn(&Vehicle) -> f32| vehicles.iter().map(|v| f64::from(of(v))).sum::<f64>() / vehicles.len() as f64;
     let near = |name: &str, found: f64, expected: f64, tolerance: f64| {
         assert!(

@@ -1,8 +1,8 @@
 //! `pliant gap`
 
 use std::fmt::Write;
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use clap::Args;
@@ -10,12 +10,14 @@ use pliant_compiler::image::AlignedBytes;
 use pliant_runtime::image::Image;
 use serde::{Deserialize, Serialize};
 
+mod kept;
+mod scratch;
+
 use super::error::CliError;
 use super::{print_json, print_text, threads};
-use crate::algorithms;
+use crate::algorithms::{self, Algorithm, Learned};
 use crate::bundle::{self, BundleError, IMAGE_FILE};
-use crate::checkpoint::write_atomically;
-use crate::engine::{ENGINE_NAMES, select};
+use crate::engine::{ENGINE_NAMES, Engine, select};
 use crate::eval::{EvalOptions, Gap, Returns, returns, roll_out, terminated};
 use crate::recipe::{Recipe, Source};
 use crate::tasks::{Split, simulator};
@@ -28,10 +30,15 @@ Each device image then controls the same held-out systems. The share of the gap
 that is closed is (adaptive - non-adaptive) / (oracle - non-adaptive). Another
 recipe of the same family can take the adaptive policy's place.
 
+With --scratch the adaptive recipe is also trained from nothing on each of the
+first systems alone, with more and more steps of that very system: what it takes
+to learn what the adaptive policy finds out as it acts.
+
 Examples:
   pliant gap pendulum
   pliant gap my-recipe.toml --seeds 0,1 --set family.cart-pole.push=[0.0,0.0]
   pliant gap cart-pole --adaptive cart-pole-student
+  pliant gap arm --scratch 8
   pliant gap arm --keep gap-arm         interrupted, the same command goes on";
 
 #[derive(Debug, Args)]
@@ -58,6 +65,9 @@ pub(super) struct GapArgs {
     /// Keep what each training came to in this folder, and do not repeat a training that is there
     #[arg(long, value_name = "FOLDER")]
     keep: Option<PathBuf>,
+    /// Train also from scratch on each of the first N held-out systems alone
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(2..))]
+    scratch: Option<u64>,
     /// Print one JSON object on standard output
     #[arg(long)]
     json: bool,
@@ -88,6 +98,8 @@ struct Outcome<'a> {
     seeds: &'a [OneSeed],
     /// Over the mean of the seeds.
     overall: Gap,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from_scratch: Option<scratch::Comparison>,
 }
 
 #[derive(Serialize)]
@@ -142,14 +154,14 @@ pub(super) fn run(args: &GapArgs) -> Result<(), CliError> {
                 .map(|folder| folder.join(format!("{way}-{seed}.json")));
             let kept = path
                 .as_deref()
-                .map(|path| Score::read(path, &recipe))
+                .map(|path| kept::read::<Score>(path, &recipe))
                 .transpose()?
                 .flatten();
             let score = match kept {
                 Some(score) => score,
                 None => {
                     let score = score(&recipe, &args.engine, threads)?;
-                    path.as_deref().map_or(Ok(()), |path| score.write(path))?;
+                    path.as_deref().map_or(Ok(()), |path| kept::write(&score, path))?;
                     score
                 }
             };
@@ -171,6 +183,10 @@ pub(super) fn run(args: &GapArgs) -> Result<(), CliError> {
         all.push(found);
     }
     let overall = Returns::mean(&all).gap(recipe.evaluation.seed);
+    let from_scratch = match args.scratch {
+        None => None,
+        Some(systems) => Some(scratch::compare(args, &adaptive, systems, &all, threads)?),
+    };
     if args.json {
         print_json(&Outcome {
             recipe: &recipe.name,
@@ -181,9 +197,14 @@ pub(super) fn run(args: &GapArgs) -> Result<(), CliError> {
             threads,
             seeds: &seeds,
             overall,
+            from_scratch,
         })
     } else {
-        print_text(&table(&recipe, &seeds, &overall))
+        let mut text = table(&recipe, &seeds, &overall);
+        if let Some(comparison) = from_scratch {
+            text += &comparison.table();
+        }
+        print_text(&text)
     }
 }
 
@@ -200,42 +221,9 @@ struct Score {
     seconds: f64,
 }
 
-impl Score {
-    /// What was kept of this recipe, seed and overrides included; nothing where there is no such file.
-    fn read(path: &Path, recipe: &Recipe) -> Result<Option<Self>, CliError> {
-        let text = match std::fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(source) => {
-                return Err(CliError::Kept {
-                    path: path.to_owned(),
-                    problem: source.to_string(),
-                });
-            }
-        };
-        let kept: Self = serde_json::from_str(&text).map_err(|error| CliError::Kept {
-            path: path.to_owned(),
-            problem: error.to_string(),
-        })?;
-        if kept.recipe != *recipe {
-            return Err(CliError::Kept {
-                path: path.to_owned(),
-                problem: "it is of another recipe".to_owned(),
-            });
-        }
-        Ok(Some(kept))
-    }
-
-    fn write(&self, path: &Path) -> Result<(), CliError> {
-        let failed = |source| BundleError::Write {
-            path: path.to_owned(),
-            source,
-        };
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).map_err(failed)?;
-        }
-        let text = serde_json::to_string(self).map_err(|error| failed(error.into()))?;
-        Ok(write_atomically(path, text.as_bytes()).map_err(failed)?)
+impl kept::Kept for Score {
+    fn recipe(&self) -> &Recipe {
+        &self.recipe
     }
 }
 
@@ -243,23 +231,37 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
+/// The engine that a recipe is trained on.
+fn engine_of(recipe: &Recipe, engine: &str) -> Result<Arc<dyn Engine>, CliError> {
+    let (probe, options) = algorithms::probe(recipe)?;
+    Ok(select(engine, None, &probe, &options)?.engine)
+}
+
+/// Trains to the end.
+fn learned(learner: &mut dyn Algorithm) -> Result<Learned, CliError> {
+    while learner.completed() < learner.iterations() {
+        learner.step()?;
+    }
+    Ok(learner.learned()?)
+}
+
+/// The device image.
+fn image_of(recipe: &Recipe, learned: &Learned, threads: usize) -> Result<AlignedBytes, CliError> {
+    let exported = bundle::export(recipe, learned, threads).map_err(BundleError::from)?;
+    let bytes = exported.files.iter().find(|(name, _)| *name == IMAGE_FILE);
+    Ok(AlignedBytes::new(bytes.map_or(&[], |(_, bytes)| bytes)))
+}
+
 /// Trains a recipe and scores its device image on held-out tasks.
 fn score(recipe: &Recipe, engine: &str, threads: usize) -> Result<Score, CliError> {
     let simulator = simulator(recipe).ok_or(CliError::NoGap {
         family: recipe.family.name(),
     })?;
-    let (probe, options) = algorithms::probe(recipe)?;
-    let engine = select(engine, None, &probe, &options)?.engine;
+    let engine = engine_of(recipe, engine)?;
     let began = Instant::now();
-    let mut learner = algorithms::learner(recipe, &engine, threads)?;
-    while learner.completed() < learner.iterations() {
-        learner.step()?;
-    }
-    let learned = learner.learned()?;
+    let learned = learned(algorithms::learner(recipe, &engine, threads)?.as_mut())?;
     let seconds = began.elapsed().as_secs_f64();
-    let exported = bundle::export(recipe, &learned, threads).map_err(BundleError::from)?;
-    let bytes = exported.files.iter().find(|(name, _)| *name == IMAGE_FILE);
-    let bytes = AlignedBytes::new(bytes.map_or(&[], |(_, bytes)| bytes));
+    let bytes = image_of(recipe, &learned, threads)?;
     let image = Image::new_checked(&bytes).map_err(crate::eval::EvalError::from)?;
     let options = EvalOptions {
         tasks: recipe.evaluation.tasks,

@@ -22,8 +22,9 @@ pub use navigation::{MAX_STEP, Navigation};
 pub use pendulum::Pendulum;
 pub use quadrotor::Quadrotor;
 pub use regret::Regret;
+pub(crate) use simulation::forward_plant;
 pub use simulation::{
-    Channels, Expression, Expressions, GraphStep, Instances, Lanes, MOST_PERIODS, Number, Outcome, Plant, Reference,
+    Channels, Expression, Expressions, GraphStep, Instances, Lanes, MOST_PERIODS, Number, Only, Outcome, Plant, Reference,
     Simulated, Simulation, Simulator, System, Told, Widths, delay_weights, delayed, runge_kutta, smooth_distance,
 };
 pub use two_link_arm::TwoLinkArm;

@@ -6,13 +6,13 @@ use pliant_runtime::image::Image;
 use super::simulated::{Rollout, errors, roll_out, steps, task_parameters, terminated};
 use super::{AdaptationStep, EvalError, EvalOptions, Evaluation};
 use crate::envs::Quadrotor;
-use crate::envs::quadrotor::Variation;
+use crate::envs::quadrotor::{Variation, Vehicles};
 use crate::tasks::Split;
 
 /// Vehicles below this torque-to-inertia ratio, 1/s^2, are reported apart: the least agile tenth of the distribution.
 const SLUGGISH: f32 = 148.0;
 
-/// 30 ms from action to motor and noisy sensors, on vehicles of the plain distribution.
+/// 30 ms from action to motor and noisy sensors.
 const LATE_AND_NOISY: Variation = Variation {
     latency: [0.03; 2],
     position_noise: [0.005; 2],
@@ -21,9 +21,10 @@ const LATE_AND_NOISY: Variation = Variation {
     ..Variation::NONE
 };
 
-/// Flies the vehicles of the plain distribution, whatever the recipe varies beside them.
+/// Flies vehicles as the recipe draws them, whatever it varies beside them.
 pub(super) fn evaluate(
     image: &Image<'_>,
+    vehicles: Vehicles,
     episodes: usize,
     options: EvalOptions,
     split: Split,
@@ -36,6 +37,7 @@ pub(super) fn evaluate(
         let seen = Variation {
             // An image of another width is refused when it acts.
             actions_seen: seen.unwrap_or(1),
+            vehicles,
             ..variation
         };
         roll_out(image, &Quadrotor::new(seen), range, episodes, options.threads)
@@ -44,7 +46,11 @@ pub(super) fn evaluate(
     let sluggish: Vec<Vec<Rollout>> = (0..range.tasks)
         .zip(&plain)
         .filter(|&(index, _)| {
-            let parameters = task_parameters(&Quadrotor::new(Variation::NONE), range, index);
+            let own = Variation {
+                vehicles,
+                ..Variation::NONE
+            };
+            let parameters = task_parameters(&Quadrotor::new(own), range, index);
             Quadrotor::torque_to_inertia(&parameters) < SLUGGISH
         })
         .map(|(_, episodes)| episodes.clone())

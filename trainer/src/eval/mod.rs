@@ -19,7 +19,7 @@ mod trials;
 pub use control::{ControlOutcome, Episode, adapt_to_environments, trace_environment};
 pub use gap::{Gap, Returns};
 pub use multi_task::{DeviceRows, IDENTIFICATION_ROWS, row_errors, test_error};
-pub use simulated::{Rollout, returns, roll_out, terminated, trace_errors};
+pub use simulated::{Rollout, returns, roll_out, roll_out_task, terminated, trace_errors};
 pub use statistics::{Estimate, bootstrap_interquartile_mean, bootstrap_mean};
 pub use supervised::{TaskOutcome, TaskRange, adapt_to_tasks};
 pub use systems::system_returns;
@@ -149,7 +149,7 @@ fn evaluate_on(recipe: &Recipe, image: &[u8], options: EvalOptions, split: Split
             split,
         ),
         Family::Navigation(settings) => evaluate_navigation(&image, settings, options, split),
-        Family::Quadrotor(_) => flight::evaluate(&image, recipe.evaluation.episodes, options, split),
+        Family::Quadrotor(family) => flight::evaluate(&image, family.vehicles, recipe.evaluation.episodes, options, split),
         Family::TaskConflict(_) => {
             let tables = task_set(recipe)?.unwrap_or_default();
             let metric = "test error over the target's variance";

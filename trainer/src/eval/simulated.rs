@@ -35,20 +35,32 @@ pub fn roll_out(
     threads: usize,
 ) -> Result<Vec<Vec<Rollout>>, EvalError> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
-    let task = |index: u64| -> Result<Vec<Rollout>, EvalError> {
-        let mut memory = vec![0.0; act_workspace_len(image.bytes())];
-        let mut policy = Policy::act_only(image, None, &mut memory)?;
-        let (mut actor, _) = policy.split();
-        let mut parameters = task_parameters(simulator, range, index);
-        (0..episodes as u64)
-            .map(|episode| {
-                let [_, mut random] = task_streams(range.seed, range.split, index, episode);
-                roll_out_once(&mut actor, simulator, &mut parameters, &mut random, &mut |_| ())
-                    .map_err(|status| EvalError::Refused { task: index, status })
-            })
-            .collect()
-    };
+    let task = |index: u64| roll_out_task(image, simulator, range, index, episodes);
     pool.install(|| (0..range.tasks).into_par_iter().map(task).collect())
+}
+
+/// The same of one system of a range.
+///
+/// # Errors
+/// As [`roll_out`].
+pub fn roll_out_task(
+    image: &Image<'_>,
+    simulator: &dyn Simulator,
+    range: TaskRange,
+    index: u64,
+    episodes: usize,
+) -> Result<Vec<Rollout>, EvalError> {
+    let mut memory = vec![0.0; act_workspace_len(image.bytes())];
+    let mut policy = Policy::act_only(image, None, &mut memory)?;
+    let (mut actor, _) = policy.split();
+    let mut parameters = task_parameters(simulator, range, index);
+    (0..episodes as u64)
+        .map(|episode| {
+            let [_, mut random] = task_streams(range.seed, range.split, index, episode);
+            roll_out_once(&mut actor, simulator, &mut parameters, &mut random, &mut |_| ())
+                .map_err(|status| EvalError::Refused { task: index, status })
+        })
+        .collect()
 }
 
 /// The parameters of task `index` of a range.

@@ -39,6 +39,12 @@ pub struct Ppo {
     pub discount_lost: bool,
     /// Lambda of generalised advantage estimation. From 0 to 1.
     pub gae_lambda: f32,
+    /// Above 0, an advantage counts for at most so many times what 90 % of a window's advantages spread over (as a normal
+    /// distribution's deviation: their 5th to 95th percentile over 3.29), in the surrogate and in the return that the value function
+    /// learns. A rare lost episode otherwise outweighs all that the others tell: it makes their standardised advantages small. From 0
+    /// to 1000; default 0: no limit.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub advantage_limit: f32,
     /// Weight of the value function's squared error. From 0 to 100; default 0.5.
     #[serde(default = "Ppo::default_value_weight")]
     pub value_weight: f32,
@@ -150,6 +156,7 @@ impl Ppo {
         );
         checker.between("discount", self.discount, 0.0, 1.0);
         checker.between("gae_lambda", self.gae_lambda, 0.0, 1.0);
+        checker.between("advantage_limit", self.advantage_limit, 0.0, 1000.0);
         checker.between("value_weight", self.value_weight, 0.0, 100.0);
         checker.between("entropy_weight", self.entropy_weight, 0.0, 10.0);
         if let Some(weight) = self.final_entropy_weight {

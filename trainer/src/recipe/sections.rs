@@ -71,7 +71,7 @@ impl Scan {
 }
 
 /// For leaving out what is not used.
-pub(super) fn is_zero<T: Default + PartialEq>(value: &T) -> bool {
+pub(crate) fn is_zero<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 

@@ -16,7 +16,7 @@ pub(crate) use logged::tables_contract;
 pub use logged::{DataError, LoggedFamily};
 pub use motifs::{Motif, MotifFamily};
 pub use navigation::NavigationFamily;
-pub use simulated::{simulator, task_streams};
+pub use simulated::{simulator, simulator_of_task, task_streams};
 pub use sinusoid::{GRID, Sinusoid, SinusoidFamily};
 pub use supervised::{Metric, Rows, SupervisedFamily, training_task};
 pub use task_conflict::TaskConflictFamily;

@@ -326,8 +326,14 @@ impl Group {
                 let at = step * window.batch + instance;
                 let advantage = sweep.step(window.rewards[at], window.values[at], window.ends[at]);
                 window.advantages[at] = advantage;
-                window.returns[at] = advantage + window.values[at];
             }
+        }
+        if settings.advantage_limit > 0.0 {
+            limit(&mut window.advantages, settings.advantage_limit);
+        }
+        let estimates = window.advantages.iter().zip(&window.values);
+        for (target, (advantage, value)) in window.returns.iter_mut().zip(estimates) {
+            *target = advantage + value;
         }
     }
 
@@ -342,5 +348,50 @@ impl Group {
     }
 }
 
+/// What lies between the 5th and the 95th percentile of a normal distribution, in deviations.
+const NINETY_PERCENT: f32 = 3.29;
+
+/// Clips to so many times the deviation that the middle 90 % would have, were they normal: the plain one is ruled by what is clipped.
+/// (Percentiles as a scale that rare returns leave alone: Hafner et al. 2023, "Mastering diverse domains through world models".)
+fn limit(advantages: &mut [f32], times: f32) {
+    let mut sorted = advantages.to_vec();
+    let mut percentile = |percent: usize| {
+        let at = (sorted.len() * percent / 100).min(sorted.len().saturating_sub(1));
+        sorted.select_nth_unstable_by(at, f32::total_cmp).1.to_owned()
+    };
+    let spread = percentile(95) - percentile(5);
+    let most = times * spread / NINETY_PERCENT;
+    if most > 0.0 {
+        advantages
+            .iter_mut()
+            .for_each(|advantage| *advantage = advantage.clamp(-most, most));
+    }
+}
+
 /// Half the logarithm of 2 pi.
 const HALF_LOG_TAU: f32 = 0.918_938_5;
+
+#[cfg(test)]
+mod tests {
+    use super::limit;
+    use crate::random::{fill_standard_normal, stream};
+
+    /// Of normal advantages hardly any is clipped; rare outliers are, to where they would have been without outliers.
+    #[test]
+    fn what_is_rare_is_clipped_and_does_not_move_the_limit() {
+        let mut normal = vec![0.0; 10_000];
+        fill_standard_normal(&mut stream(0, "test", &[]), &mut normal);
+        let mut clipped = normal.clone();
+        limit(&mut clipped, 4.0);
+        assert!(normal.iter().zip(&clipped).filter(|(a, b)| a != b).count() <= 3);
+        for at in (0..10_000).step_by(200) {
+            clipped[at] = -500.0;
+        }
+        limit(&mut clipped, 4.0);
+        let least = clipped.iter().copied().fold(0.0, f32::min);
+        assert!((least + 4.0).abs() < 0.15, "{least}");
+        let mut equal = [1.0; 8];
+        limit(&mut equal, 4.0);
+        assert_eq!(equal, [1.0; 8], "nothing to compare with");
+    }
+}

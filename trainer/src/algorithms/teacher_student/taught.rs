@@ -7,7 +7,7 @@ use pliant_compiler::policy::{Layout, PolicyDescription};
 
 use crate::algorithms::NamedTensor;
 use crate::algorithms::analytic_policy_gradient::Problem;
-use crate::envs::{Channels, GraphStep, Outcome, Plant, Simulator, Widths};
+use crate::envs::{Channels, GraphStep, Outcome, Plant, Simulator, Widths, forward_plant};
 use crate::random::Stream;
 
 /// The dynamics and observations of one system under the judgement of a teacher: a step costs the squared L2 distance of
@@ -67,14 +67,6 @@ impl Plant for Taught {
         self.system.widths()
     }
 
-    fn horizon(&self) -> usize {
-        self.system.horizon()
-    }
-
-    fn rate_hz(&self) -> f32 {
-        self.system.rate_hz()
-    }
-
     fn channels(&self) -> Channels {
         self.system.channels()
     }
@@ -83,29 +75,7 @@ impl Plant for Taught {
         self.system.draw(random, parameters);
     }
 
-    fn start(&self, random: &mut Stream, parameters: &mut [f32], state: &mut [f32]) {
-        self.system.start(random, parameters, state);
-    }
-
-    fn evolves(&self) -> bool {
-        self.system.evolves()
-    }
-
-    fn evolve(&self, age: usize, parameters: &mut [f32]) -> bool {
-        self.system.evolve(age, parameters)
-    }
-
-    fn lost_cost(&self) -> f32 {
-        self.system.lost_cost()
-    }
-
-    fn error_name(&self) -> &'static str {
-        self.system.error_name()
-    }
-
-    fn error(&self, state: &[f32], parameters: &[f32]) -> f64 {
-        self.system.error(state, parameters)
-    }
+    forward_plant!(system);
 }
 
 impl Simulator for Taught {

@@ -10,14 +10,14 @@ mod vehicle;
 
 pub use shift::{Shift, ShiftedFlight};
 pub use variation::Variation;
-pub use vehicle::Vehicle;
+pub use vehicle::{Vehicle, Vehicles};
 
 use pliant_runtime::contract::{Channel, Source};
 
 use super::simulation::{Channels, Number, Outcome, Plant, System, Widths, delayed, replaced};
 use crate::random::{Stream, fill_standard_normal, uniform};
 use variation::{load, undo};
-use vehicle::{GRAVITY, LEAST_AGILE};
+use vehicle::GRAVITY;
 
 /// Control period, s.
 const PERIOD: f32 = 0.01;
@@ -113,6 +113,7 @@ impl Quadrotor {
     pub fn new(variation: Variation) -> Self {
         let plain = Variation {
             sluggish: variation.sluggish,
+            vehicles: variation.vehicles,
             ..Variation::NONE
         };
         Self {
@@ -192,10 +193,11 @@ impl Plant for Quadrotor {
     }
 
     fn draw(&self, random: &mut Stream, parameters: &mut [f32]) {
-        let vehicle = if self.variation.sluggish > 0.0 && uniform(random, 0.0, 1.0) < self.variation.sluggish {
-            Vehicle::draw_with_agility(random, LEAST_AGILE)
+        let Variation { sluggish, vehicles, .. } = self.variation;
+        let vehicle = if sluggish > 0.0 && uniform(random, 0.0, 1.0) < sluggish {
+            vehicles.least_agile().draw(random)
         } else {
-            Vehicle::draw(random)
+            vehicles.draw(random)
         };
         Self::describe(&vehicle, parameters);
     }

@@ -2,19 +2,19 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::vehicle::GRAVITY;
+use super::vehicle::{GRAVITY, Vehicles};
 use super::{PERIOD, Quadrotor, row};
 use crate::envs::simulation::{MOST_PERIODS, delay_weights};
 use crate::random::{Stream, uniform};
-use crate::recipe::Checker;
+use crate::recipe::{Checker, is_zero};
 
 /// Speed of the worn motor, relative to its greatest, at which a varied vehicle must be able to hover, without its push.
 const HOVERS_AT: f32 = 0.95;
 /// Times that wear, sag and payload are drawn again at most until the vehicle can hover with them; then it has none of them.
 const DRAWS: usize = 32;
 
-/// `[family.quadrotor]`: quadrotors from 20 g to 5 kg that hover at a setpoint (the distribution of RAPTOR, arXiv
-/// 2509.11481), and what is varied beyond it. Each range is `[least, greatest]`, drawn uniformly for every episode; the
+/// `[family.quadrotor]`: quadrotors that hover at a setpoint, from 20 g to 5 kg (the distribution of RAPTOR, arXiv
+/// 2509.11481) unless [`vehicles`](Self::vehicles) says which, and what is varied beyond it. Each range is `[least, greatest]`, drawn uniformly for every episode; the
 /// defaults vary nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -38,15 +38,18 @@ pub struct Variation {
     pub sluggish: f32,
     /// Whether wear, sag and payload with which the vehicle could not hover are drawn again. Default false: they are flown, and
     /// lost.
-    #[serde(skip_serializing_if = "Variation::is_false")]
+    #[serde(skip_serializing_if = "is_zero")]
     pub flyable: bool,
     /// Share of the episodes with the greatest latency and the greatest noise of their ranges, in addition to those drawn near
     /// them anyway. From 0 to 1.
-    #[serde(skip_serializing_if = "Variation::is_none")]
+    #[serde(skip_serializing_if = "is_zero")]
     pub latest: f32,
     /// Actions of the past that the policy sees, the newest first: with late motors, those still under way. From 1 to 3.
     #[serde(skip_serializing_if = "Variation::is_one")]
     pub actions_seen: usize,
+    /// Which vehicles are drawn. Default: those of RAPTOR.
+    #[serde(skip_serializing_if = "Vehicles::are_plain")]
+    pub vehicles: Vehicles,
 }
 
 impl Default for Variation {
@@ -69,6 +72,7 @@ impl Variation {
         flyable: false,
         latest: 0.0,
         actions_seen: 1,
+        vehicles: Vehicles::PLAIN,
     };
 
     /// Greatest delay that can be simulated, s.
@@ -76,16 +80,6 @@ impl Variation {
 
     /// Most actions of the past that a policy can see.
     pub const MOST_ACTIONS_SEEN: usize = 3;
-
-    /// For leaving out what is not used.
-    fn is_none(share: &f32) -> bool {
-        *share == 0.0
-    }
-
-    /// For leaving out what is not used.
-    fn is_false(flag: &bool) -> bool {
-        !flag
-    }
 
     /// For leaving out what is not used.
     fn is_one(count: &usize) -> bool {
@@ -105,6 +99,7 @@ impl Variation {
         checker.between("latest", self.latest, 0.0, 1.0);
         let most = Self::MOST_ACTIONS_SEEN as u64;
         checker.count("actions_seen", self.actions_seen as u64, 1, most);
+        checker.section("vehicles", |checker| self.vehicles.check(checker));
     }
 
     /// Draws an episode of a vehicle whose `parameters` have the rows for it.

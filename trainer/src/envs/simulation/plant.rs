@@ -4,6 +4,44 @@ use pliant_runtime::contract::Channel;
 
 use crate::random::Stream;
 
+/// What a wrapper of a [`Plant`] hands on as it is.
+macro_rules! forward_plant {
+    ($system:ident) => {
+        fn horizon(&self) -> usize {
+            self.$system.horizon()
+        }
+
+        fn rate_hz(&self) -> f32 {
+            self.$system.rate_hz()
+        }
+
+        fn start(&self, random: &mut Stream, parameters: &mut [f32], state: &mut [f32]) {
+            self.$system.start(random, parameters, state);
+        }
+
+        fn evolves(&self) -> bool {
+            self.$system.evolves()
+        }
+
+        fn evolve(&self, age: usize, parameters: &mut [f32]) -> bool {
+            self.$system.evolve(age, parameters)
+        }
+
+        fn lost_cost(&self) -> f32 {
+            self.$system.lost_cost()
+        }
+
+        fn error_name(&self) -> &'static str {
+            self.$system.error_name()
+        }
+
+        fn error(&self, state: &[f32], parameters: &[f32]) -> f64 {
+            self.$system.error(state, parameters)
+        }
+    };
+}
+pub(crate) use forward_plant;
+
 /// How many numbers an instance of a system has of each kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Widths {

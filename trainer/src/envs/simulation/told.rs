@@ -2,6 +2,7 @@
 
 use pliant_runtime::contract::{Channel, Source};
 
+use super::plant::forward_plant;
 use super::{Channels, Number, Outcome, Plant, System, Widths};
 use crate::random::{Stream, stream};
 
@@ -54,14 +55,6 @@ impl<S: System> Plant for Told<S> {
         }
     }
 
-    fn horizon(&self) -> usize {
-        self.system.horizon()
-    }
-
-    fn rate_hz(&self) -> f32 {
-        self.system.rate_hz()
-    }
-
     fn channels(&self) -> Channels {
         let mut channels = self.system.channels();
         let told = self.system.parameter_names().iter().zip(self.moments());
@@ -76,29 +69,7 @@ impl<S: System> Plant for Told<S> {
         self.system.draw(random, parameters);
     }
 
-    fn start(&self, random: &mut Stream, parameters: &mut [f32], state: &mut [f32]) {
-        self.system.start(random, parameters, state);
-    }
-
-    fn evolves(&self) -> bool {
-        self.system.evolves()
-    }
-
-    fn evolve(&self, age: usize, parameters: &mut [f32]) -> bool {
-        self.system.evolve(age, parameters)
-    }
-
-    fn lost_cost(&self) -> f32 {
-        self.system.lost_cost()
-    }
-
-    fn error_name(&self) -> &'static str {
-        self.system.error_name()
-    }
-
-    fn error(&self, state: &[f32], parameters: &[f32]) -> f64 {
-        self.system.error(state, parameters)
-    }
+    forward_plant!(system);
 }
 
 impl<S: System> System for Told<S> {
