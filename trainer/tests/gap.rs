@@ -99,7 +99,10 @@ fn what_is_learned_from_scratch_is_set_beside() {
     let mean = |row: usize| number(&rows[row]["all"]["mean"]);
     let (adaptive, few, many) = (mean(1), mean(3), mean(6));
     assert!(few < 5.0 * adaptive && many > 2.0 * adaptive, "{found}");
-    assert_eq!(rows[1]["by_seed"][0], rows[1]["all"]["mean"], "one seed is its own mean");
+    assert_eq!(
+        rows[1]["by_seed"][0], rows[1]["all"]["mean"],
+        "one seed is its own mean"
+    );
 }
 
 /// A family that tells no parameters is refused in words.

@@ -24,8 +24,9 @@ pub use quadrotor::Quadrotor;
 pub use regret::Regret;
 pub(crate) use simulation::forward_plant;
 pub use simulation::{
-    Channels, Expression, Expressions, GraphStep, Instances, Lanes, MOST_PERIODS, Number, Only, Outcome, Plant, Reference,
-    Simulated, Simulation, Simulator, System, Told, Widths, delay_weights, delayed, runge_kutta, smooth_distance,
+    Channels, Expression, Expressions, GraphStep, Instances, Lanes, MOST_PERIODS, Number, Only, Outcome, Plant,
+    Reference, Simulated, Simulation, Simulator, System, Told, Widths, delay_weights, delayed, runge_kutta,
+    smooth_distance,
 };
 pub use two_link_arm::TwoLinkArm;
 pub use vehicle::{Car, Vehicle};

@@ -149,7 +149,9 @@ fn evaluate_on(recipe: &Recipe, image: &[u8], options: EvalOptions, split: Split
             split,
         ),
         Family::Navigation(settings) => evaluate_navigation(&image, settings, options, split),
-        Family::Quadrotor(family) => flight::evaluate(&image, family.vehicles, recipe.evaluation.episodes, options, split),
+        Family::Quadrotor(family) => {
+            flight::evaluate(&image, family.vehicles, recipe.evaluation.episodes, options, split)
+        }
         Family::TaskConflict(_) => {
             let tables = task_set(recipe)?.unwrap_or_default();
             let metric = "test error over the target's variance";
