@@ -22,6 +22,7 @@ const VARIED: Variation = Variation {
     flyable: true,
     latest: 0.2,
     actions_seen: 3,
+    vehicles: Vehicles::PLAIN,
 };
 
 fn number(value: &Value) -> f64 {

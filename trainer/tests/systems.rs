@@ -7,7 +7,7 @@ use pliant_compiler::graph::{DType, Graph};
 use pliant_compiler::reference::{Tensor64, evaluate};
 use pliant_runtime::experience::End;
 use pliant_trainer::engine::{CompileOptions, Engine, PlanEngine};
-use pliant_trainer::envs::quadrotor::Variation;
+use pliant_trainer::envs::quadrotor::{Variation, Vehicles};
 use pliant_trainer::envs::{
     Car, CartPole, Environment, Pendulum, Quadrotor, Reference, Simulation, Simulator, System, Told, TwoLinkArm,
     Vehicle,
@@ -30,6 +30,7 @@ const VARIED: Variation = Variation {
     flyable: true,
     latest: 0.2,
     actions_seen: 3,
+    vehicles: Vehicles::PLAIN,
 };
 
 /// Calls `check` with every system.
