@@ -3,7 +3,7 @@
 
 use pliant_compiler::image::{AlignedBytes, ImageOptions};
 use pliant_compiler::policy::{FeatureMap, InputScaling, TargetLoss};
-use pliant_runtime::contract::{Channel, Contract};
+use pliant_runtime::contract::{Channel, Contract, MAX_ACTIONS};
 use pliant_runtime::experience::End;
 use pliant_runtime::image::{AdaptationSpec, Image, Objective};
 use pliant_runtime::policy::{Policy, workspace_len};
@@ -15,8 +15,18 @@ use pliant_trainer::random::{stream, uniform};
 use pliant_trainer::recipe::{self, Adam, Balance, Balancing, Family, Source, SystemTask};
 use pliant_trainer::tasks::{Prepared, Split, TaskRows, TaskTable, task_stream};
 
+/// Transitions by which a task is told.
+const TRANSITIONS: usize = 10;
+/// Of training.
+const SEEDS: [u64; 3] = [0, 1, 2];
+
 /// Steps for which an action is held.
 const HOLD: usize = 5;
+
+/// Numbers of the observation whose change is predicted: the first ones, as many as a contract can have outputs.
+fn predicted(system: &SystemTask) -> usize {
+    system.widths().0.min(MAX_ACTIONS)
+}
 
 /// Transitions of one instance after the other, `steps` each, under actions at random: observation and action (as a share of the
 /// greatest), then the change of the observation. Also where an episode begins.
@@ -30,6 +40,7 @@ fn transitions(
     for instance in 0..instances as u64 {
         let mut environment = system.environment(1);
         let (seen, done) = (environment.observation_width(), environment.actions().width());
+        let targets = predicted(system);
         let mut random = stream(number, "actions at random", &[split as u64, instance]);
         let mut draws = 0;
         let mut renew = |environment: &mut Box<dyn pliant_trainer::envs::VectorEnvironment>| {
@@ -44,7 +55,7 @@ fn transitions(
         let (mut reward, mut end) = ([0.0], [End::Continue]);
         for step in 0..steps {
             if step == 0 || end[0].is_last() {
-                begins.push(rows.targets.len() / seen);
+                begins.push(rows.targets.len() / targets);
             }
             if step % HOLD == 0 {
                 action.fill_with(|| uniform(&mut random, -1.0, 1.0));
@@ -54,8 +65,13 @@ fn transitions(
             environment.step(&physical, &mut reward, &mut end);
             environment.observe(&mut after);
             rows.inputs.extend(before.iter().chain(&action));
-            rows.targets
-                .extend(after.iter().zip(&before).map(|(after, before)| after - before));
+            rows.targets.extend(
+                after
+                    .iter()
+                    .zip(&before)
+                    .map(|(after, before)| after - before)
+                    .take(targets),
+            );
             if end[0].is_last() {
                 renew(&mut environment);
             }
@@ -80,13 +96,13 @@ fn moments(values: &[f32], width: usize) -> Vec<(f32, f32)> {
 
 fn table(number: u64, name: &str, system: &SystemTask, widest: usize) -> (TaskTable, Vec<usize>) {
     let (seen, done) = system.widths();
-    let own = seen + done;
+    let (own, targets) = (seen + done, predicted(system));
     let gather = |split, size| transitions(number, system, split, size);
-    let (train, _) = gather(Split::Train, (8, 250));
+    let (train, _) = gather(Split::Train, (32, 250));
     let (validation, _) = gather(Split::Validation, (4, 100));
     let (test, begins) = gather(Split::Test, (10, 100));
     let scales = moments(&train.inputs, own);
-    let units = moments(&train.targets, seen);
+    let units = moments(&train.targets, targets);
     let padded = |rows: &TaskRows| TaskRows {
         inputs: rows
             .inputs
@@ -102,7 +118,7 @@ fn table(number: u64, name: &str, system: &SystemTask, widest: usize) -> (TaskTa
                 .map_or(0.0, |(mean, deviation)| (value - mean) / deviation)
         };
         let target = |(at, value): (usize, &f32)| {
-            let (mean, deviation) = units[at % seen];
+            let (mean, deviation) = units[at % targets];
             (value - mean) / deviation
         };
         let rows = padded(rows);
@@ -119,7 +135,7 @@ fn table(number: u64, name: &str, system: &SystemTask, widest: usize) -> (TaskTa
     let table = TaskTable {
         name: name.to_owned(),
         features: names.clone(),
-        outputs: seen,
+        outputs: targets,
         loss: TargetLoss::SquaredError,
         target: units.iter().map(|&(mean, deviation)| (deviation, mean)).collect(),
         logarithm: false,
@@ -141,30 +157,17 @@ fn table(number: u64, name: &str, system: &SystemTask, widest: usize) -> (TaskTa
     (table, begins)
 }
 
-#[test]
-fn a_control_task_is_identified_from_ten_transitions() {
-    const TRANSITIONS: usize = 10;
-    let source = Source::find("unlike-systems").unwrap().parse().unwrap();
-    let Family::Systems(family) = &source.family else {
-        panic!("not systems")
-    };
-    let widths: Vec<_> = family.tasks.values().map(SystemTask::widths).collect();
-    let widest = widths.iter().map(|(seen, done)| seen + done).max().unwrap();
-    let outputs = widths.iter().map(|(seen, _)| *seen).max().unwrap();
-    let all: Vec<_> = (0..)
-        .zip(&family.tasks)
-        .map(|(number, (name, system))| table(number, name, system, widest))
-        .collect();
+/// Trains the image of one seed; how many it tells right of how many.
+fn identified(seed: u64, all: &[(TaskTable, Vec<usize>)], (widest, outputs): (usize, usize)) -> (usize, usize) {
     let tables: Vec<TaskTable> = all.iter().map(|(table, _)| table.clone()).collect();
-
     let mut recipe = Source::find("task-conflict").unwrap().parse().unwrap();
-    recipe.policy.hidden = vec![32];
+    recipe.policy.hidden = vec![64];
     let recipe::Algorithm::MultiTask(settings) = &recipe.algorithm else {
         panic!("not multi-task")
     };
     let mut settings = settings.clone();
-    settings.encoder = 32;
-    settings.iterations = 1500;
+    settings.encoder = 64;
+    settings.iterations = 3000;
     settings.batch_rows = 128;
     settings.head_start = 1.0;
     settings.balance = Balance::with(Balancing::Uncertainty);
@@ -172,7 +175,7 @@ fn a_control_task_is_identified_from_ten_transitions() {
     settings.adaptation.spare_heads = 0;
     settings.adaptation.rows = TRANSITIONS;
     let engine = PlanEngine::fast();
-    let mut training = MultiTaskTraining::new(&settings, &recipe.policy, 0, tables, &engine).unwrap();
+    let mut training = MultiTaskTraining::new(&settings, &recipe.policy, seed, tables, &engine).unwrap();
     while training.completed() < training.iterations() {
         training.step().unwrap();
     }
@@ -223,7 +226,31 @@ fn a_control_task_is_identified_from_ten_transitions() {
         right += own[0];
         count += own[1];
     }
-    let share = right as f64 / count as f64;
-    println!("right: {right} of {count}, {:.1} %", 100.0 * share);
-    assert!(count >= 400 && share >= 0.95, "{share}");
+    (right, count)
+}
+
+#[test]
+fn a_control_task_is_identified_from_ten_transitions() {
+    let source = Source::find("unlike-systems").unwrap().parse().unwrap();
+    let Family::Systems(family) = &source.family else {
+        panic!("not systems")
+    };
+    let widths: Vec<_> = family.tasks.values().map(SystemTask::widths).collect();
+    let widest = widths.iter().map(|(seen, done)| seen + done).max().unwrap();
+    let outputs = family.tasks.values().map(predicted).max().unwrap();
+    let all: Vec<_> = (0..)
+        .zip(&family.tasks)
+        .map(|(number, (name, system))| table(number, name, system, widest))
+        .collect();
+
+    let mut shares = 0.0;
+    for seed in SEEDS {
+        let (right, count) = identified(seed, &all, (widest, outputs));
+        let share = right as f64 / count as f64;
+        println!("seed {seed}: {right} of {count}, {:.1} %", 100.0 * share);
+        assert!(count >= 400, "{count}");
+        shares += share / SEEDS.len() as f64;
+    }
+    println!("right: {:.1} %", 100.0 * shares);
+    assert!(shares >= 0.95, "{shares}");
 }
