@@ -161,15 +161,9 @@ fn train(recipe: &Recipe, alone: Option<String>, split: Split) -> Result<Outcome
         return Err("the recipe has no systems".into());
     };
     let mut returns = Vec::new();
-    for (number, (name, system)) in family.tasks.iter().enumerate() {
-        // Draws are the task's own, whatever its number: the same alone and together.
-        let drawn = EvalOptions {
-            seed: name
-                .bytes()
-                .fold(0, |hash: u64, byte| hash.wrapping_mul(31) + u64::from(byte)),
-            ..options
-        };
-        returns.push((name.clone(), system_returns(&image, (number, system), drawn, split)?));
+    for name in family.tasks.keys() {
+        // The same draws alone and together.
+        returns.push((name.clone(), system_returns(&image, family, name, options, split)?));
     }
     Ok(Outcome {
         seed: recipe.seed,

@@ -75,14 +75,23 @@ impl TryRng for Stream {
 /// assert_ne!(draw("goals", 3), draw("noise", 3));
 /// ```
 pub fn stream(seed: u64, name: &str, indices: &[u64]) -> Stream {
-    // FNV-1a separates the names; the SplitMix64 finaliser then spreads neighbouring seeds and indices.
-    let name = name.bytes().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    // The key separates the names; the SplitMix64 finaliser spreads neighbouring seeds and indices.
+    let state = indices.iter().fold(mix(mix(seed) ^ stream_key(name)), |state, &index| {
+        mix(state ^ mix(index))
     });
-    let state = indices
-        .iter()
-        .fold(mix(mix(seed) ^ name), |state, &index| mix(state ^ mix(index)));
     Stream::seed_from_u64(state)
+}
+
+/// A name as a number (FNV-1a): an index of a [`stream`] that belongs to what bears the name.
+///
+/// ```
+/// use pliant_trainer::random::stream_key;
+/// assert_ne!(stream_key("pendulum"), stream_key("cart-pole"));
+/// ```
+pub fn stream_key(name: &str) -> u64 {
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
 }
 
 /// SplitMix64 (Steele, Lea and Flood 2014): adds the golden gamma, then finalises.

@@ -161,6 +161,22 @@ fn another_recipe_must_have_the_same_systems() {
     );
 }
 
+/// Refused before anything is trained.
+#[test]
+fn a_student_is_not_trained_from_scratch() {
+    let output = Command::new(env!("CARGO_BIN_EXE_pliant"))
+        .args(["gap", "cart-pole", "--adaptive", "cart-pole-student", "--scratch", "2"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        said.contains("`cart-pole-student` has `[algorithm.teacher-student]`; leave --scratch out"),
+        "{said}"
+    );
+    assert!(!said.contains("trained in"), "{said}");
+}
+
 /// The student of a teacher in the adaptive policy's place; what is set of the family holds for both.
 #[test]
 fn another_recipe_takes_the_adaptive_place() {

@@ -8,8 +8,9 @@ use pliant_runtime::policy::{Policy, workspace_len};
 use pliant_trainer::algorithms::{Algorithm, learner};
 use pliant_trainer::bundle::export;
 use pliant_trainer::engine::{Engine, PlanEngine};
-use pliant_trainer::eval::{EvalOptions, evaluate};
-use pliant_trainer::recipe::{Recipe, Source};
+use pliant_trainer::eval::{EvalOptions, evaluate, system_returns};
+use pliant_trainer::recipe::{Family, Recipe, Source};
+use pliant_trainer::tasks::Split;
 
 /// Three tasks with 3, 5 and more observations, 1 and 2 actions, in a small network.
 fn small(sets: &[&str]) -> Recipe {
@@ -136,6 +137,43 @@ fn each_task_has_its_network_in_the_image() {
         evaluation.also.iter().all(|also| also.adaptation[0].mean < 0.0),
         "{evaluation:?}"
     );
+}
+
+/// A task's draws are its own: they are the same whatever other tasks the image has, so that scores can be paired.
+#[test]
+fn a_task_meets_the_same_systems_alone_and_among_others() {
+    let all = small(&["algorithm.multi-task-ppo.ppo.output_scale=0.0"]);
+    let returns = |recipe: &Recipe, task: &str| {
+        // Untrained, with heads of 0: every policy does nothing.
+        let exported = export(recipe, &learning(recipe, 1).learned().unwrap(), 1).unwrap();
+        let image = exported
+            .files
+            .iter()
+            .find(|(name, _)| *name == "policy.pliant")
+            .unwrap();
+        let bytes = AlignedBytes::new(&image.1);
+        let image = Image::new_checked(&bytes).unwrap();
+        let Family::Systems(family) = &recipe.family else {
+            panic!("the recipe has systems")
+        };
+        let options = EvalOptions {
+            tasks: 6,
+            seed: 0,
+            threads: 1,
+        };
+        system_returns(&image, family, task, options, Split::Validation)
+    };
+    for task in ["arm-light", "swing-up"] {
+        let mut one = all.clone();
+        if let Family::Systems(family) = &mut one.family {
+            family.tasks.retain(|name, _| name == task);
+        }
+        let alone = returns(&one, task).unwrap();
+        assert_eq!(returns(&all, task).unwrap(), alone, "{task}");
+        assert!(alone.windows(2).all(|pair| pair[0] != pair[1]), "{alone:?}");
+        let refused = returns(&one, "pendulum-light").unwrap_err().to_string();
+        assert!(refused.contains("no task `pendulum-light`"), "{refused}");
+    }
 }
 
 /// Neither the number of threads nor a stop in between changes a bit, whatever the returns and the balancing.

@@ -1,6 +1,8 @@
 //! Proximal policy optimisation: its gradient against finite differences in double precision, what must not change a
 //! result, and what bad environments are told.
 
+use std::sync::{Arc, Mutex};
+
 use pliant_compiler::policy::{Activation, Gaussian, Gru, Mlp, Network, PolicyDescription};
 use pliant_compiler::reference::{Tensor64, evaluate};
 use pliant_runtime::experience::End;
@@ -37,6 +39,8 @@ fn settings() -> recipe::Ppo {
         normalise_observations: false,
         discount_lost: false,
         advantage_limit: 0.0,
+        extremes: 0.0,
+        extremes_after: 0,
         log_std: -0.3,
         log_std_floor: -5.0,
         output_scale: 0.5,
@@ -344,7 +348,6 @@ fn feed_forward(threads: usize, settings: recipe::Ppo) -> Ppo {
 fn threads_and_resuming_change_nothing() {
     let normalised = recipe::Ppo {
         normalise_observations: true,
-        discount_lost: false,
         ..settings()
     };
     let makers: [&dyn Fn(usize) -> Ppo; 2] = [&|threads| recurrent(threads, settings()), &|threads| {
@@ -379,10 +382,20 @@ fn threads_and_resuming_change_nothing() {
 struct Recall {
     signs: Vec<f32>,
     age: usize,
+    /// What was drawn for the signs, from -1 to 1, in all batches that share it.
+    drawn: Arc<Mutex<Vec<f32>>>,
 }
 
 impl Recall {
     const HORIZON: usize = 5;
+
+    fn new(batch: usize) -> Self {
+        Self {
+            signs: vec![1.0; batch],
+            age: 0,
+            drawn: Arc::default(),
+        }
+    }
 }
 
 impl VectorEnvironment for Recall {
@@ -409,8 +422,10 @@ impl VectorEnvironment for Recall {
     fn new_task(&mut self, _instance: usize, _random: &mut Stream) {}
 
     fn new_episode(&mut self, instance: usize, random: &mut Stream) {
-        self.signs[instance] = if uniform(random, -1.0, 1.0) < 0.0 { -1.0 } else { 1.0 };
+        let drawn = uniform(random, -1.0, 1.0);
+        self.signs[instance] = if drawn < 0.0 { -1.0 } else { 1.0 };
         self.age = 0;
+        self.drawn.lock().unwrap().push(drawn);
     }
 
     fn observe(&self, observations: &mut [f32]) {
@@ -444,12 +459,7 @@ fn it_learns_to_remember() {
         ..settings()
     };
     let problem = Problem::new(PolicyDescription::deterministic(gru(1, 2)), ActionSpace::Discrete(2)).unwrap();
-    let environment = |batch| -> Box<dyn VectorEnvironment> {
-        Box::new(Recall {
-            signs: vec![1.0; batch],
-            age: 0,
-        })
-    };
+    let environment = |batch| -> Box<dyn VectorEnvironment> { Box::new(Recall::new(batch)) };
     let engine = PlanEngine::fast();
     let mut learner = Ppo::new(&settings, 1, problem, Initialiser::FanIn, &environment, &engine, 2).unwrap();
     let mut returns = Vec::new();
@@ -465,6 +475,37 @@ fn it_learns_to_remember() {
         names.contains(&"head.weight") && !names.iter().any(|name| name.starts_with("value")),
         "{names:?}"
     );
+}
+
+/// From an iteration on, half of the draws crowd at the ends of their range: of plain draws a fifth is beyond 0.8, of those 41 %.
+#[test]
+fn a_share_of_the_draws_is_extreme() {
+    let settings = recipe::Ppo {
+        environments: 1200,
+        steps: Recall::HORIZON,
+        epochs: 1,
+        extremes: 0.5,
+        extremes_after: 1,
+        ..settings()
+    };
+    let problem = Problem::new(PolicyDescription::deterministic(gru(1, 2)), ActionSpace::Discrete(2)).unwrap();
+    let drawn: Arc<Mutex<Vec<f32>>> = Arc::default();
+    let environment = |batch| -> Box<dyn VectorEnvironment> {
+        Box::new(Recall {
+            drawn: drawn.clone(),
+            ..Recall::new(batch)
+        })
+    };
+    let engine = PlanEngine::fast();
+    let mut learner = Ppo::new(&settings, 1, problem, Initialiser::FanIn, &environment, &engine, 1).unwrap();
+    for (iteration, expected) in [0.2, 0.305, 0.305].into_iter().enumerate() {
+        learner.step().unwrap();
+        let draws = core::mem::take(&mut *drawn.lock().unwrap());
+        assert_eq!(draws.len(), 1200);
+        let share = draws.iter().filter(|draw| draw.abs() > 0.8).count() as f64 / 1200.0;
+        // Three standard deviations of the share.
+        assert!((share - expected).abs() < 0.04, "iteration {iteration}: {share}");
+    }
 }
 
 /// Bandits that break: from some pull on, one instance gives what is no number.

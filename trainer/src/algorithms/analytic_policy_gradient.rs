@@ -29,6 +29,7 @@ pub use graph::{
 };
 pub(super) use graph::{optimiser_tensors, restore_optimiser};
 pub use rollout::{RolloutFamily, rollout_rule};
+pub(super) use worlds::turn;
 
 use super::maml_policy_gradient::share_out;
 use super::{Algorithm, Iteration, Learned, NamedTensor, TrainingState};

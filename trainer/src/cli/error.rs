@@ -69,6 +69,10 @@ pub(super) enum CliError {
         "`{adaptive}` cannot take the adaptive policy's place beside `{recipe}`: they must have the same `[family]` and `[evaluation]`"
     )]
     NoGapBetween { recipe: String, adaptive: String },
+    #[error(
+        "--scratch trains by `[algorithm.analytic-policy-gradient]`, and `{recipe}` has `[algorithm.{algorithm}]`; leave --scratch out"
+    )]
+    NoScratch { recipe: String, algorithm: &'static str },
     #[error("cannot use {path}, kept from a training: {problem}; delete it, or choose another folder with --keep")]
     Kept { path: PathBuf, problem: String },
     #[error(
@@ -130,6 +134,7 @@ impl CliError {
             | Self::OtherRecipe { .. }
             | Self::NoGap { .. }
             | Self::NoGapBetween { .. }
+            | Self::NoScratch { .. }
             | Self::NotTogether { .. }
             | Self::Kept { .. }
             | Self::Replay(_)

@@ -134,6 +134,9 @@ pub(super) fn run(args: &GapArgs) -> Result<(), CliError> {
             adaptive: other.name,
         });
     }
+    if args.scratch.is_some() {
+        scratch::check(&other)?;
+    }
     let threads = threads(args.threads);
     let (mut seeds, mut all) = (Vec::new(), Vec::new());
     for &seed in &args.seeds {

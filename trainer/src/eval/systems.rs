@@ -7,19 +7,29 @@ use rayon::prelude::*;
 
 use super::{AdaptationStep, AlsoScored, DEVICE_RUNTIME, EvalError, EvalOptions, Evaluation};
 use crate::envs::{ActionSpace, VectorEnvironment as _};
-use crate::recipe::{SystemTask, Systems};
+use crate::random::stream_key;
+use crate::recipe::Systems;
 use crate::tasks::{Split, task_stream};
 
-/// The return of one episode of each of `options.tasks` systems of a split, drawn for task number `number` of the image.
+/// The return of one episode of each of `options.tasks` systems of a split, for the task `name` of the family that the image
+/// was trained on. Draws are the task's own, by its name: another image meets the same systems, whatever other tasks it has.
 ///
 /// # Errors
-/// An image that the runtime cannot load, that has no such task, or that refuses to act.
+/// A family without such a task; an image that the runtime cannot load, that has other tasks, or that refuses to act.
 pub fn system_returns(
     image: &Image<'_>,
-    (number, system): (usize, &SystemTask),
+    family: &Systems,
+    name: &str,
     options: EvalOptions,
     split: Split,
 ) -> Result<Vec<f64>, EvalError> {
+    let mut tasks = family.tasks.iter().enumerate();
+    let Some((number, (_, system))) = tasks.find(|(_, (task, _))| *task == name) else {
+        return Err(EvalError::Family {
+            family: "systems",
+            problem: format!("it has no task `{name}`"),
+        });
+    };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads).build()?;
     let run = |index: u64| -> Result<f64, EvalError> {
         let mut memory = vec![0.0; workspace_len(image.bytes())];
@@ -28,7 +38,7 @@ pub fn system_returns(
         let (mut actor, _) = policy.split();
         actor.reset(ResetKind::Episode);
         let mut environment = system.environment(1);
-        let mut random = task_stream(options.seed, split, &[number as u64, index]);
+        let mut random = task_stream(options.seed, split, &[stream_key(name), index]);
         environment.new_task(0, &mut random);
         environment.new_episode(0, &mut random);
         let contract = pliant_runtime::contract::ContractView::new_checked(image.contract_bytes());
@@ -78,8 +88,8 @@ pub(super) fn evaluate(
 ) -> Result<Evaluation, EvalError> {
     let mut means = Vec::new();
     let mut also = Vec::new();
-    for (number, (name, system)) in family.tasks.iter().enumerate() {
-        let returns = system_returns(image, (number, system), options, split)?;
+    for name in family.tasks.keys() {
+        let returns = system_returns(image, family, name, options, split)?;
         means.push(returns.iter().sum::<f64>() / returns.len().max(1) as f64);
         also.push(AlsoScored {
             name: name.clone(),

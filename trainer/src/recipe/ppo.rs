@@ -45,6 +45,14 @@ pub struct Ppo {
     /// to 1000; default 0: no limit.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub advantage_limit: f32,
+    /// Share of the episodes in training whose system and start are drawn with every uniform draw crowded at the ends of its
+    /// range (from the arcsine distribution instead), as with the analytic policy gradient. What is hard often lies in a corner
+    /// of several ranges, where plain draws hardly ever are. Validation and evaluation draw plainly. From 0 to 1; default 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub extremes: f32,
+    /// Iterations before the first of them. From 0 to 10000000; default 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub extremes_after: u64,
     /// Weight of the value function's squared error. From 0 to 100; default 0.5.
     #[serde(default = "Ppo::default_value_weight")]
     pub value_weight: f32,
@@ -91,6 +99,15 @@ impl Ppo {
         let first = self.entropy_weight;
         let last = self.final_entropy_weight.unwrap_or(first);
         first + (last - first) * (iteration as f32 / self.iterations as f32)
+    }
+
+    /// Share of the draws of an iteration that crowd at the ends of their ranges.
+    pub fn extremes_at(&self, iteration: u64) -> f32 {
+        if iteration < self.extremes_after {
+            0.0
+        } else {
+            self.extremes
+        }
     }
 
     fn default_shards() -> usize {
@@ -157,6 +174,8 @@ impl Ppo {
         checker.between("discount", self.discount, 0.0, 1.0);
         checker.between("gae_lambda", self.gae_lambda, 0.0, 1.0);
         checker.between("advantage_limit", self.advantage_limit, 0.0, 1000.0);
+        checker.between("extremes", self.extremes, 0.0, 1.0);
+        checker.count("extremes_after", self.extremes_after, 0, 10_000_000);
         checker.between("value_weight", self.value_weight, 0.0, 100.0);
         checker.between("entropy_weight", self.entropy_weight, 0.0, 10.0);
         if let Some(weight) = self.final_entropy_weight {

@@ -140,7 +140,7 @@ impl Worlds {
 }
 
 /// How many of the first `count` it befalls, where it befalls a share of all, and whether it befalls the next one.
-fn turn(count: u64, share: f32) -> (u64, bool) {
+pub(in crate::algorithms) fn turn(count: u64, share: f32) -> (u64, bool) {
     let befallen = |count: u64| (count as f64 * f64::from(share)) as u64;
     (befallen(count), befallen(count + 1) > befallen(count))
 }

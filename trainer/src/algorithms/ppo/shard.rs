@@ -6,6 +6,7 @@ use super::graph::{Problem, SUM_COUNT, act_graph, advance_graph, loss_graph, los
 use super::normaliser::Normaliser;
 use super::program::Compiled;
 use super::window::{Chance, Group, Tally};
+use crate::algorithms::analytic_policy_gradient::turn;
 use crate::engine::Engine;
 use crate::envs::VectorEnvironment;
 use crate::error::TrainError;
@@ -107,11 +108,16 @@ impl Shard {
     ) -> Result<Vec<Tally>, TrainError> {
         self.act.set_parameters(parameters)?;
         let (seed, shard) = (self.seed, self.index);
+        let extremes = settings.extremes_at(iteration);
         let count = self.groups.len();
         let mut tallies = Vec::with_capacity(count);
         for (number, group) in self.groups.iter_mut().enumerate() {
             let key = number as u64;
-            let tasks = |draw| task_stream(seed, Split::Train, &[iteration, shard, key, draw]);
+            let tasks = |draw| {
+                let random = task_stream(seed, Split::Train, &[iteration, shard, key, draw]);
+                let (_, extreme) = turn(draw, extremes);
+                if extreme { random.extreme() } else { random }
+            };
             let mut chance = Chance {
                 exploration: stream(seed, "exploration, train", &[iteration, shard, key]),
                 tasks: &tasks,

@@ -13,7 +13,7 @@ use crate::algorithms::analytic_policy_gradient::Problem;
 use crate::cli::error::CliError;
 use crate::deployment;
 use crate::eval::{Estimate, EvalError, EvalOptions, Returns, bootstrap_mean, returns, roll_out_task};
-use crate::recipe::{Algorithm, Recipe, Source};
+use crate::recipe::{self, Algorithm, Recipe, Source};
 use crate::tasks::{Split, simulator, simulator_of_task};
 
 /// Updates of a training from scratch.
@@ -70,6 +70,21 @@ impl Row {
             all: bootstrap_mean(&over_seeds, 0),
             seconds,
         }
+    }
+}
+
+/// Whether a recipe can be trained from scratch, before anything is trained.
+pub(super) fn check(recipe: &Recipe) -> Result<(), CliError> {
+    settings(recipe).map(|_| ())
+}
+
+fn settings(recipe: &Recipe) -> Result<&recipe::AnalyticPolicyGradient, CliError> {
+    match &recipe.algorithm {
+        Algorithm::AnalyticPolicyGradient(settings) => Ok(settings),
+        other => Err(CliError::NoScratch {
+            recipe: recipe.name.clone(),
+            algorithm: other.name(),
+        }),
     }
 }
 
@@ -145,9 +160,7 @@ fn train(recipe: &Recipe, systems: u64, engine: &str, threads: usize) -> Result<
     let no_gap = || CliError::NoGap {
         family: recipe.family.name(),
     };
-    let Algorithm::AnalyticPolicyGradient(settings) = &recipe.algorithm else {
-        return Err(no_gap());
-    };
+    let settings = settings(recipe)?;
     let whole = simulator(recipe).ok_or_else(no_gap)?;
     let engine = engine_of(recipe, engine)?;
     let options = EvalOptions {
