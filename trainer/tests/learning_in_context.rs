@@ -13,6 +13,7 @@ use pliant_trainer::eval::{Choice, EvalOptions, TaskRange, evaluate, run_trials}
 use pliant_trainer::nn;
 use pliant_trainer::random::{stream, uniform};
 use pliant_trainer::recipe::{Recipe, RecipeError, Source};
+use pliant_trainer::report::baselines;
 use pliant_trainer::tasks::{Split, vector_environment};
 
 fn recipe(settings: &[&str]) -> Result<Recipe, RecipeError> {
@@ -146,6 +147,49 @@ fn trials_of_the_image_do_not_depend_on_threads() {
     assert_eq!(whole.name, "return of the whole trial");
     let total: f64 = evaluation.adaptation.iter().map(|step| step.mean).sum();
     assert!((whole.adaptation[0].mean - total).abs() < 1e-9);
+}
+
+/// Networks without memory beside the policy that learns in context: what knows the one task only, or all of them and none.
+#[test]
+fn networks_without_memory_are_set_beside() {
+    let recipe = recipe(&[
+        "family.tabular.states=3",
+        "family.tabular.actions=2",
+        "family.tabular.horizon=5",
+        "algorithm.rl2.episodes=2",
+        "algorithm.rl2.ppo.iterations=8",
+        "algorithm.rl2.ppo.environments=16",
+        "algorithm.rl2.ppo.steps=10",
+        "algorithm.rl2.ppo.minibatches=4",
+    ])
+    .unwrap();
+    let policy = learned(&recipe);
+    let options = EvalOptions {
+        tasks: 12,
+        seed: 0,
+        threads: 1,
+    };
+    let evaluation = evaluate(&recipe, &image(&recipe, &policy), options).unwrap();
+    let rows = baselines(&recipe, &evaluation, options).unwrap();
+    let names: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
+    let expected = [
+        "no adaptation (first episode)",
+        "multi-task, no adaptation",
+        "from scratch, 10 steps of the task",
+        "from scratch, 1000 steps of the task",
+        "from scratch, 10000 steps of the task",
+        "random",
+    ];
+    assert_eq!(names[..6], expected);
+    let of = |name: &str| rows.iter().find(|row| row.name == name).unwrap().adaptation[0].mean;
+    assert_eq!(of(expected[0]), evaluation.adaptation[0].mean);
+    // One episode of each task: what is learned in 10,000 steps of it is more than what holds for all tasks, and less than all.
+    let (scratch, all, oracle) = (of(expected[4]), of(expected[1]), of("oracle (is told the task)"));
+    assert!(
+        scratch > all + 1.0 && scratch < oracle + 1.0,
+        "{all} {scratch} {oracle}"
+    );
+    assert!((of(expected[2]) - of("random")).abs() < 2.0, "10 steps teach nothing");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pliant_runtime::experience::End;
 use pliant_trainer::envs::{
-    Bandits, CartPole, HalfCircle, Plant, Regret, Simulated, Simulator, SwingUp, TabularProcesses, Trials,
+    Bandits, CartPole, HalfCircle, OneTask, Plant, Regret, Simulated, Simulator, SwingUp, TabularProcesses, Trials,
     VectorEnvironment,
 };
 use pliant_trainer::random::stream;
@@ -293,4 +293,26 @@ fn a_simulated_system_pays_for_the_steps_it_loses() {
         }
     }
     assert!(lost >= 11, "full force loses every pole: {lost}");
+}
+
+/// What loses a pole costs less to a learner that discounts, also through wrappers.
+#[test]
+fn wrappers_hand_on_the_discount() {
+    let carts = || Simulated::new("cart-pole", Arc::new(CartPole::default()), 1);
+    let lost = |mut environment: Box<dyn VectorEnvironment>, rate: Option<f32>| -> f32 {
+        if let Some(rate) = rate {
+            environment.discount_at(rate);
+        }
+        let mut environment = start(environment, Split::Test, 0);
+        let (mut reward, mut end) = ([0.0], [End::Continue]);
+        while !end[0].is_last() {
+            environment.step(&[1.0], &mut reward, &mut end);
+        }
+        reward[0]
+    };
+    let (plain, discounted) = (lost(Box::new(carts()), None), lost(Box::new(carts()), Some(0.9)));
+    assert!(discounted > 0.1 * plain, "{plain} {discounted}");
+    assert_eq!(lost(Box::new(Trials::new(carts(), 1)), Some(0.9)), discounted);
+    let task = task_stream(0, Split::Test, &[0]);
+    assert_eq!(lost(Box::new(OneTask::new(carts(), task)), Some(0.9)), discounted);
 }

@@ -2,6 +2,7 @@
 
 use pliant_runtime::experience::End;
 
+use super::vector::forward_environment;
 use super::{ActionSpace, VectorEnvironment};
 use crate::random::Stream;
 
@@ -34,41 +35,7 @@ impl<E: VectorEnvironment> Regret<E> {
 }
 
 impl<E: VectorEnvironment> VectorEnvironment for Regret<E> {
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
-
-    fn batch(&self) -> usize {
-        self.inner.batch()
-    }
-
-    fn observation_width(&self) -> usize {
-        self.inner.observation_width()
-    }
-
-    fn actions(&self) -> ActionSpace {
-        self.inner.actions()
-    }
-
-    fn action_scale(&self) -> f32 {
-        self.inner.action_scale()
-    }
-
-    fn horizon(&self) -> usize {
-        self.inner.horizon()
-    }
-
-    fn new_task(&mut self, instance: usize, random: &mut Stream) {
-        self.inner.new_task(instance, random);
-    }
-
-    fn new_episode(&mut self, instance: usize, random: &mut Stream) {
-        self.inner.new_episode(instance, random);
-    }
-
-    fn observe(&self, observations: &mut [f32]) {
-        self.inner.observe(observations);
-    }
+    forward_environment!(inner: name batch observation_width actions action_scale horizon discount_at new_task new_episode observe regrets);
 
     fn step(&mut self, actions: &[f32], rewards: &mut [f32], ends: &mut [End]) {
         assert!(
@@ -81,9 +48,5 @@ impl<E: VectorEnvironment> VectorEnvironment for Regret<E> {
         for (instance, (reward, &action)) in rewards.iter_mut().zip(actions).enumerate() {
             *reward = -self.regrets[action as usize * batch + instance];
         }
-    }
-
-    fn regrets(&self, regrets: &mut [f32]) -> bool {
-        self.inner.regrets(regrets)
     }
 }

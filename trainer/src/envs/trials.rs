@@ -3,6 +3,7 @@
 use pliant_runtime::experience::End;
 use rand_core::{Rng, SeedableRng};
 
+use super::vector::forward_environment;
 use super::{ActionSpace, VectorEnvironment};
 use crate::random::Stream;
 
@@ -65,32 +66,14 @@ impl<E: VectorEnvironment> Trials<E> {
 }
 
 impl<E: VectorEnvironment> VectorEnvironment for Trials<E> {
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
-
-    fn batch(&self) -> usize {
-        self.inner.batch()
-    }
+    forward_environment!(inner: name batch actions action_scale discount_at new_task regrets);
 
     fn observation_width(&self) -> usize {
         self.inner.observation_width() + self.inner.actions().width() + 2
     }
 
-    fn actions(&self) -> ActionSpace {
-        self.inner.actions()
-    }
-
-    fn action_scale(&self) -> f32 {
-        self.inner.action_scale()
-    }
-
     fn horizon(&self) -> usize {
         self.inner.horizon() * self.episodes
-    }
-
-    fn new_task(&mut self, instance: usize, random: &mut Stream) {
-        self.inner.new_task(instance, random);
     }
 
     fn new_episode(&mut self, instance: usize, random: &mut Stream) {
@@ -141,9 +124,5 @@ impl<E: VectorEnvironment> VectorEnvironment for Trials<E> {
                 End::Continue
             };
         }
-    }
-
-    fn regrets(&self, regrets: &mut [f32]) -> bool {
-        self.inner.regrets(regrets)
     }
 }

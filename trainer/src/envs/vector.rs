@@ -98,6 +98,74 @@ pub trait VectorEnvironment: Send {
     }
 }
 
+/// Hands on methods of a wrapper of a [`VectorEnvironment`] as they are: `forward_environment!(inner: name batch)`.
+macro_rules! forward_environment {
+    (@name $inner:ident) => {
+        fn name(&self) -> &str {
+            self.$inner.name()
+        }
+    };
+    (@batch $inner:ident) => {
+        fn batch(&self) -> usize {
+            self.$inner.batch()
+        }
+    };
+    (@observation_width $inner:ident) => {
+        fn observation_width(&self) -> usize {
+            self.$inner.observation_width()
+        }
+    };
+    (@actions $inner:ident) => {
+        fn actions(&self) -> ActionSpace {
+            self.$inner.actions()
+        }
+    };
+    (@action_scale $inner:ident) => {
+        fn action_scale(&self) -> f32 {
+            self.$inner.action_scale()
+        }
+    };
+    (@horizon $inner:ident) => {
+        fn horizon(&self) -> usize {
+            self.$inner.horizon()
+        }
+    };
+    (@discount_at $inner:ident) => {
+        fn discount_at(&mut self, rate: f32) {
+            self.$inner.discount_at(rate);
+        }
+    };
+    (@new_task $inner:ident) => {
+        fn new_task(&mut self, instance: usize, random: &mut Stream) {
+            self.$inner.new_task(instance, random);
+        }
+    };
+    (@new_episode $inner:ident) => {
+        fn new_episode(&mut self, instance: usize, random: &mut Stream) {
+            self.$inner.new_episode(instance, random);
+        }
+    };
+    (@observe $inner:ident) => {
+        fn observe(&self, observations: &mut [f32]) {
+            self.$inner.observe(observations);
+        }
+    };
+    (@step $inner:ident) => {
+        fn step(&mut self, actions: &[f32], rewards: &mut [f32], ends: &mut [End]) {
+            self.$inner.step(actions, rewards, ends);
+        }
+    };
+    (@regrets $inner:ident) => {
+        fn regrets(&self, regrets: &mut [f32]) -> bool {
+            self.$inner.regrets(regrets)
+        }
+    };
+    ($inner:ident: $($method:tt)+) => {
+        $(forward_environment!(@$method $inner);)+
+    };
+}
+pub(crate) use forward_environment;
+
 impl<E: VectorEnvironment + ?Sized> VectorEnvironment for Box<E> {
     fn name(&self) -> &str {
         (**self).name()

@@ -23,7 +23,7 @@ pub use simulated::{Rollout, returns, roll_out, roll_out_task, terminated, trace
 pub use statistics::{Estimate, bootstrap_interquartile_mean, bootstrap_mean};
 pub use supervised::{TaskOutcome, TaskRange, adapt_to_tasks};
 pub use systems::system_returns;
-pub use trials::{Choice, TrialOutcome, by_episode, run_trials, trial_episodes};
+pub use trials::{Choice, TrialOutcome, by_episode, run_trial_of, run_trials, trial_episodes};
 
 use crate::deployment;
 use crate::recipe::{self, Family, Recipe};

@@ -57,22 +57,34 @@ pub fn run_trials(
     threads: usize,
 ) -> Result<Vec<TrialOutcome>, EvalError> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+    let task = |index| run_trial_of(image, environment, episodes, range, index, choice);
+    pool.install(|| (0..range.tasks).into_par_iter().map(task).collect())
+}
+
+/// As [`run_trials`], task number `index` of the range alone.
+///
+/// # Errors
+/// As [`run_trials`].
+pub fn run_trial_of(
+    image: &Image<'_>,
+    environment: &dyn Fn(usize) -> Box<dyn VectorEnvironment>,
+    episodes: usize,
+    range: TaskRange,
+    index: u64,
+    choice: Choice,
+) -> Result<TrialOutcome, EvalError> {
     let contract = ContractView::new_checked(image.contract_bytes());
     let seen = contract.map_or(usize::MAX, |contract| contract.observations().len());
-    let task = |index: u64| -> Result<TrialOutcome, EvalError> {
-        let mut memory = vec![0.0; act_workspace_len(image.bytes())];
-        let mut policy = Policy::act_only(image, None, &mut memory)?;
-        let (mut actor, _) = policy.split();
-        let mut trials = Trials::new(environment(1), episodes);
-        let mut random = task_stream(range.seed, range.split, &[index]);
-        trials.new_task(0, &mut random);
-        trials.new_episode(0, &mut random);
-        let name = format!("exploration, {}", range.split.name());
-        let seed = stream(range.seed, &name, &[index]).next_u64();
-        run_trial(&mut actor, &mut trials, seen, choice, seed)
-            .map_err(|status| EvalError::Refused { task: index, status })
-    };
-    pool.install(|| (0..range.tasks).into_par_iter().map(task).collect())
+    let mut memory = vec![0.0; act_workspace_len(image.bytes())];
+    let mut policy = Policy::act_only(image, None, &mut memory)?;
+    let (mut actor, _) = policy.split();
+    let mut trials = Trials::new(environment(1), episodes);
+    let mut random = task_stream(range.seed, range.split, &[index]);
+    trials.new_task(0, &mut random);
+    trials.new_episode(0, &mut random);
+    let name = format!("exploration, {}", range.split.name());
+    let seed = stream(range.seed, &name, &[index]).next_u64();
+    run_trial(&mut actor, &mut trials, seen, choice, seed).map_err(|status| EvalError::Refused { task: index, status })
 }
 
 fn run_trial(

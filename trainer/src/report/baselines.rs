@@ -8,6 +8,7 @@ use pliant_compiler::policy::Scan;
 use pliant_runtime::experience::End;
 use pliant_runtime::image::{AdaptationSpec, Image};
 
+use super::memoryless::memoryless;
 use super::references::references;
 use super::{Baseline, DeviceCost, from_scratch};
 use crate::algorithms::maml_policy_gradient::LOG_STD;
@@ -71,7 +72,8 @@ pub fn baselines(
     evaluation: &Evaluation,
     options: EvalOptions,
 ) -> Result<Vec<Baseline>, BaselineError> {
-    let mut found = references(recipe, options);
+    let mut found = memoryless(recipe, evaluation, options)?;
+    found.extend(references(recipe, options));
     let Some(tasks) = Tasks::of(recipe)? else {
         return Ok(found);
     };

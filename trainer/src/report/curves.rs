@@ -172,14 +172,21 @@ fn adaptation_curves(evaluation: &Evaluation, baselines: &[Baseline]) -> Chart {
         ));
     }
     let last = evaluation.adaptation.last().map_or(1, |step| step.step);
+    let mut others = 1;
     // What a whole trial comes to is no return of an episode: the tables have it.
     for baseline in baselines.iter().filter(|one| !one.name.ends_with(WHOLE_TRIAL)) {
         let name = baseline.name.as_str();
-        let colour = match name {
-            "no adaptation" => colour::BEFORE,
-            "trained from scratch" => colour::SCRATCH,
-            name if name.starts_with("oracle") => colour::TRUTH,
-            _ => colour::DATA,
+        let begins = |kind: &str| name.starts_with(kind);
+        let colour = match () {
+            () if begins("no adaptation") => colour::BEFORE,
+            () if begins("trained from scratch") || begins("from scratch") => colour::SCRATCH,
+            () if begins("oracle") => colour::TRUTH,
+            () if begins("multi-task") => colour::BETWEEN,
+            () => {
+                // Players that the family brings: as many as there are colours left are told apart.
+                others += 1;
+                [colour::DATA, colour::OTHER][others % 2]
+            }
         };
         chart.series.push(match baseline.adaptation[..] {
             [level] => level_line(name, colour, last, level),

@@ -8,6 +8,7 @@ mod compare;
 mod curves;
 mod from_scratch;
 mod html;
+mod memoryless;
 mod references;
 mod results;
 mod samples;

@@ -24,6 +24,7 @@ pub(super) mod colour {
     pub(crate) const DATA: usize = 4;
     pub(crate) const BETWEEN: usize = 5;
     pub(crate) const BEFORE: usize = 6;
+    pub(crate) const OTHER: usize = 7;
 }
 
 /// Charts of the first held-out tasks of an evaluation.
