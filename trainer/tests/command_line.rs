@@ -169,6 +169,42 @@ fn a_bundle_is_trained_evaluated_and_inspected() {
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
 }
 
+/// What a policy that learns in context is compared with, measured by training and again by evaluating: the same figures.
+#[test]
+fn a_comparison_with_environments_is_measured_when_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("mdp");
+    let path = out.to_str().unwrap();
+    let mut arguments = vec!["train", "mdp", "--out", path];
+    for set in [
+        "family.tabular.states=3",
+        "family.tabular.actions=2",
+        "family.tabular.horizon=4",
+        "algorithm.rl2.episodes=2",
+        "algorithm.rl2.ppo.iterations=2",
+        "algorithm.rl2.ppo.environments=16",
+        "algorithm.rl2.ppo.steps=8",
+        "algorithm.rl2.ppo.minibatches=4",
+        "evaluation.tasks=4",
+    ] {
+        arguments.extend(["--set", set]);
+    }
+    succeeds(pliant(&arguments));
+    let plain = stdout(&succeeds(pliant(&["eval", path])));
+    assert!(!plain.contains("from scratch"), "{plain}");
+    let compared = stdout(&succeeds(pliant(&["eval", path, "--compare"])));
+    assert!(compared.lines().all(|line| line.chars().count() <= 80), "{compared}");
+    let card = fs::read_to_string(out.join("card.md")).unwrap();
+    for row in ["multi-task, no adaptation", "from scratch, 1000 trials"] {
+        let line = compared.lines().find(|line| line.starts_with(row)).expect(row);
+        let score = line[row.len()..].split_whitespace().next().unwrap();
+        let on_card = card.lines().find(|line| line.contains(row)).expect(row);
+        assert!(on_card.contains(&format!("| {score} |")), "{line}\n{on_card}");
+    }
+    let refused = pliant(&["eval", path, "--compare", "--score-only"]);
+    assert_eq!(refused.status.code(), Some(2));
+}
+
 #[test]
 fn threads_and_interruptions_change_nothing() {
     let folder = tempfile::tempdir().unwrap();

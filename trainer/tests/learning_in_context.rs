@@ -173,23 +173,23 @@ fn networks_without_memory_are_set_beside() {
     let rows = baselines(&recipe, &evaluation, options).unwrap();
     let names: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
     let expected = [
-        "no adaptation (first episode)",
+        "no adaptation",
         "multi-task, no adaptation",
-        "from scratch, 10 steps of the task",
-        "from scratch, 1000 steps of the task",
-        "from scratch, 10000 steps of the task",
+        "from scratch, 1 trial",
+        "from scratch, 100 trials",
+        "from scratch, 1000 trials",
         "random",
     ];
     assert_eq!(names[..6], expected);
     let of = |name: &str| rows.iter().find(|row| row.name == name).unwrap().adaptation[0].mean;
     assert_eq!(of(expected[0]), evaluation.adaptation[0].mean);
-    // One episode of each task: what is learned in 10,000 steps of it is more than what holds for all tasks, and less than all.
+    // One episode of each task: what is learned in 1000 trials of it is more than what holds for all tasks, and less than all.
     let (scratch, all, oracle) = (of(expected[4]), of(expected[1]), of("oracle (is told the task)"));
     assert!(
         scratch > all + 1.0 && scratch < oracle + 1.0,
         "{all} {scratch} {oracle}"
     );
-    assert!((of(expected[2]) - of("random")).abs() < 2.0, "10 steps teach nothing");
+    assert!((of(expected[2]) - of("random")).abs() < 2.0, "a trial teaches nothing");
 }
 
 #[test]

@@ -310,9 +310,16 @@ fn wrappers_hand_on_the_discount() {
         }
         reward[0]
     };
-    let (plain, discounted) = (lost(Box::new(carts()), None), lost(Box::new(carts()), Some(0.9)));
-    assert!(discounted > 0.1 * plain, "{plain} {discounted}");
-    assert_eq!(lost(Box::new(Trials::new(carts(), 1)), Some(0.9)), discounted);
-    let task = task_stream(0, Split::Test, &[0]);
-    assert_eq!(lost(Box::new(OneTask::new(carts(), task)), Some(0.9)), discounted);
+    let one = || OneTask::new(carts(), task_stream(0, Split::Test, &[0]));
+    let wrapped: [&dyn Fn() -> Box<dyn VectorEnvironment>; 3] =
+        [&|| Box::new(carts()), &|| Box::new(Trials::new(carts(), 1)), &|| {
+            Box::new(one())
+        }];
+    for (number, environment) in wrapped.into_iter().enumerate() {
+        let (plain, discounted) = (lost(environment(), None), lost(environment(), Some(0.9)));
+        assert!(
+            plain < -1000.0 && discounted > 0.1 * plain,
+            "{number}: {plain} {discounted}"
+        );
+    }
 }

@@ -22,7 +22,8 @@ draws from.
 
 Examples:
   pliant eval models/sinusoid
-  pliant eval runs/sinusoid --tasks 500 --seed 7 --json";
+  pliant eval runs/sinusoid --tasks 500 --seed 7 --json
+  pliant eval models/half-circle --compare";
 
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
@@ -42,6 +43,9 @@ pub(super) struct EvalArgs {
     /// Do not measure what to compare it with (supervised families: some seconds)
     #[arg(long)]
     score_only: bool,
+    /// Measure what to compare it with for environments too: minutes
+    #[arg(long, conflicts_with_all = ["score_only", "json"])]
+    compare: bool,
     /// Print the scores as one JSON object on standard output, without the comparison
     #[arg(long)]
     json: bool,
@@ -64,9 +68,10 @@ pub(super) fn run(args: &EvalArgs) -> Result<(), CliError> {
         path: args.bundle.clone(),
         source,
     })?;
-    // Environments take minutes; what `pliant train` measured of them stands on the card.
+    // Environments take minutes; what `pliant train` measured of them stands on the card, unless it is asked for anew.
     let compared = match Tasks::of(&bundle.recipe).map_err(crate::eval::EvalError::from)? {
         Some(Tasks::Supervised(_)) if !args.score_only => baselines(&bundle.recipe, &evaluation, options)?,
+        _ if args.compare => baselines(&bundle.recipe, &evaluation, options)?,
         _ => Vec::new(),
     };
     let comparison = comparison(&evaluation, &DeviceCost::of(&inspected), &compared, seconds);

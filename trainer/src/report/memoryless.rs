@@ -46,7 +46,7 @@ pub(super) fn memoryless(
     let mut rows = Vec::new();
     if let (Some(&first), true) = (evaluation.adaptation.first(), settings.episodes > 1) {
         rows.push(Baseline {
-            name: "no adaptation (first episode)".to_owned(),
+            name: "no adaptation".to_owned(),
             tasks: evaluation.tasks,
             adaptation: vec![first],
             env_steps: 0,
@@ -147,9 +147,11 @@ fn from_scratch(
         tasks: options.tasks.min(TASKS),
     };
     let outcomes = alone(recipe, settings, trials, best.1, range, &mut env_steps)?;
-    let steps = trials * (environment(recipe, 1).horizon() * settings.episodes) as u64;
     Ok(Baseline {
-        name: format!("from scratch, {steps} steps of the task"),
+        name: match trials {
+            1 => "from scratch, 1 trial".to_owned(),
+            _ => format!("from scratch, {trials} trials"),
+        },
         tasks: range.tasks,
         adaptation: vec![mean_episode(&outcomes, options.seed)],
         env_steps,

@@ -75,6 +75,9 @@ pub(super) fn score(value: f64) -> String {
     }
 }
 
+/// Columns of a name in the comparison.
+const NAME: usize = 26;
+
 /// What the scores cost on the device, and what they are compared with: the score after the last step, the interquartile
 /// mean, bytes of flash and RAM, multiply-accumulates of one adaptation step, seconds of wall time to train and score.
 ///
@@ -83,17 +86,24 @@ pub fn comparison(evaluation: &Evaluation, cost: &DeviceCost, baselines: &[Basel
     let mut table = String::new();
     let _ = writeln!(
         table,
-        "\n{:<26}{:>9}{:>9}{:>9}{:>9}{:>10}{:>8}",
+        "\n{:<NAME$}{:>9}{:>9}{:>9}{:>9}{:>10}{:>8}",
         "compared on the same tasks", "mean", "middle", "flash", "RAM", "MACs", "time"
     );
     let mut row = |name: &str, steps: &[AdaptationStep], cost: Option<&DeviceCost>, seconds: f64| {
         let Some(last) = steps.last() else {
             return;
         };
+        // A long name has a line of its own: the table is at most 80 columns wide.
+        let name = if name.chars().count() > NAME {
+            let _ = writeln!(table, "{name}");
+            ""
+        } else {
+            name
+        };
         let number = |value: Option<u64>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
         let _ = writeln!(
             table,
-            "{name:<26}{:>9}{:>9}{:>9}{:>9}{:>10}{:>8}",
+            "{name:<NAME$}{:>9}{:>9}{:>9}{:>9}{:>10}{:>8}",
             score(last.mean),
             last.interquartile.map_or_else(String::new, |middle| score(middle.mean)),
             number(cost.map(|cost| cost.flash_bytes)),
