@@ -192,6 +192,23 @@ fn networks_without_memory_are_set_beside() {
     assert!((of(expected[2]) - of("random")).abs() < 2.0, "a trial teaches nothing");
 }
 
+/// On a bandit there is nothing to observe: a network without memory has no input, and the players stand for it.
+#[test]
+fn a_bandit_is_compared_with_its_players_alone() {
+    let recipe = Source::find("bandit").unwrap().parse().unwrap();
+    let options = EvalOptions {
+        tasks: 3,
+        seed: 0,
+        threads: 1,
+    };
+    let evaluation = evaluate(&recipe, &image(&recipe, &learned(&recipe)), options).unwrap();
+    let rows = baselines(&recipe, &evaluation, options).unwrap();
+    assert_eq!(
+        (rows.len(), rows[0].name.as_str(), rows[1].name.as_str()),
+        (4, "random", "Thompson sampling")
+    );
+}
+
 #[test]
 fn what_cannot_be_trained_is_refused_by_name() {
     let message = |settings: &[&str]| recipe(settings).unwrap_err().to_string();

@@ -31,7 +31,7 @@ const MULTI_TASK_SHARE: u64 = 8;
 const MINIBATCHES: usize = 4;
 const EPOCHS: usize = 4;
 
-/// The rows of a recipe that learns in context; none of others.
+/// The rows of a recipe that learns in context; none of others, and none of networks where there is nothing to observe.
 ///
 /// # Errors
 /// What training, deployment or the image refuse.
@@ -54,9 +54,12 @@ pub(super) fn memoryless(
             seconds: 0.0,
         });
     }
-    rows.push(multi_task(recipe, settings, options)?);
-    for trials in TRIALS {
-        rows.push(from_scratch(recipe, settings, trials, options)?);
+    // Who sees nothing and remembers nothing chooses at random, and a network has no input then (bandits).
+    if environment(recipe, 1).observation_width() > 0 {
+        rows.push(multi_task(recipe, settings, options)?);
+        for trials in TRIALS {
+            rows.push(from_scratch(recipe, settings, trials, options)?);
+        }
     }
     Ok(rows)
 }
